@@ -1,0 +1,40 @@
+"""Emotion in spoken Spanish, from sound and transcript, in milliseconds.
+
+>>> from emo_runtime import EmotionRecognizer
+>>> recognizer = EmotionRecognizer.open()
+>>> answer = recognizer.recognize(text="Estoy muy contenta con el resultado.")
+>>> answer.label, round(sum(answer.scores.values()), 6)
+('joy', 1.0)
+"""
+
+from emo_runtime.errors import (
+    AudioError,
+    BundleError,
+    ClosedError,
+    EmoError,
+    MissingExtraError,
+    ProviderError,
+    SelfTestError,
+    TaskError,
+    TextError,
+)
+from emo_runtime.recognizer import EmotionRecognizer
+from emo_runtime.result import Answer, Timings, Utterance
+from emo_runtime.version import __version__
+
+__all__ = [
+    "Answer",
+    "AudioError",
+    "BundleError",
+    "ClosedError",
+    "EmoError",
+    "EmotionRecognizer",
+    "MissingExtraError",
+    "ProviderError",
+    "SelfTestError",
+    "TaskError",
+    "TextError",
+    "Timings",
+    "Utterance",
+    "__version__",
+]

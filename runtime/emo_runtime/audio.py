@@ -1,0 +1,237 @@
+"""Sound from wherever it comes, as mono float32 at the bundle's rate (as ``librosa.load`` does)."""
+
+import contextlib
+import io
+import math
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_runtime.errors import AudioError
+from emo_runtime.wav import check_wav
+
+Floats = NDArray[np.float32]
+AudioSource: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | tuple[NDArray[Any], int]"
+
+MAX_DURATION_S = 600.0
+MAX_CHANNELS = 32
+MIN_SAMPLE_RATE = 4_000
+MAX_SAMPLE_RATE = 384_000
+# Speech in floats stays near [-1, 1]; a peak beyond this is 16-bit samples never divided by 32768.
+MAX_PEAK = 100.0
+_BLOCK_FRAMES = 1 << 16
+
+
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """Mono samples, float32 [time], and their rate in Hz; ``notes`` tell what was unusual."""
+
+    samples: Floats
+    sample_rate: int
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return len(self.samples) / self.sample_rate
+
+
+def load_audio(
+    source: AudioSource, sample_rate: int = 22_050, max_duration_s: float = MAX_DURATION_S
+) -> Floats:
+    """Mono float32 samples [time] of ``source`` at ``sample_rate``.
+
+    Equals ``librosa.load(path, sr=sample_rate)[0]``. ``source`` is a path, the bytes of a sound
+    file, a binary file object, or ``(samples, sample_rate)``. Raises AudioError.
+    """
+    return resample(decode(source, max_duration_s), sample_rate)
+
+
+def decode(source: AudioSource, max_duration_s: float = MAX_DURATION_S) -> Sound:
+    """Mono samples of ``source`` at its own rate. Raises AudioError.
+
+    Arrays are [time], [time, channels] or [channels, time] (the shorter axis is the channels),
+    floats in about [-1, 1] or integers of 8 (unsigned), 16 or 32 bits.
+    """
+    if isinstance(source, tuple):
+        sound = _from_array(*_array_and_rate(source))
+    elif isinstance(source, (bytes, bytearray, memoryview)):
+        sound = _from_stream(io.BytesIO(source), "sound given as bytes", max_duration_s)
+    elif isinstance(source, (str, os.PathLike)):
+        sound = _from_path(Path(source), max_duration_s)
+    elif hasattr(source, "read") and hasattr(source, "seek"):
+        sound = _from_stream(source, "sound given as a file object", max_duration_s)
+    else:
+        raise AudioError(
+            f"audio of type {type(source).__name__}: give a path, bytes, a binary file object, or "
+            "a pair (samples, sample_rate)."
+        )
+    if sound.duration_s > max_duration_s:
+        raise _too_long("the sound", max_duration_s)
+    _check_samples(sound.samples)
+    return sound
+
+
+def resample(sound: Sound, sample_rate: int) -> Floats:
+    """Samples of ``sound`` at ``sample_rate``: soxr's HQ, then ceil(time * ratio) samples.
+
+    ``librosa.resample(y, orig_sr=, target_sr=, res_type="soxr_hq")``.
+    """
+    if sound.sample_rate == sample_rate:
+        return sound.samples
+    import soxr  # noqa: PLC0415  (only where rates differ: start-up counts)
+
+    length = math.ceil(len(sound.samples) * (sample_rate / sound.sample_rate))
+    converted: Floats = soxr.resample(sound.samples, sound.sample_rate, sample_rate, quality="HQ")
+    if len(converted) < length:
+        converted = np.pad(converted, (0, length - len(converted)))
+    return converted[:length]
+
+
+def _array_and_rate(source: tuple[Any, ...]) -> tuple[NDArray[Any], int]:
+    if len(source) != 2:
+        raise AudioError("audio given as a tuple must be a pair (samples, sample_rate).")
+    samples, rate = source
+    try:
+        if isinstance(rate, bool) or int(rate) != rate:
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise AudioError(f"sample_rate {rate!r} is no whole number of Hz.") from None
+    try:
+        array = np.asarray(samples)
+    except ValueError as error:
+        raise AudioError(f"samples that make no array: {error}.") from None
+    return array, int(rate)
+
+
+def _from_array(samples: NDArray[Any], sample_rate: int) -> Sound:
+    _check_rate(sample_rate, "the sound")
+    if samples.ndim not in {1, 2}:
+        raise AudioError(
+            f"samples of shape {samples.shape}: give [time], [time, channels] or [channels, time]."
+        )
+    floats = _as_floats(samples)
+    if floats.ndim == 2:
+        axis = int(np.argmin(floats.shape))
+        if not 1 <= floats.shape[axis] <= MAX_CHANNELS:
+            raise AudioError(
+                f"samples of shape {samples.shape}: {floats.shape[axis]} channels, 1 to "
+                f"{MAX_CHANNELS} can be mixed. Select the speaker's channel first."
+            )
+        floats = floats.mean(axis=axis)
+    return Sound(np.ascontiguousarray(floats), sample_rate)
+
+
+def _as_floats(samples: NDArray[Any]) -> Floats:
+    kind, bits = samples.dtype.kind, samples.dtype.itemsize * 8
+    if kind == "f":
+        with np.errstate(over="ignore"):
+            return samples.astype(np.float32)
+    if kind == "i" and bits in {16, 32}:
+        return samples.astype(np.float32) / np.float32(2 ** (bits - 1))
+    if kind == "u" and bits == 8:
+        return (samples.astype(np.float32) - 128) / np.float32(128)
+    raise AudioError(
+        f"samples of type {samples.dtype}: their full scale is not known. Give float32 in [-1, 1], "
+        "or integers of 16 or 32 bits, or unsigned ones of 8."
+    )
+
+
+def _from_path(path: Path, max_duration_s: float) -> Sound:
+    name = str(path)
+    try:
+        # O_NONBLOCK: opening a FIFO that nobody writes to would wait for ever.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise AudioError(f"{name}: can't be opened: {reason}. Check the path.") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise AudioError(f"{name}: not a regular file. Give the path of a sound file.")
+    with open(descriptor, "rb") as file:
+        return _from_stream(file, name, max_duration_s)
+
+
+def _from_stream(stream: BinaryIO, name: str, max_duration_s: float) -> Sound:
+    import soundfile  # noqa: PLC0415  (arrays do without it: start-up counts)
+
+    try:
+        if not stream.seek(0, io.SEEK_END):
+            raise AudioError(f"{name}: is empty (0 bytes). Check how it was recorded or copied.")
+        stream.seek(0)
+        check_wav(stream, name)
+        stream.seek(0)
+        with soundfile.SoundFile(stream) as file:
+            _check_rate(file.samplerate, name)
+            if file.channels > MAX_CHANNELS:
+                raise AudioError(
+                    f"{name}: {file.channels} channels, at most {MAX_CHANNELS} can be mixed. "
+                    "Select the speaker's channel first."
+                )
+            limit = int(max_duration_s * file.samplerate)
+            samples = np.concatenate(
+                [np.zeros(0, np.float32), *_mono_blocks(file, limit, name, max_duration_s)]
+            )
+            notes = _ends_early(file, len(samples))
+            return Sound(samples, file.samplerate, notes)
+    except soundfile.LibsndfileError as error:
+        raise AudioError(
+            f"{name}: not a sound that can be read ({error.error_string.rstrip('.')}). WAV, FLAC, "
+            "OGG, Opus and MP3 can; convert others first."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise AudioError(f"{name}: can't be read: {error}.") from None
+
+
+def _mono_blocks(file: Any, limit: int, name: str, max_duration_s: float) -> Iterator[Floats]:
+    """Blocks of mono samples: memory follows what is really there, not what a header claims."""
+    total = 0
+    while True:
+        block = file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)
+        if not len(block):
+            return
+        total += len(block)
+        if total > limit:
+            raise _too_long(name, max_duration_s)
+        yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
+
+
+def _ends_early(file: Any, frames: int) -> tuple[str, ...]:
+    with contextlib.suppress(TypeError, ValueError):
+        if 0 < frames < int(file.frames) < 1 << 62:
+            return (f"the sound file ends early: {frames:,} of {file.frames:,} samples are there",)
+    return ()
+
+
+def _too_long(name: str, max_duration_s: float) -> AudioError:
+    return AudioError(
+        f"{name}: longer than {max_duration_s:g} s, the limit for one utterance. Cut the recording "
+        "into utterances, or raise max_duration_s."
+    )
+
+
+def _check_rate(sample_rate: int, name: str) -> None:
+    if not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE:
+        raise AudioError(
+            f"{name}: a sample rate of {sample_rate} Hz; {MIN_SAMPLE_RATE:,} to "
+            f"{MAX_SAMPLE_RATE:,} Hz can be used. Check the header or the argument."
+        )
+
+
+def _check_samples(samples: Floats) -> None:
+    if not len(samples):
+        raise AudioError("the sound has no samples. Check how it was recorded or cut.")
+    low, high = float(samples.min()), float(samples.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise AudioError("the sound has samples that are NaN or infinite. Check what produced it.")
+    if max(-low, high) > MAX_PEAK:
+        raise AudioError(
+            f"the sound's peak is {max(-low, high):.4g}, floats must lie in about [-1, 1]. "
+            "Divide 16-bit samples by 32768."
+        )

@@ -1,0 +1,196 @@
+"""A bundle's directory: found, listed, and read so that only verified bytes get any further."""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import importlib.util
+import mmap
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from emo_runtime.errors import BundleError
+from emo_runtime.manifest import (
+    MANIFEST_NAME,
+    MAX_MANIFEST_BYTES,
+    File,
+    Manifest,
+    parse_manifest,
+)
+
+ENTRY_POINTS = "emo_runtime.bundles"
+DEFAULT = "default"
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class VerifiedFile:
+    """Bytes that have the hash which the manifest gives, and how ONNX Runtime may open them."""
+
+    name: str
+    data: memoryview
+    source: str | bytes
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle: its directory, its manifest, and the hash of the manifest's bytes."""
+
+    path: Path
+    manifest: Manifest
+    sha256: str
+
+    @contextlib.contextmanager
+    def verified(self, file: File) -> Iterator[VerifiedFile]:
+        """The file's bytes, hashed before anything else sees them. Raises BundleError.
+
+        On Linux they are copied into a sealed memory file while they are hashed, so that what
+        ONNX Runtime opens can't be exchanged any more and is in memory once; elsewhere they are
+        Python bytes.
+        """
+        with _open_regular(self.path / file.file, file.file) as descriptor:
+            found = os.fstat(descriptor).st_size
+            if found != file.bytes:
+                raise BundleError(
+                    f"{file.file}: {found:,} bytes, the manifest says {file.bytes:,}. {_REMEDY}"
+                )
+            if sys.platform == "linux":
+                with _in_memory_file(descriptor, file) as verified:
+                    yield verified
+            else:
+                yield _in_bytes(descriptor, file)
+
+    def read(self, file: File) -> bytes:
+        """The verified bytes of a small file. Raises BundleError."""
+        with self.verified(file) as verified:
+            return bytes(verified.data)
+
+    def verify(self) -> None:
+        """Hash every file of the bundle against the manifest. Raises BundleError."""
+        for file in self.manifest.files():
+            with self.verified(file):
+                pass
+
+
+def open_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
+    """Open a bundle's directory (None: the installed default) and check its listing.
+
+    Raises BundleError where the directory or a file is missing, where a file is there that the
+    manifest does not list, or where the manifest is refused.
+    """
+    directory = default_bundle() if path is None else Path(path)
+    if not directory.is_dir():
+        raise BundleError(
+            f"{directory}: no such directory. Give the directory of a bundle (with its "
+            f"{MANIFEST_NAME}), or make one with emo-export."
+        )
+    data = _read_manifest(directory)
+    manifest = parse_manifest(data)
+    listed = {file.file for file in manifest.files()} | {MANIFEST_NAME}
+    found = {entry.name for entry in directory.iterdir()}
+    if missing := sorted(listed - found):
+        raise BundleError(f"{directory}: the file {missing[0]!r} is missing. {_REMEDY}")
+    if unlisted := sorted(found - listed):
+        raise BundleError(
+            f"{directory}: the file {unlisted[0]!r} is not listed in {MANIFEST_NAME}. Remove it, "
+            "or copy the bundle again."
+        )
+    return Bundle(directory, manifest, hashlib.sha256(data).hexdigest())
+
+
+def default_bundle() -> Path:
+    """Where the installed default bundle lies, found without importing its package."""
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS, name=DEFAULT):
+        package, *folders = entry.value.split(".")
+        spec = importlib.util.find_spec(package)
+        for root in (spec and spec.submodule_search_locations) or ():
+            directory = Path(root, *folders)
+            if (directory / MANIFEST_NAME).is_file():
+                return directory
+    raise BundleError(
+        "no default bundle is installed. Install emo-runtime as a package (pip install "
+        "emo-runtime), or give the directory of a bundle."
+    )
+
+
+_REMEDY = "The bundle was changed or damaged: copy it again or run emo-export."
+
+
+def _read_manifest(directory: Path) -> bytes:
+    with (
+        _open_regular(directory / MANIFEST_NAME, MANIFEST_NAME) as descriptor,
+        open(descriptor, "rb", closefd=False) as file,
+    ):
+        # One byte more than allowed, whatever the size claims: parse_manifest refuses it.
+        return file.read(MAX_MANIFEST_BYTES + 1)
+
+
+@contextlib.contextmanager
+def _open_regular(path: Path, name: str) -> Iterator[int]:
+    """A descriptor of a regular file; links, FIFOs and devices are refused without waiting."""
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        if path.is_symlink():
+            raise BundleError(f"{name}: is a link; a bundle holds regular files only. {_REMEDY}")
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        raise BundleError(f"{path}: can't be opened: {error.strerror}. {_REMEDY}") from None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise BundleError(f"{name}: is not a regular file. {_REMEDY}")
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _in_memory_file(descriptor: int, file: File) -> Iterator[VerifiedFile]:
+    import fcntl  # noqa: PLC0415  (not on every platform)
+
+    copy = os.memfd_create(file.file, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        digest = hashlib.sha256()
+        while chunk := os.read(descriptor, _CHUNK_BYTES):
+            digest.update(chunk)
+            if os.fstat(copy).st_size + len(chunk) > file.bytes:
+                break
+            _write_all(copy, chunk)
+        _check_digest(digest.hexdigest(), file)
+        seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+        fcntl.fcntl(copy, fcntl.F_ADD_SEALS, seals)
+        if not file.bytes:
+            yield VerifiedFile(file.file, memoryview(b""), b"")
+            return
+        with (
+            mmap.mmap(copy, file.bytes, prot=mmap.PROT_READ) as mapped,
+            memoryview(mapped) as data,
+        ):
+            yield VerifiedFile(file.file, data, f"/proc/self/fd/{copy}")
+    finally:
+        os.close(copy)
+
+
+def _in_bytes(descriptor: int, file: File) -> VerifiedFile:
+    with open(descriptor, "rb", closefd=False) as stream:
+        data = stream.read(file.bytes + 1)
+    _check_digest(hashlib.sha256(data).hexdigest(), file)
+    return VerifiedFile(file.file, memoryview(data), data)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _check_digest(found: str, file: File) -> None:
+    if found != file.sha256:
+        raise BundleError(
+            f"{file.file}: sha256 differs from the manifest (expected {file.sha256[:8]}..., found "
+            f"{found[:8]}...). The file was changed or damaged: copy the bundle again or run "
+            "emo-export."
+        )
