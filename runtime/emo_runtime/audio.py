@@ -17,7 +17,7 @@ from emo_runtime.errors import AudioError
 from emo_runtime.wav import check_wav
 
 Floats = NDArray[np.float32]
-AudioSource: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | tuple[NDArray[Any], int]"
+AudioSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | tuple[NDArray[Any], int]
 
 MAX_DURATION_S = 600.0
 MAX_CHANNELS = 32

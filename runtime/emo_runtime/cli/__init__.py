@@ -1,0 +1,1 @@
+"""The commands of the base package: emo-predict and emo-bundle."""

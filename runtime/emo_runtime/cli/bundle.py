@@ -1,0 +1,133 @@
+"""emo-bundle: what is in a bundle, and whether it is whole and right on this machine."""
+
+from typing import Any
+
+import click
+import msgspec
+
+from emo_runtime.bundle import Bundle, open_bundle
+from emo_runtime.cli.common import Group, bundle_options, print_json
+from emo_runtime.manifest import Manifest, Precision
+from emo_runtime.recognizer import EmotionRecognizer
+
+
+@click.group(cls=Group)
+@click.version_option(package_name="emo-runtime")
+def main() -> None:
+    """Inspect and verify bundles."""
+
+
+@main.command()
+@click.argument("directory", required=False, type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="The manifest as JSON.")
+def inspect(directory: str | None, as_json: bool) -> None:
+    """Show what is in the bundle DIRECTORY (else in the default bundle)."""
+    bundle = open_bundle(directory)
+    if as_json:
+        print_json(msgspec.to_builtins(bundle.manifest))
+    else:
+        click.echo("\n".join(_for_people(bundle)))
+
+
+@main.command()
+@click.argument("directory", required=False, type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="The findings as JSON.")
+@bundle_options
+def verify(
+    *,
+    directory: str | None,
+    as_json: bool,
+    provider: str,
+    fallback: bool,
+    threads: int | None,
+    variant: Precision | None,
+) -> None:
+    """Hash every file, check every graph, and compare with the golden answers on this machine.
+
+    Exit code 1: damaged or malformed; 3: whole, but this machine computes something else.
+    """
+    bundle = open_bundle(directory)
+    bundle.verify()
+    with EmotionRecognizer.open(
+        bundle.path, providers=provider, fallback=fallback, threads=threads, variant=variant
+    ) as recognizer:
+        difference = recognizer.self_test()
+        description = recognizer.describe()
+    files = list(bundle.manifest.files())
+    if as_json:
+        print_json(
+            {
+                "files": len(files),
+                "bytes": sum(file.bytes for file in files),
+                "largest_difference": difference,
+                **description,
+            }
+        )
+        return
+    ran = ", ".join(
+        f"{name} {graph['precision']} on {graph['providers'][0]}"
+        for name, graph in description["graphs"].items()
+    )
+    click.echo(f"{bundle.path}: {len(files)} files are as the manifest says.")
+    click.echo(f"Self-test passed: largest difference of a probability {difference:.2g} ({ran}).")
+
+
+def _for_people(bundle: Bundle) -> list[str]:
+    manifest = bundle.manifest
+    return [
+        f"{manifest.name} {manifest.version}   {bundle.path}",
+        f"language   {manifest.language}",
+        f"labels     {', '.join(manifest.labels)}",
+        f"licence    {manifest.licence.weights} (weights): {manifest.licence.notice}",
+        f"manifest   sha256 {bundle.sha256}",
+        "",
+        *_tasks(manifest),
+        "",
+        *_files(manifest),
+        *_section("verification", manifest.verification),
+        *_section("provenance", manifest.provenance),
+    ]
+
+
+def _tasks(manifest: Manifest) -> list[str]:
+    lines = []
+    for name, task in manifest.tasks.items():
+        graphs = " + ".join(graph for graph in (task.text_graph, task.graph) if graph)
+        lines.append(
+            f"task {name:<8} {graphs}; temperature {task.temperature:.3g}"
+            f"{'; outer blanks removed' if task.strip else ''}"
+        )
+    if manifest.audio is not None:
+        audio = manifest.audio
+        lines.append(
+            f"sound         {audio.n_mfcc} mean MFCCs at {audio.sample_rate:,} Hz (n_fft "
+            f"{audio.n_fft}, hop {audio.hop_length}, {audio.n_mels} mel bands)"
+        )
+    return lines
+
+
+def _files(manifest: Manifest) -> list[str]:
+    return [
+        f"{file.bytes:>12,} bytes   {file.sha256[:12]}   {file.file}" for file in manifest.files()
+    ]
+
+
+def _section(title: str, values: dict[str, Any]) -> list[str]:
+    return ["", title, *_nested(values, "  ")] if values else []
+
+
+def _nested(value: object, indent: str) -> list[str]:
+    if not isinstance(value, dict):
+        return [f"{indent}{value}"]
+    lines = []
+    for key, item in value.items():
+        if isinstance(item, dict):
+            lines += [f"{indent}{key}", *_nested(item, indent + "  ")]
+        else:
+            shown = ", ".join(map(str, item)) if isinstance(item, list) else item
+            lines.append(f"{indent}{key}: {shown}")
+    return lines
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""emo-predict: the emotion of one utterance, or of each row of a file."""
+
+import itertools
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import click
+
+from emo_runtime.cli.common import Command, Failure, bar, bundle_options, print_json
+from emo_runtime.cli.rows import Format, Row, RowError, count_rows, open_rows
+from emo_runtime.errors import EmoError
+from emo_runtime.manifest import Precision, TaskName
+from emo_runtime.recognizer import EmotionRecognizer
+from emo_runtime.result import Answer, Utterance
+
+_STEPS = {
+    "decode_ms": "decode",
+    "resample_ms": "resample",
+    "mfcc_ms": "MFCC",
+    "tokenize_ms": "tokenize",
+    "text_ms": "text graph",
+    "fusion_ms": "fusion graph",
+    "total_ms": "total",
+}
+
+
+@click.command(cls=Command)
+@click.option("--text", help="The transcript.")
+@click.option("--audio", type=click.Path(), help="A sound file: WAV, FLAC, OGG, Opus or MP3.")
+@click.option("--input", "source", help="CSV or JSON Lines with text and audio; - for stdin.")
+@click.option("--format", "wanted", type=click.Choice(["csv", "jsonl"]), help="Of --input.")
+@click.option("--task", type=click.Choice(["text", "fusion", "audio"]), help="Insist on a task.")
+@click.option("--bundle", type=click.Path(), help="A bundle's directory (else the default).")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@bundle_options
+@click.version_option(package_name="emo-runtime")
+def main(
+    *,
+    text: str | None,
+    audio: str | None,
+    source: str | None,
+    wanted: Format | None,
+    task: TaskName | None,
+    bundle: str | None,
+    as_json: bool,
+    provider: str,
+    fallback: bool,
+    threads: int | None,
+    variant: Precision | None,
+) -> None:
+    """Recognize the emotion of an utterance from its text, its sound, or both.
+
+    With --input, one JSON line comes out for each row; a bad row becomes an error line, the
+    others go on, and the exit code is 1.
+    """
+    single = text is not None or audio is not None
+    if single == (source is not None):
+        raise click.UsageError("give --text and/or --audio for one utterance, or --input FILE.")
+    tasks = [task] if task else _tasks_of(text, audio) if single else None
+    with EmotionRecognizer.open(
+        bundle, providers=provider, fallback=fallback, threads=threads, variant=variant, tasks=tasks
+    ) as recognizer:
+        if source is not None:
+            _predict_rows(recognizer, source, wanted, task)
+            return
+        answer = recognizer.recognize(text, audio, task=task)
+    if as_json:
+        print_json(answer.to_dict())
+    else:
+        click.echo(_for_people(answer))
+
+
+def _tasks_of(text: str | None, audio: str | None) -> list[TaskName]:
+    return ["text" if audio is None else "audio" if text is None else "fusion"]
+
+
+def _for_people(answer: Answer) -> str:
+    inputs = [f"{answer.tokens} tokens"] if answer.tokens else []
+    inputs += [f"{answer.duration_s:.1f} s of sound"] if answer.duration_s else []
+    width = max(map(len, answer.scores))
+    steps = [(name, getattr(answer.timings, key)) for key, name in _STEPS.items()]
+    lines = [
+        f"{answer.label} ({answer.confidence:.0%})   task {answer.task}: {', '.join(inputs)}",
+        "",
+        *(f"  {name:<{width}}  {bar(score)}  {score:.3f}" for name, score in answer.scores.items()),
+        "",
+        "  " + "   ".join(f"{name} {value:.2f} ms" for name, value in steps if value),
+        *(f"  note: {note}" for note in answer.notes),
+    ]
+    return "\n".join(lines)
+
+
+def _predict_rows(
+    recognizer: EmotionRecognizer, source: str, wanted: Format | None, task: TaskName | None
+) -> None:
+    length = count_rows(source, wanted) if sys.stderr.isatty() else None
+    failed = total = 0
+    with (
+        open_rows(source, wanted, task) as rows,
+        click.progressbar(
+            _answers(recognizer, rows),
+            length=length,
+            label="recognizing",
+            file=sys.stderr,
+            hidden=not sys.stderr.isatty(),
+        ) as progress,
+    ):
+        for row, answer in progress:
+            total += 1
+            failed += isinstance(answer, EmoError)
+            print_json(_line(row, answer))
+    if failed:
+        raise Failure(f"{failed} of {total} rows failed: their lines have the key 'error'.")
+
+
+def _answers(
+    recognizer: EmotionRecognizer, rows: Iterable[Row]
+) -> Iterator[tuple[Row, Answer | EmoError]]:
+    """Rows with their answers or errors, in order; bad rows never reach the recognizer."""
+    # `good` runs ahead by as many rows as are in work; what it passed waits in `ahead`.
+    ahead: list[Row] = []
+
+    def good() -> Iterator[Utterance]:
+        for row in rows:
+            ahead.append(row)
+            if not isinstance(row.utterance, RowError):
+                yield row.utterance
+
+    answers = recognizer.recognize_each(good())
+    for answer in itertools.chain(answers, [None]):
+        while ahead:
+            row = ahead.pop(0)
+            if isinstance(row.utterance, RowError):
+                yield row, row.utterance
+            elif answer is not None:
+                yield row, answer
+                break
+
+
+def _line(row: Row, answer: Answer | EmoError) -> dict[str, Any]:
+    head: dict[str, Any] = {"row": row.number}
+    if row.id is not None:
+        head["id"] = row.id
+    if isinstance(answer, EmoError):
+        return head | {"error": str(answer), "kind": type(answer).__name__}
+    return head | answer.to_dict()
+
+
+if __name__ == "__main__":
+    main()
