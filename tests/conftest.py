@@ -1,0 +1,50 @@
+"""Fixtures for all tests: tiny bundles made once a session, and copies to damage."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+# Before anything imports onnxruntime: no test may leave a device id or a thread behind.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TRANSFORMERS_OFFLINE"] = "1"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without ``-m``, what is marked `endurance` stays out."""
+    if config.option.markexpr:
+        return
+    long = [item for item in items if item.get_closest_marker("endurance")]
+    if long:
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """``tiny_bundle(**options of Tiny)``: the directory of such a bundle; never change it."""
+    from helpers.tiny import Tiny, write_bundle
+
+    made: dict[Tiny, Path] = {}
+
+    def make(**options: object) -> Path:
+        tiny = Tiny(**options)  # type: ignore[arg-type]
+        if tiny not in made:
+            made[tiny] = write_bundle(tmp_path_factory.mktemp("tiny") / "bundle", tiny)
+        return made[tiny]
+
+    return make
+
+
+@pytest.fixture
+def own_bundle(tiny_bundle: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
+    """The same, as a copy that the test may damage."""
+
+    def copy(**options: object) -> Path:
+        target = tmp_path / f"copy{len(list(tmp_path.glob('copy*')))}"
+        return Path(shutil.copytree(tiny_bundle(**options), target))
+
+    return copy

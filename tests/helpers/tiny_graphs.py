@@ -1,0 +1,200 @@
+"""Small ONNX graphs with seeded random weights, and the same functions in numpy.
+
+The numpy twins take their weights from the same arrays but share no code with ONNX Runtime: they
+are what a tiny bundle's answers are compared with.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+Floats = NDArray[np.float32]
+Precision = Literal["int8", "fp16", "fp32"]
+
+OPSET = 18
+IR_VERSION = 9
+
+
+@dataclass(frozen=True, eq=False)
+class TextWeights:
+    """Embedding table [vocabulary, hidden], classifier [hidden, labels] and its bias [labels]."""
+
+    table: Floats
+    classifier: Floats
+    bias: Floats
+
+    @classmethod
+    def random(cls, seed: int, vocabulary: int, hidden: int, labels: int) -> "TextWeights":
+        """Scaled so that the labels of random sentences differ clearly."""
+        draw = np.random.default_rng(seed)
+        return cls(
+            draw.normal(0, 1, (vocabulary, hidden)).astype(np.float32),
+            draw.normal(0, 1, (hidden, labels)).astype(np.float32),
+            draw.normal(0, 0.1, labels).astype(np.float32),
+        )
+
+    def embedding(self, ids: NDArray[np.int64]) -> Floats:
+        """Mean-pooled vectors [batch, hidden] of unpadded ids [batch, tokens]."""
+        return self.table[ids].mean(axis=1)
+
+    def logits(self, ids: NDArray[np.int64]) -> Floats:
+        """Logits [batch, labels]."""
+        return self.embedding(ids) @ self.classifier + self.bias
+
+
+@dataclass(frozen=True, eq=False)
+class FusionWeights:
+    """One hidden layer over audio and text side by side."""
+
+    audio: Floats
+    text: Floats
+    head: Floats
+    bias: Floats
+
+    @classmethod
+    def random(
+        cls, seed: int, n_mfcc: int, text_hidden: int, units: int, labels: int
+    ) -> "FusionWeights":
+        """The audio side is scaled down: mean MFCCs reach some hundreds."""
+        draw = np.random.default_rng(seed)
+        return cls(
+            draw.normal(0, 0.01, (n_mfcc, units)).astype(np.float32),
+            draw.normal(0, 1, (text_hidden, units)).astype(np.float32),
+            draw.normal(0, 0.5, (units, labels)).astype(np.float32),
+            draw.normal(0, 0.1, labels).astype(np.float32),
+        )
+
+    def logits(self, audio: Floats, text: Floats, present: Floats | None = None) -> Floats:
+        """Logits [batch, labels]; ``present`` [batch, 2] masks audio and text."""
+        if present is not None:
+            audio, text = audio * present[:, :1], text * present[:, 1:]
+        return np.maximum(audio @ self.audio + text @ self.text, 0) @ self.head + self.bias
+
+
+def text_graph(
+    weights: TextWeights,
+    outputs: Iterable[Literal["logits", "embedding"]] = ("logits", "embedding"),
+    precision: Precision = "fp32",
+) -> bytes:
+    """Gather, masked mean over the tokens, linear: ``input_ids, attention_mask -> outputs``."""
+    wanted = list(outputs)
+    hidden, labels = weights.classifier.shape
+    nodes = [
+        helper.make_node("Gather", ["table", "input_ids"], ["vectors"]),
+        helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["mask", "last"], ["mask3"]),
+        helper.make_node("Mul", ["vectors", "mask3"], ["masked"]),
+        helper.make_node("ReduceSum", ["masked", "tokens"], ["sum"], keepdims=0),
+        helper.make_node("ReduceSum", ["mask3", "tokens"], ["count"], keepdims=0),
+        helper.make_node("Div", ["sum", "count"], ["embedding"]),
+    ]
+    stored = {"table": weights.table}
+    if "logits" in wanted:
+        nodes.append(helper.make_node("Gemm", ["embedding", "classifier", "bias"], ["logits"]))
+        stored |= {"classifier": weights.classifier, "bias": weights.bias}
+    widths = {"logits": labels, "embedding": hidden}
+    constants = [
+        numpy_helper.from_array(np.array([2], np.int64), "last"),
+        numpy_helper.from_array(np.array([1], np.int64), "tokens"),
+    ]
+    return _model(
+        nodes,
+        dict.fromkeys(("input_ids", "attention_mask"), (TensorProto.INT64, "tokens")),
+        {name: (TensorProto.FLOAT, widths[name]) for name in wanted},
+        (stored, constants),
+        precision,
+    )
+
+
+def fusion_graph(
+    weights: FusionWeights, *, present_input: bool = False, precision: Precision = "fp32"
+) -> bytes:
+    """``audio, text[, present] -> logits``: one hidden layer."""
+    audio, text = "audio", "text"
+    nodes = []
+    inputs: dict[str, tuple[int, str | int]] = {
+        "audio": (TensorProto.FLOAT, len(weights.audio)),
+        "text": (TensorProto.FLOAT, len(weights.text)),
+    }
+    if present_input:
+        inputs["present"] = (TensorProto.FLOAT, 2)
+        nodes = [
+            helper.make_node(
+                "Split", ["present"], ["has_audio", "has_text"], axis=1, num_outputs=2
+            ),
+            helper.make_node("Mul", ["audio", "has_audio"], ["heard"]),
+            helper.make_node("Mul", ["text", "has_text"], ["read"]),
+        ]
+        audio, text = "heard", "read"
+    nodes += [
+        helper.make_node("MatMul", [audio, "audio_weight"], ["audio_part"]),
+        helper.make_node("MatMul", [text, "text_weight"], ["text_part"]),
+        helper.make_node("Add", ["audio_part", "text_part"], ["sum"]),
+        helper.make_node("Relu", ["sum"], ["units"]),
+        helper.make_node("Gemm", ["units", "head", "bias"], ["logits"]),
+    ]
+    stored = {
+        "audio_weight": weights.audio,
+        "text_weight": weights.text,
+        "head": weights.head,
+        "bias": weights.bias,
+    }
+    outputs = {"logits": (TensorProto.FLOAT, len(weights.bias))}
+    return _model(nodes, inputs, outputs, (stored, []), precision)
+
+
+def _model(
+    nodes: list[onnx.NodeProto],
+    inputs: dict[str, tuple[int, str | int]],
+    outputs: dict[str, tuple[int, int]],
+    constants: tuple[dict[str, Floats], list[onnx.TensorProto]],
+    precision: Precision,
+) -> bytes:
+    weights, initializers = constants
+    unpack: list[onnx.NodeProto] = []
+    initializers = list(initializers)
+    for name, array in weights.items():
+        tensors, restoring = _stored(name, array, precision)
+        initializers += tensors
+        unpack += restoring
+    graph = helper.make_graph(
+        [*unpack, *nodes],
+        "tiny",
+        [_info(name, *spec) for name, spec in inputs.items()],
+        [_info(name, *spec) for name, spec in outputs.items()],
+        initializers,
+    )
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
+    )
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString()
+
+
+def _stored(
+    name: str, array: Floats, precision: Precision
+) -> tuple[list[onnx.TensorProto], list[onnx.NodeProto]]:
+    """A weight in its precision, and the node that makes it float32 again."""
+    if precision == "fp32":
+        return [numpy_helper.from_array(array, name)], []
+    if precision == "fp16":
+        half = numpy_helper.from_array(array.astype(np.float16), f"{name}_half")
+        cast = helper.make_node("Cast", [half.name], [name], to=TensorProto.FLOAT)
+        return [half], [cast]
+    scale = np.float32(np.abs(array).max() / 127)
+    quantized = np.round(array / scale).astype(np.int8)
+    tensors = [
+        numpy_helper.from_array(quantized, f"{name}_int8"),
+        numpy_helper.from_array(scale, f"{name}_scale"),
+    ]
+    node = helper.make_node("DequantizeLinear", [tensor.name for tensor in tensors], [name])
+    return tensors, [node]
+
+
+def _info(name: str, element_type: int, width: str | int) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, element_type, ["batch", width])
