@@ -249,3 +249,7 @@ def _check_references(manifest: Manifest) -> None:
         encoder = manifest.graphs.get(task.text_graph or "")
         if encoder is None or "embedding" not in encoder.outputs or encoder.tokenizer is None:
             refuse(where, f"its text graph {task.text_graph!r} gives no embedding of a transcript")
+
+
+if __name__ == "__main__":
+    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))  # noqa: T201

@@ -41,11 +41,11 @@ class TextTokenizer:
         self._max_tokens = max_tokens
         self._unknown = tokenizer.token_to_id("[UNK]")
 
-    def __call__(self, text: str) -> Tokens:
-        """Token ids of one transcript. Raises TextError."""
-        check_text(text)
+    def __call__(self, text: str, *, strip: bool = False) -> Tokens:
+        """Token ids of one transcript, without its outer blanks if ``strip``. Raises TextError."""
+        _check_text(text)
         try:
-            encoding = self._tokenizer.encode(text)
+            encoding = self._tokenizer.encode(text.strip() if strip else text)
         except (UnicodeError, TypeError):
             raise TextError(
                 "the transcript has characters that are no Unicode text (lone surrogates). Decode "
@@ -62,8 +62,7 @@ class TextTokenizer:
         return Tokens(ids, tuple(notes))
 
 
-def check_text(text: object) -> None:
-    """Raise TextError for what is no transcript: not a string, empty, or of absurd length."""
+def _check_text(text: object) -> None:
     if not isinstance(text, str):
         raise TextError(f"a transcript of type {type(text).__name__}: give a string.")
     if len(text) > MAX_CHARACTERS:

@@ -1,0 +1,188 @@
+"""The two branches of the data's way and the place where they meet; no state but what was loaded.
+
+A recognizer calls these steps for whole utterances, a stream for what it has collected.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_runtime.audio import AudioSource, decode, resample
+from emo_runtime.bundle import Bundle
+from emo_runtime.errors import AudioError, TaskError, TextError
+from emo_runtime.graphs import Loading, load_graphs
+from emo_runtime.manifest import Precision, TaskName
+from emo_runtime.mfcc import MeanMfcc
+from emo_runtime.result import Answer, Timings
+from emo_runtime.session import Session
+from emo_runtime.text import TextTokenizer
+
+Floats = NDArray[np.float32]
+
+_INPUTS_OF_TASKS = "Text alone runs 'text', text and audio 'fusion', audio alone 'audio'."
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """The branch of the sound: mean MFCC vector [1, n_mfcc] of ``duration_s`` seconds."""
+
+    vector: Floats
+    duration_s: float
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """The branch of the transcript: logits (task text) or embedding, [1, width]."""
+
+    vector: Floats
+    tokens: int
+    notes: tuple[str, ...]
+
+
+class Clock:
+    """Milliseconds by step, for one answer."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self._steps: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        """Count what happens inside as ``step``."""
+        start = time.perf_counter()
+        yield
+        self._steps[f"{step}_ms"] = (time.perf_counter() - start) * 1e3
+
+    def timings(self) -> Timings:
+        """The steps so far, and the whole since the clock was made."""
+        return Timings(**self._steps, total_ms=(time.perf_counter() - self._start) * 1e3)
+
+
+class Engine:
+    """Sessions, tokenizers and the MFCC front end of the tasks that were asked for."""
+
+    def __init__(self, bundle: Bundle, tasks: tuple[TaskName, ...], loading: Loading) -> None:
+        self.manifest = bundle.manifest
+        self.tasks = tasks
+        self.sessions = load_graphs(bundle, tasks, loading)
+        self._tokenizers = _load_tokenizers(bundle, self.sessions)
+        needs_sound = bool(set(tasks) - {"text"})
+        self.mfcc = (
+            MeanMfcc(bundle.manifest.audio) if needs_sound and bundle.manifest.audio else None
+        )
+
+    def task_of(self, wanted: TaskName | None, *, has_text: bool, has_audio: bool) -> TaskName:
+        """The task for the inputs that are there. Raises TaskError, TextError, AudioError."""
+        if not has_text and not has_audio:
+            raise TaskError("neither text nor audio was given: give one, or both.")
+        name = wanted or ("fusion" if has_text and has_audio else "text" if has_text else "audio")
+        if name not in self.tasks:
+            raise TaskError(
+                f"the task {name!r} is not there (this recognizer knows: "
+                f"{', '.join(self.tasks)}). {_INPUTS_OF_TASKS}"
+            )
+        if not has_text and name != "audio":
+            raise TextError(f"the task {name!r} needs a transcript. {_INPUTS_OF_TASKS}")
+        if not has_audio and name != "text":
+            raise AudioError(f"the task {name!r} needs sound. {_INPUTS_OF_TASKS}")
+        return name
+
+    def precisions(self, name: TaskName) -> frozenset[Precision]:
+        """The precisions of the graphs that answer a task."""
+        task = self.manifest.tasks[name]
+        return frozenset(
+            self.sessions[graph].precision
+            for graph in (task.graph, task.text_graph)
+            if graph is not None
+        )
+
+    def hear(self, audio: AudioSource, max_duration_s: float, clock: Clock) -> Heard:
+        """The branch of the sound, for a whole utterance. Raises AudioError."""
+        front_end = self.front_end()
+        with clock("decode"):
+            sound = decode(audio, max_duration_s)
+        with clock("resample"):
+            samples = resample(sound, front_end.contract.sample_rate)
+        with clock("mfcc"):
+            vector = front_end(samples)[np.newaxis]
+        return Heard(vector, sound.duration_s, sound.notes)
+
+    def front_end(self) -> MeanMfcc:
+        """The MFCC front end. Raises TaskError where no task with sound was loaded."""
+        if self._mfcc is None:
+            raise TaskError(f"this recognizer was opened without sound. {_INPUTS_OF_TASKS}")
+        return self._mfcc
+
+    def read(self, text: str, name: TaskName, clock: Clock) -> Read:
+        """The branch of the transcript, as task ``name`` wants it. Raises TextError."""
+        task = self.manifest.tasks[name]
+        graph, output = (task.graph, "logits") if name == "text" else (task.text_graph, "embedding")
+        graph = str(graph)
+        with clock("tokenize"):
+            tokens = self._tokenizers[graph](text, strip=task.strip)
+        with clock("text"):
+            feeds = {"input_ids": tokens.ids, "attention_mask": np.ones_like(tokens.ids)}
+            [vector] = self.sessions[graph].run([output], feeds)
+        return Read(vector, tokens.ids.shape[1], tokens.notes)
+
+    def answer(
+        self, name: TaskName, heard: Heard | None, read: Read | None, clock: Clock
+    ) -> Answer:
+        """Where the branches meet: fuse what was heard and read, and calibrate."""
+        task = self.manifest.tasks[name]
+        if heard is not None:
+            with clock("fusion"):
+                logits = self._fuse(task.graph, heard, read)
+        elif read is not None:
+            logits = read.vector
+        scores = _softmax(logits[0] / task.temperature)
+        best = int(scores.argmax())
+        return Answer(
+            task=name,
+            label=self.manifest.labels[best],
+            confidence=float(scores[best]),
+            scores=dict(zip(self.manifest.labels, scores.tolist(), strict=True)),
+            tokens=0 if read is None else read.tokens,
+            duration_s=0.0 if heard is None else heard.duration_s,
+            provider=self.sessions[task.graph].providers[0],
+            timings=clock.timings(),
+            notes=(heard.notes if heard else ()) + (read.notes if read else ()),
+        )
+
+    def _fuse(self, name: str, heard: Heard, read: Read | None) -> Floats:
+        """Logits [1, labels]."""
+        graph = self.manifest.graphs[name]
+        embedding = np.zeros((1, graph.hidden or 0), np.float32) if read is None else read.vector
+        feeds = {"audio": heard.vector, "text": embedding}
+        if graph.present_input:
+            feeds["present"] = np.array([[1, read is not None]], np.float32)
+        [logits] = self.sessions[name].run(["logits"], feeds)
+        return logits
+
+
+def _load_tokenizers(bundle: Bundle, sessions: dict[str, Session]) -> dict[str, TextTokenizer]:
+    """A tokenizer for each text-side graph; graphs that share one share the object."""
+    by_name: dict[str, TextTokenizer] = {}
+    by_graph = {}
+    for graph in sessions:
+        name = bundle.manifest.graphs[graph].tokenizer
+        if name is None:
+            continue
+        if name not in by_name:
+            file = bundle.manifest.tokenizers[name]
+            by_name[name] = TextTokenizer(
+                bundle.read(file), file.file, file.max_tokens, file.vocab_size
+            )
+        by_graph[graph] = by_name[name]
+    return by_graph
+
+
+def _softmax(logits: Floats) -> NDArray[np.float64]:
+    exponentials = np.exp(logits.astype(np.float64) - logits.max())
+    scores: NDArray[np.float64] = exponentials / exponentials.sum()
+    return scores
