@@ -71,10 +71,8 @@ class Engine:
         self.tasks = tasks
         self.sessions = load_graphs(bundle, tasks, loading)
         self._tokenizers = _load_tokenizers(bundle, self.sessions)
-        needs_sound = bool(set(tasks) - {"text"})
-        self.mfcc = (
-            MeanMfcc(bundle.manifest.audio) if needs_sound and bundle.manifest.audio else None
-        )
+        contract = bundle.manifest.audio if set(tasks) - {"text"} else None
+        self._mfcc = None if contract is None else MeanMfcc(contract)
 
     def task_of(self, wanted: TaskName | None, *, has_text: bool, has_audio: bool) -> TaskName:
         """The task for the inputs that are there. Raises TaskError, TextError, AudioError."""
