@@ -1,0 +1,67 @@
+"""The Task 1 network: a BERT with a linear classifier on [CLS] or on the mean state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import BertForSequenceClassification, BertModel, BertPreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+
+def masked_mean(states: Tensor, attention_mask: Tensor) -> Tensor:
+    """Mean over the tokens that are there.
+
+    The paper says only that "the BERT outputs were averaged" (4.2.3). [CLS] and [SEP] are in the
+    mean, as in the usual ``last_hidden_state.mean(1)`` on one unpadded text; padding is not, so
+    that an answer does not depend on what it was batched with.
+
+    Args:
+        states: float [batch, tokens, hidden].
+        attention_mask: [batch, tokens], 1 for tokens and 0 for padding.
+
+    Returns:
+        float [batch, hidden].
+    """
+    weights = attention_mask.unsqueeze(-1).to(states.dtype)
+    total: Tensor = (states * weights).sum(1)
+    return total / weights.sum(1)
+
+
+class BertForMeanPooledClassification(BertPreTrainedModel):  # type: ignore[misc]
+    """BERT, masked mean of the last hidden state, dropout, linear classifier."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.bert = BertModel(config, add_pooling_layer=False)
+        dropout = config.classifier_dropout
+        self.dropout = nn.Dropout(config.hidden_dropout_prob if dropout is None else dropout)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        **_: Any,
+    ) -> SequenceClassifierOutput:
+        """Logits [batch, labels] of token ids [batch, tokens]."""
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        states = self.bert(
+            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
+        )[0]
+        logits = self.classifier(self.dropout(masked_mean(states, attention_mask)))
+        return SequenceClassifierOutput(logits=logits)
+
+
+def text_classifier(config: Any) -> nn.Module:
+    """An untrained classifier as ``config.pooling`` says: ``cls`` (stock BERT) or ``mean``."""
+    network: nn.Module = CLASSES[getattr(config, "pooling", "cls")](config)
+    return network
+
+
+CLASSES = {"cls": BertForSequenceClassification, "mean": BertForMeanPooledClassification}

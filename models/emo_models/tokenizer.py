@@ -1,0 +1,93 @@
+"""A cased WordPiece vocabulary, trained on plain text."""
+
+from __future__ import annotations
+
+import json
+import lzma
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers.trainers import WordPieceTrainer
+
+from emo_models.files import atomic_text
+
+# BERT's own names, at the ids 0 to 4.
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def train_tokenizer(
+    lines: Iterable[str], *, vocab_size: int = 8000, limit_alphabet: int = 160
+) -> Tokenizer:
+    """Train a cased WordPiece tokenizer in BERT's manner.
+
+    Accents and case are kept: they carry meaning in Spanish. Text is brought to NFC first, so that
+    "é" as one and as two code points gives the same ids.
+
+    Args:
+        lines: the text, one piece per item.
+        vocab_size: entries, the five special ones included.
+        limit_alphabet: single characters that are kept, the most frequent first.
+    """
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=100))  # type: ignore[call-arg]
+    tokenizer.normalizer = normalizers.Sequence(
+        [
+            normalizers.NFC(),
+            normalizers.BertNormalizer(
+                clean_text=True, handle_chinese_chars=True, strip_accents=False, lowercase=False
+            ),
+        ]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    trainer = WordPieceTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(SPECIAL_TOKENS),
+        limit_alphabet=limit_alphabet,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(lines, trainer)
+    tokenizer.post_processor = processors.BertProcessing(
+        sep=("[SEP]", tokenizer.token_to_id("[SEP]")),
+        cls=("[CLS]", tokenizer.token_to_id("[CLS]")),
+    )
+    return tokenizer
+
+
+def save_tokenizer(tokenizer: Tokenizer, directory: Path, *, positions: int) -> None:
+    """Write tokenizer.json and tokenizer_config.json, as transformers' AutoTokenizer reads them.
+
+    Args:
+        tokenizer: a trained tokenizer.
+        directory: created when missing.
+        positions: the encoder's positions: longer texts are cut there.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    atomic_text(directory / "tokenizer.json", tokenizer.to_str(pretty=True))
+    config = {
+        # Not BertTokenizerFast: that class would replace the normalizer by one without NFC.
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": positions,
+        "clean_up_tokenization_spaces": False,
+        "pad_token": "[PAD]",
+        "unk_token": "[UNK]",
+        "cls_token": "[CLS]",
+        "sep_token": "[SEP]",
+        "mask_token": "[MASK]",
+        "model_input_names": ["input_ids", "attention_mask"],
+    }
+    atomic_text(directory / "tokenizer_config.json", json.dumps(config, indent=2) + "\n")
+
+
+def read_lines(files: Iterable[Path]) -> Iterator[str]:
+    """The lines of text files (``.xz`` ones decompressed), blanks stripped, empty ones left out."""
+    for path in files:
+        opened = (
+            lzma.open(path, "rt", encoding="utf-8")
+            if path.suffix == ".xz"
+            else path.open(encoding="utf-8")
+        )
+        with opened as stream:
+            for line in stream:
+                if stripped := line.strip():
+                    yield stripped
