@@ -25,48 +25,13 @@ from emo_runtime.manifest import (
     encode_manifest,
 )
 from emo_runtime.manifest import Tokenizer as TokenizerFile
+from helpers.reference_audio import mean_mfcc
 from helpers.sounds import speechlike
 from helpers.tiny_graphs import FusionWeights, Precision, TextWeights, fusion_graph, text_graph
 
 LABELS = ["anger", "disgust", "fear", "joy", "neutral", "sadness"]
-WORDS = [
-    "hola",
-    "estoy",
-    "muy",
-    "contenta",
-    "con",
-    "el",
-    "resultado",
-    "esto",
-    "es",
-    "una",
-    "vergüenza",
-    "no",
-    "puedo",
-    "más",
-    "gracias",
-    "por",
-    "todo",
-    "qué",
-    "asco",
-    "me",
-    "da",
-    "miedo",
-    "la",
-    "noche",
-    "triste",
-    "y",
-    "sola",
-    "en",
-    "mi",
-    "casa",
-    "¡",
-    "!",
-    "¿",
-    "?",
-    ".",
-    ",",
-]
+WORDS = """hola estoy muy contenta con el resultado esto es una vergüenza no puedo más gracias por
+todo qué asco me da miedo la noche triste y sola en mi casa ¡ ! ¿ ? . ,""".split()  # noqa: SIM905
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 SENTENCES = (
     "hola estoy muy contenta con el resultado",
@@ -136,7 +101,9 @@ class Tiny:
             assert sentence is not None
             return softmax(self.text_weights.logits(self.ids(sentence))[0] / self.text_temperature)
         assert sound is not None
-        audio = mean_mfcc(*sound, self.n_mfcc)[np.newaxis]
+        samples, rate = sound
+        at_22050 = librosa.resample(samples, orig_sr=rate, target_sr=22_050, res_type="soxr_hq")
+        audio = mean_mfcc(at_22050, self.n_mfcc)[np.newaxis]
         text = np.zeros((1, self.hidden), np.float32)
         if task == "fusion":
             assert sentence is not None
@@ -202,13 +169,6 @@ def tokenizer_json(tiny: Tiny) -> bytes:
         special_tokens=[(name, tiny.vocabulary[name]) for name in ("[CLS]", "[SEP]")],
     )
     return tokenizer.to_str().encode()
-
-
-def mean_mfcc(samples: NDArray[np.float32], rate: int, n_mfcc: int) -> NDArray[np.float32]:
-    """librosa's mean MFCC vector [n_mfcc] at 22,050 Hz of mono samples at ``rate``."""
-    at_22050 = librosa.resample(samples, orig_sr=rate, target_sr=22_050, res_type="soxr_hq")
-    frames = librosa.feature.mfcc(y=at_22050, sr=22_050, n_mfcc=n_mfcc, n_mels=max(128, n_mfcc))
-    return frames.mean(axis=1)
 
 
 def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
