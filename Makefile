@@ -38,7 +38,8 @@ format: $(VENV)/.test
 
 # The manifest's JSON Schema in docs/ is generated; a test checks that it is current.
 schema: $(VENV)/.test
-	$(BIN)/python -m emo_runtime.manifest > docs/manifest.schema.json
+	$(BIN)/python -c "import json; from emo_runtime.manifest import json_schema; \
+		print(json.dumps(json_schema(), indent=2))" > docs/manifest.schema.json
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -74,7 +74,7 @@ def decode(source: AudioSource, max_duration_s: float = MAX_DURATION_S) -> Sound
         )
     if sound.duration_s > max_duration_s:
         raise _too_long("the sound", max_duration_s)
-    _check_samples(sound.samples)
+    check_samples(sound.samples)
     return sound
 
 
@@ -111,12 +111,12 @@ def _array_and_rate(source: tuple[Any, ...]) -> tuple[NDArray[Any], int]:
 
 
 def _from_array(samples: NDArray[Any], sample_rate: int) -> Sound:
-    _check_rate(sample_rate, "the sound")
+    check_rate(sample_rate, "the sound")
     if samples.ndim not in {1, 2}:
         raise AudioError(
             f"samples of shape {samples.shape}: give [time], [time, channels] or [channels, time]."
         )
-    floats = _as_floats(samples)
+    floats = as_floats(samples)
     if floats.ndim == 2:
         axis = int(np.argmin(floats.shape))
         if not 1 <= floats.shape[axis] <= MAX_CHANNELS:
@@ -128,7 +128,8 @@ def _from_array(samples: NDArray[Any], sample_rate: int) -> Sound:
     return Sound(np.ascontiguousarray(floats), sample_rate)
 
 
-def _as_floats(samples: NDArray[Any]) -> Floats:
+def as_floats(samples: NDArray[Any]) -> Floats:
+    """Samples of any shape as float32 at full scale 1. Raises AudioError on unknown scales."""
     kind, bits = samples.dtype.kind, samples.dtype.itemsize * 8
     if kind == "f":
         with np.errstate(over="ignore"):
@@ -168,7 +169,7 @@ def _from_stream(stream: BinaryIO, name: str, max_duration_s: float) -> Sound:
         check_wav(stream, name)
         stream.seek(0)
         with soundfile.SoundFile(stream) as file:
-            _check_rate(file.samplerate, name)
+            check_rate(file.samplerate, name)
             if file.channels > MAX_CHANNELS:
                 raise AudioError(
                     f"{name}: {file.channels} channels, at most {MAX_CHANNELS} can be mixed. "
@@ -216,7 +217,8 @@ def _too_long(name: str, max_duration_s: float) -> AudioError:
     )
 
 
-def _check_rate(sample_rate: int, name: str) -> None:
+def check_rate(sample_rate: int, name: str) -> None:
+    """Raise AudioError unless a rate is one that speech is recorded at."""
     if not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE:
         raise AudioError(
             f"{name}: a sample rate of {sample_rate} Hz; {MIN_SAMPLE_RATE:,} to "
@@ -224,7 +226,8 @@ def _check_rate(sample_rate: int, name: str) -> None:
         )
 
 
-def _check_samples(samples: Floats) -> None:
+def check_samples(samples: Floats) -> None:
+    """Raise AudioError where there are no samples, or some are not finite or far too large."""
     if not len(samples):
         raise AudioError("the sound has no samples. Check how it was recorded or cut.")
     low, high = float(samples.min()), float(samples.max())

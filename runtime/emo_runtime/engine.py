@@ -16,13 +16,17 @@ from emo_runtime.bundle import Bundle
 from emo_runtime.errors import AudioError, TaskError, TextError
 from emo_runtime.graphs import Loading, load_graphs
 from emo_runtime.manifest import Precision, TaskName
-from emo_runtime.mfcc import MeanMfcc
+from emo_runtime.mfcc import TELEPHONE_HZ, MeanMfcc
 from emo_runtime.result import Answer, Timings
 from emo_runtime.session import Session
 from emo_runtime.text import TextTokenizer
 
 Floats = NDArray[np.float32]
 
+_NARROW = (
+    f"the sound has no energy above {TELEPHONE_HZ:g} Hz (telephone band), the model was trained "
+    "with it: trust the transcript more than the sound"
+)
 _INPUTS_OF_TASKS = "Text alone runs 'text', text and audio 'fusion', audio alone 'audio'."
 
 
@@ -107,8 +111,16 @@ class Engine:
         with clock("resample"):
             samples = resample(sound, front_end.contract.sample_rate)
         with clock("mfcc"):
-            vector = front_end(samples)[np.newaxis]
-        return Heard(vector, sound.duration_s, sound.notes)
+            log_mel = front_end.log_mel(front_end.padded(samples))
+            return self.pool(log_mel, sound.duration_s, sound.notes)
+
+    def pool(self, log_mel: Floats, duration_s: float, notes: tuple[str, ...]) -> Heard:
+        """The mean MFCC vector of all the log-mel frames [frames, n_mels] of an utterance."""
+        front_end = self.front_end()
+        trained_hz = front_end.contract.bandwidth_hz
+        if (trained_hz is None or trained_hz > TELEPHONE_HZ) and front_end.is_narrow(log_mel):
+            notes += (_NARROW,)
+        return Heard(front_end.mean(log_mel)[np.newaxis], duration_s, notes)
 
     def front_end(self) -> MeanMfcc:
         """The MFCC front end. Raises TaskError where no task with sound was loaded."""

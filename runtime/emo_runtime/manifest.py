@@ -70,7 +70,10 @@ class Task(_Struct, frozen=True):
 
 
 class Audio(_Struct, frozen=True):
-    """The whole contract of the audio features, the resampler included (librosa 0.11's terms)."""
+    """The whole contract of the audio features, the resampler included (librosa 0.11's terms).
+
+    ``bandwidth_hz`` is the highest frequency that the training sound had; None: not known.
+    """
 
     sample_rate: Annotated[int, msgspec.Meta(ge=4000, le=192_000)] = 22_050
     channels: Literal["mean"] = "mean"
@@ -91,6 +94,7 @@ class Audio(_Struct, frozen=True):
     dct: Literal["ortho"] = "ortho"
     n_mfcc: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 128
     pooling: Literal["mean"] = "mean"
+    bandwidth_hz: Annotated[float, msgspec.Meta(gt=0.0)] | None = None
 
 
 class Licence(_Struct, frozen=True):
@@ -249,7 +253,3 @@ def _check_references(manifest: Manifest) -> None:
         encoder = manifest.graphs.get(task.text_graph or "")
         if encoder is None or "embedding" not in encoder.outputs or encoder.tokenizer is None:
             refuse(where, f"its text graph {task.text_graph!r} gives no embedding of a transcript")
-
-
-if __name__ == "__main__":
-    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))  # noqa: T201

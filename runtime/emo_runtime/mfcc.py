@@ -18,6 +18,7 @@ from emo_runtime.manifest import Audio
 Floats = NDArray[np.float32]
 
 BLOCK_FRAMES = 32
+TELEPHONE_HZ = 4000.0
 _BANDS_PER_GROUP = 16
 
 
@@ -30,10 +31,16 @@ class MeanMfcc:
         self._window = window.astype(np.float32)
         self._groups = _grouped(mel_filters(contract))
         self._dct = dct_matrix(contract.n_mfcc, contract.n_mels)
+        self._high_bands = _first_band_above(TELEPHONE_HZ, contract)
 
     def __call__(self, samples: Floats) -> Floats:
         """Mean MFCC vector, float32 [n_mfcc], of samples [time] at the contract's rate."""
         return self.mean(self.log_mel(self.padded(samples)))
+
+    def is_narrow(self, log_mel: Floats) -> bool:
+        """Whether nothing above the telephone band stands out of what is clipped away."""
+        high = log_mel[:, self._high_bands :]
+        return bool(high.size and high.max() <= log_mel.max() - self.contract.top_db)
 
     def padded(self, samples: Floats) -> Floats:
         """Samples between n_fft / 2 zeros on either side, so that frames are centred."""
@@ -77,9 +84,7 @@ def mel_filters(contract: Audio) -> Floats:
     ``librosa.filters.mel(sr=, n_fft=, n_mels=, fmin=, fmax=)``; Slaney's Auditory Toolbox (1998).
     """
     bins = np.fft.rfftfreq(contract.n_fft, 1 / contract.sample_rate)
-    edges = _mel_to_hz(
-        np.linspace(_hz_to_mel(contract.fmin), _hz_to_mel(contract.fmax), contract.n_mels + 2)
-    )
+    edges = _band_edges(contract)
     widths = np.diff(edges)
     slopes = edges[:, np.newaxis] - bins
     rising = -slopes[:-2] / widths[:-1, np.newaxis]
@@ -96,6 +101,17 @@ def dct_matrix(n_mfcc: int, n_mels: int) -> NDArray[np.float64]:
     matrix = np.cos(np.pi * order * (2 * band + 1) / (2 * n_mels)) * math.sqrt(2 / n_mels)
     matrix[0] /= math.sqrt(2)
     return matrix
+
+
+def _band_edges(contract: Audio) -> NDArray[np.float64]:
+    """Edges in Hz, [n_mels + 2]: band i rises from edge i, and falls to 0 at edge i + 2."""
+    lowest, highest = _hz_to_mel(contract.fmin), _hz_to_mel(contract.fmax)
+    return _mel_to_hz(np.linspace(lowest, highest, contract.n_mels + 2))
+
+
+def _first_band_above(frequency: float, contract: Audio) -> int:
+    # A tenth more: the window's side lobes and the resampler's slope reach that far.
+    return int(np.searchsorted(_band_edges(contract)[:-2], 1.1 * frequency))
 
 
 @dataclass(frozen=True)

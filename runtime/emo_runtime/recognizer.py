@@ -13,6 +13,7 @@ import numpy as np
 from emo_runtime.audio import MAX_DURATION_S, AudioSource
 from emo_runtime.bundle import Bundle, open_bundle
 from emo_runtime.cpu import resolve_threads
+from emo_runtime.encodings import Encoding
 from emo_runtime.engine import Clock, Engine
 from emo_runtime.errors import ClosedError, EmoError, TaskError
 from emo_runtime.golden import compare, parse_golden
@@ -20,7 +21,10 @@ from emo_runtime.graphs import Loading
 from emo_runtime.manifest import Manifest, Precision, TaskName
 from emo_runtime.result import Answer, Utterance
 from emo_runtime.session import load_onnxruntime, telemetry_is_off
+from emo_runtime.stream import EmotionStream
 from emo_runtime.version import __version__
+
+MAX_STREAM_S = 60.0
 
 
 class EmotionRecognizer:
@@ -113,6 +117,32 @@ class EmotionRecognizer:
         if text is not None and name != "audio":
             read = engine.read(text, name, clock)
         return engine.answer(name, heard, read, clock)
+
+    def stream(
+        self,
+        *,
+        sample_rate: int,
+        encoding: Encoding = "pcm_s16le",
+        channels: int = 1,
+        task: TaskName | None = None,
+        max_duration_s: float = MAX_STREAM_S,
+        window_s: float | None = None,
+    ) -> EmotionStream:
+        """A live utterance of packets at ``sample_rate`` Hz, interleaved if ``channels`` > 1.
+
+        ``task`` insists, else the inputs decide as in ``recognize``. Beyond ``max_duration_s``
+        packets are refused; with ``window_s`` the sound of the last so many seconds counts
+        instead, without end. Raises AudioError, ClosedError.
+        """
+        return EmotionStream(
+            self._opened(),
+            sample_rate=sample_rate,
+            encoding=encoding,
+            channels=channels,
+            task=task,
+            max_duration_s=max_duration_s,
+            window_s=window_s,
+        )
 
     def recognize_each(self, utterances: Iterable[Utterance]) -> Iterator[Answer | EmoError]:
         """Answers in the order of the utterances; in place of a failed one, its error.
