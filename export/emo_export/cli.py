@@ -1,0 +1,113 @@
+"""emo-export: from a trained checkpoint to a verified bundle."""
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from emo_export.options import Identity, Options, Sources
+from emo_runtime.cli.common import Command, Failure, print_json, require_extra
+
+_NEEDED = ("onnx", "optimum", "torch", "transformers", "safetensors", "rich")
+_DEFAULT_LICENCE = "CC-BY-NC-SA-4.0"
+_UNKNOWN_LICENCE = "LicenseRef-unknown"
+_NOTICES = {
+    _DEFAULT_LICENCE: "Non-commercial use only: the corpora that these weights were trained on ask "
+    "for it.",
+    _UNKNOWN_LICENCE: "The licence of these weights was not given (emo-export --licence).",
+}
+
+
+@click.command(cls=Command)
+@click.version_option(package_name="emo-runtime")
+@click.option("--text", help="Text classifier: a checkpoint directory or a Hub id.")
+@click.option("--encoder", help="Text side of --fusion, if not the classifier's own encoder.")
+@click.option("--fusion", type=click.Path(), help="Fusion network: a directory of emo-train.")
+@click.option("--output", type=click.Path(path_type=Path), default="bundle", show_default=True)
+@click.option("--force", is_flag=True, help="Replace a bundle that is already there.")
+@click.option("--quantize", is_flag=True, help="Text graphs in int8 (same as --precision int8).")
+@click.option(
+    "--precision",
+    "precisions",
+    multiple=True,
+    type=click.Choice(["int8", "fp16", "fp32"]),
+    help="Of the text graphs; several make several variants.  [default: fp32]",
+)
+@click.option("--evaluate", type=click.Path(path_type=Path), help="CSV: text[, audio][, label].")
+@click.option("--name", help="Name in the manifest.  [default: that of the text checkpoint]")
+@click.option("--bundle-version", default="1.0", show_default=True)
+@click.option("--licence", help="Licence of the weights, as an SPDX expression.")
+@click.option("--card", type=click.Path(path_type=Path), help="Model card, in Markdown.")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+def main(as_json: bool, **given: object) -> None:
+    """Convert a trained checkpoint into a bundle, and show what it gained and lost.
+
+    Without --text: the checkpoint that stands in the repository.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a gate was not met (no bundle is written).
+    """
+    require_extra("export", *_NEEDED)
+    from emo_export.pipeline import export  # noqa: PLC0415  (needs the extra)
+    from emo_export.show import Progress, show  # noqa: PLC0415
+
+    options = _options(given)
+    with Progress() as progress:
+        report = export(options, progress)
+    if as_json:
+        print_json(report.as_json())
+    else:
+        show(report)
+
+
+def _options(given: Mapping[str, object]) -> Options:
+    text, fusion, encoder = given["text"], given["fusion"], given["encoder"]
+    if text is None and (fusion is not None or encoder is not None):
+        raise click.UsageError("--fusion and --encoder need --text as well.")
+    if encoder is not None and fusion is None:
+        raise click.UsageError("--encoder is the text side of --fusion: give that as well.")
+    if given["quantize"] and given["precisions"]:
+        raise click.UsageError("--quantize means --precision int8: give one of the two.")
+    default = None if text is not None else _default_checkpoint()
+    if default is not None:
+        text, fusion = str(default / "text"), str(default / "fusion")
+        encoder = str(default / "encoder") if (default / "encoder").is_dir() else None
+    card = given["card"] or (default and default / "CARD.md")
+    precisions = given["precisions"] or (("int8",) if given["quantize"] else ("fp32",))
+    licence = given["licence"] or (_DEFAULT_LICENCE if default else _UNKNOWN_LICENCE)
+    notice = _NOTICES.get(str(licence), f"Licence of the weights: {licence}.")
+    return Options(
+        sources=Sources(text=str(text), encoder=_string(encoder), fusion=_string(fusion)),
+        output=_path(given["output"]) or Path("bundle"),
+        identity=Identity(
+            name=str(given["name"] or ("default" if default else Path(str(text)).name)),
+            version=str(given["bundle_version"]),
+            licence=str(licence),
+            notice=notice,
+            card=_path(card),
+        ),
+        precisions=tuple(dict.fromkeys(precisions)),  # type: ignore[call-overload]
+        force=bool(given["force"]),
+        evaluate=_path(given["evaluate"]),
+    )
+
+
+def _default_checkpoint() -> Path:
+    """The trained checkpoint of the repository, beside the source of emo_models."""
+    spec = importlib.util.find_spec("emo_models")
+    for root in (spec and spec.submodule_search_locations) or ():
+        directory = Path(root).parent / "checkpoints" / "default"
+        if (directory / "text").is_dir():
+            return directory
+    raise Failure(
+        "the default checkpoint is not here: it stands in the repository (models/checkpoints/"
+        "default), not in the installed package. Clone the repository, or give --text."
+    )
+
+
+def _string(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _path(value: object) -> Path | None:
+    return None if value is None else Path(str(value))

@@ -1,0 +1,180 @@
+"""The manifest of a bundle, from what the earlier steps know."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Literal
+
+import msgspec
+
+from emo_export.load import Checkpoints, TextCheckpoint
+from emo_export.options import Identity
+from emo_models.errors import CheckpointError
+from emo_runtime.manifest import (
+    Audio,
+    File,
+    Graph,
+    Licence,
+    Manifest,
+    Precision,
+    Task,
+    TaskName,
+    Tokenizer,
+)
+from emo_runtime.version import __version__
+
+_TOOLS = ("emo-runtime", "onnx", "onnxruntime", "optimum-onnx", "torch", "transformers")
+
+GOLDEN, CARD = "golden.json", "CARD.md"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The files of a bundle by name, and which of them is which variant of which graph."""
+
+    files: Mapping[str, bytes]
+    graphs: Mapping[str, Mapping[Precision, str]]
+    tokenizers: Mapping[str, str]
+
+
+def audio_contract(checkpoints: Checkpoints) -> Audio | None:
+    """The audio features that the fusion network was trained on. Raises CheckpointError."""
+    fusion = checkpoints.fusion
+    if fusion is None:
+        return None
+    where = f"{fusion.directory}/config.json"
+    try:
+        contract = msgspec.convert(
+            fusion.config.get(
+                "audio", {"n_mfcc": fusion.n_mfcc, "n_mels": max(128, fusion.n_mfcc)}
+            ),
+            Audio,
+        )
+    except msgspec.ValidationError as error:
+        raise CheckpointError(
+            f"{where}: audio: {error}. This runtime can't compute such features."
+        ) from error
+    if contract.n_mfcc != fusion.n_mfcc or contract.n_mels < contract.n_mfcc:
+        raise CheckpointError(
+            f"{where}: the network reads {fusion.n_mfcc} coefficients, its audio contract gives "
+            f"{contract.n_mfcc} of {contract.n_mels} mel bands."
+        )
+    return contract
+
+
+def describe(
+    checkpoints: Checkpoints,
+    contents: Contents,
+    identity: Identity,
+    verification: Mapping[str, Any],
+) -> Manifest:
+    """The manifest of ``contents``; ``verification`` is what the export measured."""
+    return Manifest(
+        schema="emo-bundle/1",
+        name=identity.name,
+        version=identity.version,
+        licence=Licence(weights=identity.licence, notice=identity.notice),
+        language="es",
+        labels=list(checkpoints.text.labels),
+        tasks=_tasks(checkpoints),
+        graphs=_graphs(checkpoints, contents),
+        tokenizers=_tokenizers(checkpoints, contents),
+        golden=_file(contents, GOLDEN),
+        card=_file(contents, CARD),
+        verification=dict(verification),
+        provenance=_provenance(checkpoints),
+        audio=audio_contract(checkpoints),
+    )
+
+
+def _tasks(checkpoints: Checkpoints) -> dict[TaskName, Task]:
+    text, fusion = checkpoints.text, checkpoints.fusion
+    tasks: dict[TaskName, Task] = {
+        "text": Task(graph="text", strip=text.strip, temperature=text.temperature)
+    }
+    if fusion is not None:
+        encoder = "text" if checkpoints.shared else "encoder"
+        tasks["fusion"] = Task("fusion", encoder, strip=True, temperature=fusion.temperature)
+        if fusion.present_input:
+            tasks["audio"] = Task("fusion", temperature=fusion.temperature)
+    return tasks
+
+
+def _graphs(checkpoints: Checkpoints, contents: Contents) -> dict[str, Graph]:
+    text, encoder, fusion = checkpoints.text, checkpoints.encoder, checkpoints.fusion
+    variants = {
+        name: {precision: _file(contents, file) for precision, file in files.items()}
+        for name, files in contents.graphs.items()
+    }
+    both: list[Literal["logits", "embedding"]] = ["logits", "embedding"]
+    shared = fusion is not None and checkpoints.shared
+    graphs = {
+        "text": Graph(
+            outputs=both if shared else ["logits"],
+            variants=variants["text"],
+            tokenizer="text",
+            hidden=text.hidden if shared else None,
+        )
+    }
+    if encoder is not None and not shared:
+        graphs["encoder"] = Graph(
+            outputs=["embedding"],
+            variants=variants["encoder"],
+            tokenizer="encoder" if "encoder" in contents.tokenizers else "text",
+            hidden=encoder.hidden,
+        )
+    if fusion is not None:
+        graphs["fusion"] = Graph(
+            outputs=["logits"],
+            variants=variants["fusion"],
+            hidden=fusion.hidden,
+            present_input=fusion.present_input,
+        )
+    return graphs
+
+
+def _tokenizers(checkpoints: Checkpoints, contents: Contents) -> dict[str, Tokenizer]:
+    owners: dict[str, TextCheckpoint] = {"text": checkpoints.text}
+    if checkpoints.encoder is not None:
+        owners["encoder"] = checkpoints.encoder
+    result = {}
+    for name, file in contents.tokenizers.items():
+        entry = _file(contents, file)
+        tokenizer = owners[name].tokenizer
+        result[name] = Tokenizer(
+            file=entry.file,
+            sha256=entry.sha256,
+            bytes=entry.bytes,
+            max_tokens=tokenizer.max_tokens,
+            vocab_size=tokenizer.vocab_size,
+        )
+    return result
+
+
+def _provenance(checkpoints: Checkpoints) -> dict[str, Any]:
+    parts = {"text": checkpoints.text.sha256}
+    if checkpoints.encoder is not None and not checkpoints.shared:
+        parts["encoder"] = checkpoints.encoder.sha256
+    if checkpoints.fusion is not None:
+        parts["fusion"] = checkpoints.fusion.sha256
+    provenance: dict[str, Any] = {
+        "checkpoints_sha256": parts,
+        "tools": {name: _version(name) for name in _TOOLS},
+    }
+    for name, checkpoint in (("text", checkpoints.text), ("fusion", checkpoints.fusion)):
+        corpora = checkpoint.config.get("corpora") if checkpoint is not None else None
+        if corpora:
+            provenance.setdefault("corpora", {})[name] = corpora
+    return provenance
+
+
+def _version(distribution: str) -> str:
+    if distribution == "emo-runtime":
+        return __version__
+    return version(distribution)
+
+
+def _file(contents: Contents, name: str) -> File:
+    data = contents.files[name]
+    return File(file=name, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))

@@ -1,0 +1,142 @@
+"""Small tools on ONNX graphs that the rewrites share: who makes a tensor, who reads it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+CONTRIB = "com.microsoft"
+
+Node = Any
+Array = NDArray[Any]
+
+
+class Graph:
+    """A model with its tensors indexed by name. ``model`` is changed in place.
+
+    The index is of the moment: after nodes were added or removed, make a new one.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.model = model
+        self.nodes: Any = model.graph.node
+        self.constants = {item.name: item for item in model.graph.initializer}
+        self.maker = {output: node for node in self.nodes for output in node.output}
+        self.readers: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for name in node.input:
+                self.readers.setdefault(name, []).append(node)
+        self.outputs = {output.name for output in model.graph.output}
+
+    def constant(self, name: str) -> Array | None:
+        """The value of an initializer or of a Constant node; None where it is computed."""
+        if name in self.constants:
+            return np.asarray(numpy_helper.to_array(self.constants[name]))
+        node = self.maker.get(name)
+        if node is not None and node.op_type == "Constant" and node.attribute[0].name == "value":
+            return np.asarray(numpy_helper.to_array(node.attribute[0].t))
+        return None
+
+    def made_by(self, name: str, op_type: str) -> Node | None:
+        """The node that makes tensor ``name``, if it is of that type."""
+        node = self.maker.get(name)
+        return node if node is not None and node.op_type == op_type else None
+
+    def add_constant(self, name: str, value: Array) -> str:
+        """Add an initializer under a name that is not taken yet; the name."""
+        taken = self.constants.keys() | self.maker.keys()
+        free = name
+        number = 1
+        while free in taken:
+            free, number = f"{name}_{number}", number + 1
+        tensor = numpy_helper.from_array(np.ascontiguousarray(value), free)
+        self.model.graph.initializer.append(tensor)
+        self.constants[free] = self.model.graph.initializer[-1]
+        return free
+
+    def replace_node(self, node: Node, by: Iterable[Node]) -> None:
+        """Put nodes in the place of one."""
+        position = next(i for i, other in enumerate(self.nodes) if other is node)
+        self.nodes.remove(node)
+        for offset, new in enumerate(by):
+            self.nodes.insert(position + offset, new)
+
+    def redirect(self, old: str, new: str) -> None:
+        """Let every reader of ``old`` read ``new``."""
+        for node in self.readers.get(old, ()):
+            for index, name in enumerate(node.input):
+                if name == old:
+                    node.input[index] = new
+
+
+def prune(model: onnx.ModelProto) -> None:
+    """Remove, in place, the nodes and initializers that no output depends on."""
+    needed = {output.name for output in model.graph.output}
+    kept = []
+    for node in reversed(model.graph.node):
+        if needed.intersection(node.output):
+            kept.append(node)
+            needed.update(node.input)
+    kept.reverse()
+    tensors = [item for item in model.graph.initializer if item.name in needed]
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(tensors)
+
+
+def clean(model: onnx.ModelProto) -> None:
+    """Leave nothing in the model, in place, that tells when, where or by what it was made.
+
+    Nodes and tensors are named by their place, so that names can't differ between runs either.
+    """
+    model.producer_name = "emo-export"
+    model.producer_version = model.domain = model.doc_string = ""
+    model.ClearField("metadata_props")
+    model.graph.name = "emo"
+    model.graph.doc_string = ""
+    del model.graph.value_info[:]
+    _name_by_place(model.graph)
+    used = {node.domain for node in model.graph.node}
+    imports = {item.domain: item.version for item in model.opset_import}
+    del model.opset_import[:]
+    model.opset_import.append(onnx.helper.make_opsetid("", imports[""]))
+    if CONTRIB in used:
+        model.opset_import.append(onnx.helper.make_opsetid(CONTRIB, 1))
+
+
+def _name_by_place(graph: Any) -> None:
+    fixed = {item.name for item in [*graph.input, *graph.output]} | {""}
+    names: dict[str, str] = {name: name for name in fixed}
+    for number, tensor in enumerate(graph.initializer):
+        tensor.name = names.setdefault(tensor.name, f"w{number}")
+        tensor.doc_string = ""
+    for number, node in enumerate(graph.node):
+        node.name = f"{node.op_type}_{number}"
+        node.doc_string = ""
+        node.ClearField("metadata_props")
+        for index, name in enumerate(node.input):
+            node.input[index] = names[name]
+        for index, name in enumerate(node.output):
+            node.output[index] = names.setdefault(name, f"t{number}.{index}")
+
+
+def size_bytes(model: onnx.ModelProto) -> int:
+    """Bytes of the file that the model becomes."""
+    return int(model.ByteSize())
+
+
+def copy(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A model of its own."""
+    other = onnx.ModelProto()
+    other.CopyFrom(model)
+    return other
+
+
+def encode(model: onnx.ModelProto) -> bytes:
+    """The bytes of the file: the same for equal models."""
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data

@@ -1,0 +1,56 @@
+"""What the caller of an export asks for."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from emo_runtime.manifest import Precision
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the checkpoints are: directories, or Hugging Face Hub ids for the two text models.
+
+    ``encoder`` is the text side of ``fusion``; without it the encoder of ``text`` serves.
+    """
+
+    text: str
+    encoder: str | None = None
+    fusion: str | None = None
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What the bundle says of itself. ``card`` is a model card in Markdown, or None."""
+
+    name: str
+    version: str
+    licence: str
+    notice: str
+    card: Path | None = None
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What the loss of a reduced precision may be, against the PyTorch checkpoint.
+
+    ``min_agreement`` is the share of equal labels, ``max_f1_loss`` the loss of macro-F1 (only where
+    the evaluation rows have labels). ``enforced`` false measures and records, and refuses nothing.
+    """
+
+    min_agreement: float = 0.99
+    max_f1_loss: float = 0.005
+    enforced: bool = True
+
+
+@dataclass(frozen=True)
+class Options:
+    """One export. ``precisions`` are those of the text graphs; the fusion network stays fp32."""
+
+    sources: Sources
+    output: Path
+    identity: Identity
+    precisions: tuple[Precision, ...] = ("fp32",)
+    force: bool = False
+    evaluate: Path | None = None
+    calibrate: Path | None = None
+    gate: Gate = field(default_factory=Gate)

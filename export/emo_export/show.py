@@ -1,0 +1,96 @@
+"""The export's progress and report, for people, on standard error."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.table import Table
+
+from emo_export.pipeline import STEPS, Report, Step
+
+
+class Progress:
+    """A spinner that names the step at work, and a line for each that is done.
+
+    Without a terminal there are only the lines.
+    """
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._status = self._console.status(f"{STEPS[0]} ...")
+
+    def __call__(self, step: Step) -> None:
+        """``step`` is done."""
+        size = "" if step.size_bytes is None else f"{_megabytes(step.size_bytes):>10}"
+        self._console.print(f"{step.name:<10}{step.duration_s:8.2f} s{size}")
+        following = STEPS[STEPS.index(step.name) + 1 :]
+        if following:
+            self._status.update(f"{following[0]} ...")
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._status.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._status.stop()
+
+
+def show(report: Report) -> None:
+    """Print what an export made, lost and gained."""
+    console = Console(stderr=True, highlight=False)
+    console.print(_files(report))
+    console.print(_comparisons(report))
+    console.print(_speeds(report))
+    console.print(f"Wrote {report.output}: tasks {', '.join(report.tasks)}.", soft_wrap=True)
+
+
+def _files(report: Report) -> Table:
+    table = Table("file", title="The bundle", title_justify="left")
+    table.add_column("size", justify="right")
+    for name, size in report.files.items():
+        table.add_row(name, _megabytes(size))
+    table.add_row("all", _megabytes(sum(report.files.values())))
+    return table
+
+
+def _comparisons(report: Report) -> Table:
+    title = f"Against the checkpoint in PyTorch, on {report.evaluated}"
+    table = Table("task", "precision", title=title, title_justify="left")
+    for name in ("label agreement", "largest difference", "macro-F1 (PyTorch's)"):
+        table.add_column(name, justify="right")
+    for item in report.comparisons:
+        f1 = "" if item.macro_f1 is None else f"{item.macro_f1:.4f} ({item.reference_macro_f1:.4f})"
+        table.add_row(
+            item.task,
+            item.precision,
+            f"{item.agreement:.4f}",
+            f"{item.largest_probability_difference:.2g}",
+            f1,
+        )
+    return table
+
+
+def _speeds(report: Report) -> Table:
+    title = "One transcript at a time on this machine (medians; emo-bench measures in earnest)"
+    table = Table("graph", "precision", title=title, title_justify="left")
+    for name in ("ms", "ms in PyTorch", "ratio"):
+        table.add_column(name, justify="right")
+    for item in report.speeds:
+        table.add_row(
+            item.graph,
+            item.precision,
+            f"{item.latency_ms:.2f}",
+            f"{item.reference_ms:.2f}",
+            f"{item.ratio:.2f}",
+        )
+    return table
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.2f} MB"
