@@ -253,3 +253,10 @@ def _check_references(manifest: Manifest) -> None:
         encoder = manifest.graphs.get(task.text_graph or "")
         if encoder is None or "embedding" not in encoder.outputs or encoder.tokenizer is None:
             refuse(where, f"its text graph {task.text_graph!r} gives no embedding of a transcript")
+        if used.hidden != encoder.hidden:
+            refuse(where, f"its graphs differ in 'hidden' ({used.hidden} and {encoder.hidden})")
+    if (audio := manifest.audio) is not None:
+        if audio.n_mfcc > audio.n_mels:
+            refuse("audio", f"n_mfcc {audio.n_mfcc} exceeds n_mels {audio.n_mels}")
+        if not audio.fmin < audio.fmax <= audio.sample_rate / 2:
+            refuse("audio", f"{audio.fmin:g} to {audio.fmax:g} Hz is no range below half the rate")
