@@ -90,7 +90,10 @@ def open_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
     data = _read_manifest(directory)
     manifest = parse_manifest(data)
     listed = {file.file for file in manifest.files()} | {MANIFEST_NAME}
-    found = {entry.name for entry in directory.iterdir()}
+    try:
+        found = {entry.name for entry in directory.iterdir()}
+    except OSError as error:
+        raise BundleError(f"{directory}: can't be listed: {error.strerror}. {_REMEDY}") from None
     if missing := sorted(listed - found):
         raise BundleError(f"{directory}: the file {missing[0]!r} is missing. {_REMEDY}")
     if unlisted := sorted(found - listed):
