@@ -13,6 +13,7 @@ from emo_runtime.errors import (
     ClosedError,
     EmoError,
     MissingExtraError,
+    OverloadedError,
     ProviderError,
     SelfTestError,
     TaskError,
@@ -20,6 +21,7 @@ from emo_runtime.errors import (
 )
 from emo_runtime.recognizer import EmotionRecognizer
 from emo_runtime.result import Answer, Timings, Utterance
+from emo_runtime.stream import EmotionStream
 from emo_runtime.version import __version__
 
 __all__ = [
@@ -29,7 +31,9 @@ __all__ = [
     "ClosedError",
     "EmoError",
     "EmotionRecognizer",
+    "EmotionStream",
     "MissingExtraError",
+    "OverloadedError",
     "ProviderError",
     "SelfTestError",
     "TaskError",

@@ -35,3 +35,7 @@ class MissingExtraError(EmoError):
 
 class ClosedError(EmoError):
     """A recognizer was used after it had been closed."""
+
+
+class OverloadedError(EmoError):
+    """More utterances are waiting than were allowed: try again later, or add workers."""

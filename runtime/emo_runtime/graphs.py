@@ -1,16 +1,18 @@
 """From a bundle's graphs to sessions: the right variant on the right provider, checked."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from emo_runtime.bundle import Bundle
-from emo_runtime.cpu import Threads
 from emo_runtime.errors import BundleError, ProviderError
 from emo_runtime.graph_check import FLOAT, INT64, GraphInfo, TensorInfo, check_graph
 from emo_runtime.manifest import Graph, Manifest, Precision, TaskName
-from emo_runtime.session import Placement, Session, choose_providers, precisions_for
+from emo_runtime.providers import CPU, Provider, choose_providers, precisions_for
+from emo_runtime.session import Placement, Session, load_onnxruntime
 
 _ANY = None
+logger = logging.getLogger("emo_runtime")
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class Loading:
     """What the caller wants of the sessions; ``variant`` is the text-side graphs' precision."""
 
     provider: str
-    threads: Threads
+    threads: int
     spin: bool
     fallback: bool
     variant: Precision | None
@@ -34,23 +36,35 @@ def load_graphs(bundle: Bundle, tasks: Iterable[TaskName], loading: Loading) -> 
             if name is not None
         }
     )
-    providers = choose_providers(loading.provider)
-    for provider in providers[:-1]:
+    candidates = _candidates(loading)
+    for provider in candidates[:-1]:
         try:
             return _load_on(bundle, needed, provider, loading)
-        except ProviderError:
-            continue  # "auto": the next best; describe() tells which it became
-    return _load_on(bundle, needed, providers[-1], loading)
+        except ProviderError as error:
+            logger.warning("%s; going on with the next provider", error)
+    return _load_on(bundle, needed, candidates[-1], loading)
+
+
+def _candidates(loading: Loading) -> list[Provider]:
+    """The providers to try in order: "auto" and ``fallback`` end with the CPU."""
+    try:
+        found = choose_providers(loading.provider, load_onnxruntime())
+    except ProviderError as error:
+        if not loading.fallback:
+            raise
+        logger.warning("%s; going on with the CPU", error)
+        return [Provider(CPU)]
+    return [*found, Provider(CPU)] if loading.fallback and found[-1].name != CPU else found
 
 
 def _load_on(
-    bundle: Bundle, names: Sequence[str], provider: str, loading: Loading
+    bundle: Bundle, names: Sequence[str], provider: Provider, loading: Loading
 ) -> dict[str, Session]:
-    placement = Placement(provider, loading.threads, loading.spin, loading.fallback)
+    placement = Placement(provider, loading.threads, loading.spin)
     sessions = {}
     for name in names:
         graph = bundle.manifest.graphs[name]
-        precision = _choose_variant(name, graph, provider, loading.variant)
+        precision = _choose_variant(name, graph, provider.name, loading.variant)
         with bundle.verified(graph.variants[precision]) as file:
             _check_interface(file.name, check_graph(file.data, file.name), graph, bundle.manifest)
             sessions[name] = Session(file, precision, placement)

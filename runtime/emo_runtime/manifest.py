@@ -225,38 +225,49 @@ def _check_names(manifest: Manifest) -> None:
 
 
 def _check_references(manifest: Manifest) -> None:
-    def refuse(where: str, what: str) -> NoReturn:
-        raise BundleError(f"{MANIFEST_NAME}: {where}: {what}. {_REMEDY}")
-
     for name, graph in manifest.graphs.items():
         if graph.tokenizer is not None and graph.tokenizer not in manifest.tokenizers:
-            refuse(f"graphs.{name}", f"names the tokenizer {graph.tokenizer!r}, which is not there")
+            _refuse(
+                f"graphs.{name}", f"names the tokenizer {graph.tokenizer!r}, which is not there"
+            )
         if "embedding" in graph.outputs and graph.hidden is None:
-            refuse(f"graphs.{name}", "gives an embedding, but 'hidden' is not there")
+            _refuse(f"graphs.{name}", "gives an embedding, but 'hidden' is not there")
     for name, task in manifest.tasks.items():
-        where = f"tasks.{name}"
         used = manifest.graphs.get(task.graph)
         if used is None or "logits" not in used.outputs:
-            refuse(where, f"its graph {task.graph!r} is not there or gives no logits")
+            _refuse(f"tasks.{name}", f"its graph {task.graph!r} is not there or gives no logits")
         if name == "text":
             if used.tokenizer is None:
-                refuse(where, f"its graph {task.graph!r} names no tokenizer")
-            continue
-        if manifest.audio is None:
-            refuse(where, "needs the audio contract, which is not there")
-        if name == "audio":
-            if not used.present_input:
-                refuse(where, f"its graph {task.graph!r} was not trained to do without text")
-            if used.hidden is None:
-                refuse(where, f"'hidden' of its graph {task.graph!r} is not there")
-            continue
-        encoder = manifest.graphs.get(task.text_graph or "")
-        if encoder is None or "embedding" not in encoder.outputs or encoder.tokenizer is None:
-            refuse(where, f"its text graph {task.text_graph!r} gives no embedding of a transcript")
-        if used.hidden != encoder.hidden:
-            refuse(where, f"its graphs differ in 'hidden' ({used.hidden} and {encoder.hidden})")
-    if (audio := manifest.audio) is not None:
-        if audio.n_mfcc > audio.n_mels:
-            refuse("audio", f"n_mfcc {audio.n_mfcc} exceeds n_mels {audio.n_mels}")
-        if not audio.fmin < audio.fmax <= audio.sample_rate / 2:
-            refuse("audio", f"{audio.fmin:g} to {audio.fmax:g} Hz is no range below half the rate")
+                _refuse("tasks.text", f"its graph {task.graph!r} names no tokenizer")
+        else:
+            _check_sound_task(manifest, name, task, used)
+    if manifest.audio is not None:
+        _check_audio(manifest.audio)
+
+
+def _check_sound_task(manifest: Manifest, name: TaskName, task: Task, graph: Graph) -> None:
+    where = f"tasks.{name}"
+    if manifest.audio is None:
+        _refuse(where, "needs the audio contract, which is not there")
+    if graph.tokenizer is not None or graph.hidden is None:
+        _refuse(where, f"its graph {task.graph!r} is no fusion graph ('hidden', no tokenizer)")
+    if name == "audio":
+        if not graph.present_input:
+            _refuse(where, f"its graph {task.graph!r} was not trained to do without text")
+        return
+    encoder = manifest.graphs.get(task.text_graph or "")
+    if encoder is None or "embedding" not in encoder.outputs or encoder.tokenizer is None:
+        _refuse(where, f"its text graph {task.text_graph!r} gives no embedding of a transcript")
+    if encoder.hidden != graph.hidden:
+        _refuse(where, f"its graphs differ in 'hidden' ({graph.hidden} and {encoder.hidden})")
+
+
+def _check_audio(audio: Audio) -> None:
+    if audio.n_mfcc > audio.n_mels:
+        _refuse("audio", f"n_mfcc {audio.n_mfcc} exceeds n_mels {audio.n_mels}")
+    if not audio.fmin < audio.fmax <= audio.sample_rate / 2:
+        _refuse("audio", f"{audio.fmin:g} to {audio.fmax:g} Hz is no range below half the rate")
+
+
+def _refuse(where: str, what: str) -> NoReturn:
+    raise BundleError(f"{MANIFEST_NAME}: {where}: {what}. {_REMEDY}")

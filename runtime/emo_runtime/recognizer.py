@@ -1,48 +1,89 @@
 """The recognizer: the public face, for whole utterances and batches of them."""
 
+import asyncio
+import logging
 import os
 import platform
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 
 from emo_runtime.audio import MAX_DURATION_S, AudioSource
-from emo_runtime.bundle import Bundle, open_bundle
+from emo_runtime.bundle import open_bundle
 from emo_runtime.cpu import resolve_threads
 from emo_runtime.encodings import Encoding
 from emo_runtime.engine import Clock, Engine
-from emo_runtime.errors import ClosedError, EmoError, TaskError
-from emo_runtime.golden import compare, parse_golden
+from emo_runtime.errors import ClosedError, EmoError, ProviderError, TaskError
+from emo_runtime.golden import parse_golden
 from emo_runtime.graphs import Loading
 from emo_runtime.manifest import Manifest, Precision, TaskName
+from emo_runtime.providers import installed_distributions
 from emo_runtime.result import Answer, Utterance
+from emo_runtime.self_test import fingerprint, remember_passed, run_self_test, was_passed
 from emo_runtime.session import load_onnxruntime, telemetry_is_off
 from emo_runtime.stream import EmotionStream
 from emo_runtime.version import __version__
+from emo_runtime.workers import WorkerPool
 
 MAX_STREAM_S = 60.0
+
+Mode = Literal["latency", "throughput"]
+logger = logging.getLogger("emo_runtime")
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """The arguments of ``open``, kept so that a pickled recognizer can be opened again."""
+
+    bundle: str | None
+    providers: str
+    fallback: bool
+    threads: int | None
+    mode: Mode
+    spin: bool
+    variant: Precision | None
+    tasks: tuple[TaskName, ...] | None
+    max_duration_s: float
+    max_waiting: int
+    on_answer: Callable[[Answer], object] | None
 
 
 class EmotionRecognizer:
     """Answers which emotion an utterance expresses. Immutable, and safe to share between threads.
+
+    Pickled, it is opened again where it is unpickled; after a fork the child must open its own.
 
     >>> recognizer = EmotionRecognizer.open()
     >>> recognizer.recognize(text="¡Esto es una vergüenza!").label
     'anger'
     """
 
-    def __init__(
-        self, bundle: Bundle, tasks: tuple[TaskName, ...], loading: Loading, max_duration_s: float
-    ) -> None:
-        self._bundle = bundle
+    def __init__(self, settings: _Settings) -> None:
+        if settings.mode not in get_args(Mode):
+            raise ProviderError(f"mode {settings.mode!r}: give 'latency' or 'throughput'.")
+        self._settings = settings
+        self._bundle = open_bundle(settings.bundle)
+        self._threads = resolve_threads(settings.threads)
+        throughput = settings.mode == "throughput"
+        self._loading = Loading(
+            provider=settings.providers,
+            threads=1 if throughput else self._threads.count,
+            spin=settings.spin and not throughput,
+            fallback=settings.fallback,
+            variant=settings.variant,
+        )
+        tasks = _choose_tasks(self._bundle.manifest, settings.tasks)
+        self._process = os.getpid()
+        self._engine: Engine | None = Engine(self._bundle, tasks, self._loading)
         self._tasks = tasks
-        self._loading = loading
-        self._max_duration_s = max_duration_s
-        self._engine: Engine | None = Engine(bundle, tasks, loading)
+        self._workers = WorkerPool(self._threads.count, settings.max_waiting)
+        logger.info("opened %r", self)
 
     @classmethod
     def open(
@@ -52,30 +93,53 @@ class EmotionRecognizer:
         providers: str = "auto",
         fallback: bool = False,
         threads: int | None = None,
+        mode: Mode = "latency",
         spin: bool = True,
         variant: Precision | None = None,
         tasks: Iterable[TaskName] | None = None,
         max_duration_s: float = MAX_DURATION_S,
-        self_test: bool = False,
+        max_waiting: int = 64,
+        self_test: bool | None = None,
+        warm: bool = False,
+        on_answer: Callable[[Answer], object] | None = None,
     ) -> Self:
         """Open a bundle: the installed default, or the directory ``bundle``.
 
         ``providers``: "auto", or one of "cpu", "cuda", "tensorrt", "openvino", "coreml",
         "directml"; one that is named and does not attach is an error unless ``fallback``.
-        ``threads``: of each session (None: the cores this process may use). ``spin``: whether
-        idle threads wait actively (faster; False spares shared hosts). ``variant``: insist on a
-        precision of the text-side graphs. ``tasks``: load only what these need.
-        ``max_duration_s``: the longest utterance. ``self_test``: compare with the bundle's golden
-        answers first.
+        ``threads``: how many cores to use (None: those this process may use). ``mode``: "latency"
+        puts all of them on one utterance, "throughput" one on each of as many utterances.
+        ``spin``: whether idle threads of "latency" wait actively (faster; False spares shared
+        hosts). ``variant``: insist on a precision of the text-side graphs. ``tasks``: load only
+        what these need. ``max_duration_s``: the longest utterance. ``max_waiting``: how many
+        ``arecognize`` calls may wait. ``self_test``: compare with the bundle's golden answers
+        (None: once for this bundle on this machine, then it is remembered in the user's cache).
+        ``warm``: see ``warm_up``. ``on_answer`` is called with every answer, in the thread that
+        made it.
 
         Raises BundleError, ProviderError, TaskError, SelfTestError.
         """
-        opened = open_bundle(bundle)
-        chosen = _choose_tasks(opened.manifest, tasks)
-        loading = Loading(providers, resolve_threads(threads), spin, fallback, variant)
-        recognizer = cls(opened, chosen, loading, max_duration_s)
-        if self_test:
+        recognizer = cls(
+            _Settings(
+                bundle=None if bundle is None else os.fspath(bundle),
+                providers=providers,
+                fallback=fallback,
+                threads=threads,
+                mode=mode,
+                spin=spin,
+                variant=variant,
+                tasks=None if tasks is None else tuple(tasks),
+                max_duration_s=max_duration_s,
+                max_waiting=max_waiting,
+                on_answer=on_answer,
+            )
+        )
+        if self_test is None:
+            recognizer._self_test_once()
+        elif self_test:
             recognizer.self_test()
+        if warm:
+            recognizer.warm_up()
         return recognizer
 
     @property
@@ -92,6 +156,10 @@ class EmotionRecognizer:
     def tasks(self) -> tuple[TaskName, ...]:
         """The tasks that are loaded."""
         return self._tasks
+
+    def precisions(self, task: TaskName) -> frozenset[Precision]:
+        """The precisions of the graphs that answer ``task``."""
+        return self._opened().precisions(task)
 
     def recognize(
         self,
@@ -113,10 +181,27 @@ class EmotionRecognizer:
         clock = Clock()
         heard = read = None
         if audio is not None and name != "text":
-            heard = engine.hear(audio, self._max_duration_s, clock)
+            heard = engine.hear(audio, self._settings.max_duration_s, clock)
         if text is not None and name != "audio":
             read = engine.read(text, name, clock)
-        return engine.answer(name, heard, read, clock)
+        answer = engine.answer(name, heard, read, clock)
+        self._tell(answer)
+        return answer
+
+    async def arecognize(
+        self,
+        text: str | None = None,
+        audio: AudioSource | None = None,
+        *,
+        task: TaskName | None = None,
+    ) -> Answer:
+        """``recognize`` in a worker thread, for asyncio. Raises OverloadedError too.
+
+        A cancelled call that has not begun is dropped; one that has ends unheard.
+        """
+        self._opened()
+        future = self._workers.submit(partial(self.recognize, text, audio, task=task))
+        return await asyncio.wrap_future(future)
 
     def stream(
         self,
@@ -142,6 +227,7 @@ class EmotionRecognizer:
             task=task,
             max_duration_s=max_duration_s,
             window_s=window_s,
+            on_answer=self._tell,
         )
 
     def recognize_each(self, utterances: Iterable[Utterance]) -> Iterator[Answer | EmoError]:
@@ -151,7 +237,7 @@ class EmotionRecognizer:
         at once as there are threads; the input is consumed only a little ahead of the output.
         """
         self._opened()
-        workers = self._loading.threads.count
+        workers = self._threads.count
         waiting: deque[Future[Answer | EmoError]] = deque()
         with ThreadPoolExecutor(workers, thread_name_prefix="emo-batch") as pool:
             for utterance in utterances:
@@ -175,23 +261,26 @@ class EmotionRecognizer:
 
         Raises SelfTestError where this machine computes something else than the reference.
         """
-        engine = self._opened()
         golden = parse_golden(self._bundle.read(self.manifest.golden), self.manifest)
-        differences = [0.0]
-        for case in golden.cases:
-            if case.task not in self._tasks:
-                continue
-            audio = None
-            if case.audio is not None:
-                audio = (case.audio.samples(), case.audio.sample_rate)
-            answer = self.recognize(case.text, audio, task=case.task)
-            scores = list(answer.scores.values())
-            differences.append(compare(case, scores, engine.precisions(case.task)))
-        return max(differences)
+        return run_self_test(self, golden)
+
+    def warm_up(self) -> None:
+        """Answer invented inputs of usual lengths, so that the first real answer is a quick one."""
+        engine = self._opened()
+        for words, seconds in ((8, 1.0), (32, 5.0), (64, 10.0)) * 2:
+            clock = Clock()
+            heard = read = None
+            for task in self._tasks:
+                if task != "text":
+                    contract = engine.front_end().contract
+                    silence = np.zeros(int(seconds * contract.sample_rate), np.float32)
+                    heard = engine.hear((silence, contract.sample_rate), seconds + 1, clock)
+                if task != "audio":
+                    read = engine.read("hola " * words, task, clock)
+                engine.answer(task, heard if task != "text" else None, read, clock)
 
     def describe(self) -> dict[str, Any]:
         """What was opened and what really runs, as plain values."""
-        threads = self._loading.threads
         return {
             "bundle": {
                 "name": self.manifest.name,
@@ -201,12 +290,10 @@ class EmotionRecognizer:
                 "licence": self.manifest.licence.weights,
             },
             "tasks": list(self._tasks),
-            "graphs": {
-                name: {"precision": session.precision, "providers": list(session.providers)}
-                for name, session in self._opened().sessions.items()
-            },
-            "provider_requested": self._loading.provider,
-            "threads": {"count": threads.count, "origin": threads.origin},
+            "graphs": self._graphs(),
+            "provider_requested": self._settings.providers,
+            "mode": self._settings.mode,
+            "threads": {"count": self._threads.count, "origin": self._threads.origin},
             "telemetry_off": telemetry_is_off(),
             "versions": {
                 "emo_runtime": __version__,
@@ -214,11 +301,13 @@ class EmotionRecognizer:
                 "numpy": np.__version__,
                 "python": platform.python_version(),
             },
+            "onnxruntime_distributions": installed_distributions(),
         }
 
     def close(self) -> None:
         """Let go of the sessions; every later call raises ClosedError."""
         self._engine = None
+        self._workers.close()
 
     def __enter__(self) -> Self:
         return self
@@ -237,10 +326,39 @@ class EmotionRecognizer:
         name, version = self.manifest.name, self.manifest.version
         return f"<EmotionRecognizer {name} {version}: {graphs or 'closed'}>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._settings,)
+
     def _opened(self) -> Engine:
         if self._engine is None:
             raise ClosedError("this recognizer was closed: open another one.")
+        if self._process != os.getpid():
+            raise ClosedError(
+                "this recognizer was opened before a fork, its threads are not in the child: open "
+                "one in the child (or start workers with 'spawn')."
+            )
         return self._engine
+
+    def _graphs(self) -> dict[str, dict[str, Any]]:
+        return {
+            name: {
+                "precision": session.precision,
+                "providers": list(session.providers),
+                "nodes": session.nodes,
+                "threads": self._loading.threads,
+            }
+            for name, session in self._opened().sessions.items()
+        }
+
+    def _self_test_once(self) -> None:
+        key = fingerprint(self._bundle.sha256, self._graphs())
+        if not was_passed(key):
+            self.self_test()
+            remember_passed(key)
+
+    def _tell(self, answer: Answer) -> None:
+        if self._settings.on_answer is not None:
+            self._settings.on_answer(answer)
 
     def _recognize_or_error(self, utterance: Utterance) -> Answer | EmoError:
         try:

@@ -6,6 +6,7 @@ A named execution provider that does not attach is an error, never a silent move
 import os
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -14,24 +15,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from emo_runtime.bundle import VerifiedFile
-from emo_runtime.cpu import Threads
 from emo_runtime.errors import BundleError, ProviderError
 from emo_runtime.manifest import Precision
+from emo_runtime.providers import CPU, Provider, explain_distributions, first_line
 
 Array = NDArray[Any]
 
-CPU = "CPUExecutionProvider"
-PROVIDERS = {
-    "cpu": CPU,
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
-    "coreml": "CoreMLExecutionProvider",
-    "directml": "DmlExecutionProvider",
-}
-# What "auto" takes where it is installed and attaches, best first.
-_PREFERRED = ("cuda", "coreml", "directml")
-_GPU = {PROVIDERS["cuda"], PROVIDERS["tensorrt"], PROVIDERS["directml"]}
 _TELEMETRY = "ORT_DISABLE_TELEMETRY"
 
 
@@ -48,12 +37,14 @@ def load_onnxruntime() -> ModuleType:
             RuntimeWarning,
             stacklevel=2,
         )
-    os.environ[_TELEMETRY] = "1"
+    elif "onnxruntime" not in sys.modules:
+        os.environ[_TELEMETRY] = "1"
     try:
         import onnxruntime  # noqa: PLC0415
     except ImportError as error:
         raise ProviderError(
             f"onnxruntime can't be imported ({error}): pip install onnxruntime."
+            f"{explain_distributions()}"
         ) from None
     module: ModuleType = onnxruntime
     return module
@@ -66,41 +57,11 @@ def telemetry_is_off() -> bool:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where graphs shall run: ONNX Runtime's provider name, threads, and how strictly."""
+    """Where a graph shall run: the provider, the threads, whether idle ones wait actively."""
 
-    provider: str
-    threads: Threads
+    provider: Provider
+    threads: int
     spin: bool = True
-    fallback: bool = False
-
-
-def choose_providers(requested: str) -> list[str]:
-    """ONNX Runtime's names of the providers to try, in order. Raises ProviderError.
-
-    ``requested`` is "auto", a short name ("cpu", "cuda", "tensorrt", "openvino", "coreml",
-    "directml") or ONNX Runtime's own name.
-    """
-    available = load_onnxruntime().get_available_providers()
-    if requested == "auto":
-        preferred = [PROVIDERS[name] for name in _PREFERRED if PROVIDERS[name] in available]
-        return [*preferred, CPU]
-    name = PROVIDERS.get(requested.lower(), requested)
-    if name not in PROVIDERS.values():
-        raise ProviderError(
-            f"provider {requested!r} is not known. Give one of: auto, {', '.join(PROVIDERS)}."
-        )
-    if name not in available:
-        short = [key for key, value in PROVIDERS.items() if value in available]
-        raise ProviderError(
-            f"provider {requested!r} is not in this build of ONNX Runtime (it has: "
-            f"{', '.join(short)}). Install the build that has it, or ask for another provider."
-        )
-    return [name]
-
-
-def precisions_for(provider: str) -> tuple[Precision, ...]:
-    """The variants that a provider may run, best first: int8 is slower than fp16 on a GPU."""
-    return ("fp16", "fp32") if provider in _GPU else ("int8", "fp32", "fp16")
 
 
 class Session:
@@ -110,6 +71,16 @@ class Session:
         self.precision = precision
         self._session = _create(graph, placement)
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
+        self.nodes = _nodes_by_provider(self._session)
+        if self.nodes and placement.provider.name not in self.nodes:
+            raise ProviderError(
+                _did_not_attach(placement.provider.name, "it takes no node of this graph")
+            )
+
+    @property
+    def provider(self) -> str:
+        """The provider that runs most of the graph."""
+        return max(self.nodes, key=lambda name: self.nodes[name], default=self.providers[0])
 
     def run(self, outputs: Sequence[str], feeds: dict[str, Array]) -> list[Array]:
         """The named outputs. Raises ProviderError where the provider fails in the middle."""
@@ -117,47 +88,63 @@ class Session:
             results: list[Array] = self._session.run(list(outputs), feeds)
         except Exception as error:  # noqa: BLE001  (ONNX Runtime's errors share no public base)
             raise ProviderError(
-                f"{self.providers[0]} failed while it ran: {_first_line(error)}. Nothing was moved "
-                "to another provider; open the recognizer again, or ask for providers='cpu'."
+                f"{self.provider} failed while it ran: {first_line(error)}. Nothing was moved to "
+                "another provider; open the recognizer again, or ask for providers='cpu'."
             ) from None
         return results
 
 
 def _create(graph: VerifiedFile, placement: Placement) -> Any:
     runtime = load_onnxruntime()
+    name = placement.provider.name
+    options = _options(runtime, placement)
+    wanted = None
+    if placement.provider.devices:
+        options.add_provider_for_devices(list(placement.provider.devices), {})
+    else:
+        wanted = [name] if name == CPU else [name, CPU]
+    try:
+        # enable_fallback: else the Python wrapper builds a CPU session when the creation or a
+        # run fails, and only prints so.
+        session = runtime.InferenceSession(
+            graph.source, options, providers=wanted, enable_fallback=0
+        )
+    except Exception as error:  # noqa: BLE001  (see Session.run)
+        if name != CPU:
+            raise ProviderError(_did_not_attach(name, first_line(error))) from None
+        raise BundleError(
+            f"{graph.name}: ONNX Runtime {runtime.__version__} can't load it: "
+            f"{first_line(error)}. Update onnxruntime, or export the bundle again."
+        ) from None
+    session.disable_fallback()
+    if name not in session.get_providers():
+        raise ProviderError(_did_not_attach(name, "its libraries did not load"))
+    return session
+
+
+def _options(runtime: ModuleType, placement: Placement) -> Any:
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = placement.threads.count
+    options.intra_op_num_threads = placement.threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     options.add_session_config_entry(
         "session.intra_op.allow_spinning", "1" if placement.spin else "0"
     )
-    wanted = [placement.provider]
-    if placement.provider != CPU:
-        wanted.append(CPU)
-    try:
-        session = runtime.InferenceSession(graph.source, options, providers=wanted)
-    except Exception as error:  # noqa: BLE001  (see Session.run)
-        if placement.provider != CPU:
-            raise ProviderError(_did_not_attach(placement.provider, _first_line(error))) from None
-        raise BundleError(
-            f"{graph.name}: ONNX Runtime {runtime.__version__} can't load it: "
-            f"{_first_line(error)}. Update onnxruntime, or export the bundle again."
-        ) from None
-    # The Python wrapper would otherwise build a new CPU session when a run fails.
-    session.disable_fallback()
-    if placement.provider not in session.get_providers() and not placement.fallback:
-        raise ProviderError(_did_not_attach(placement.provider, "its libraries did not load"))
-    return session
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    return options
+
+
+def _nodes_by_provider(session: Any) -> dict[str, int]:
+    """How many nodes run on which provider; empty where ONNX Runtime is too old to tell."""
+    nodes: Counter[str] = Counter()
+    if hasattr(session, "get_provider_graph_assignment_info"):
+        for part in session.get_provider_graph_assignment_info():
+            nodes[part.ep_name] += len(part.get_nodes())
+    return dict(nodes)
 
 
 def _did_not_attach(provider: str, why: str) -> str:
     return (
-        f"{provider} did not attach: {why}. Mend its installation (driver, libraries), ask for "
-        "providers='cpu', or allow the move with fallback=True."
+        f"{provider} did not attach: {why.rstrip('.')}. Mend its installation (driver, libraries), "
+        f"ask for providers='cpu', or allow the move with fallback=True.{explain_distributions()}"
     )
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:300]

@@ -1,5 +1,6 @@
 """A live utterance: packets of sound and a transcript that changes, answered at any time."""
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -32,6 +33,7 @@ class EmotionStream:
         task: TaskName | None,
         max_duration_s: float,
         window_s: float | None,
+        on_answer: Callable[[Answer], object],
     ) -> None:
         check_rate(sample_rate, "the stream")
         if not 1 <= channels <= MAX_CHANNELS:
@@ -45,6 +47,7 @@ class EmotionStream:
         self._task = task
         self._max_duration_s = max_duration_s
         self._window_s = window_s
+        self._on_answer = on_answer
         self.reset()
 
     def reset(self) -> None:
@@ -122,7 +125,9 @@ class EmotionStream:
             heard = self._heard(log_mel, clock)
         if name != "audio" and self._text is not None:
             read = self._read_once(self._text, name, clock)
-        return self._engine.answer(name, heard, read, clock)
+        answer = self._engine.answer(name, heard, read, clock)
+        self._on_answer(answer)
+        return answer
 
     def _heard(self, log_mel: Floats, clock: Clock) -> Heard:
         notes: tuple[str, ...] = ()
