@@ -49,8 +49,9 @@ def cgroup_quota(
         return None
     quotas = []
     for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
+        _, _, membership = line.partition(":")
+        controllers, _, path = membership.partition(":")
+        if path and not controllers:
             quotas += [_quota_v2(folder) for folder in _upwards(root, path)]
         elif "cpu" in controllers.split(","):
             quotas += [_quota_v1(folder) for folder in _upwards(root / "cpu", path)]
