@@ -10,6 +10,9 @@ import pytest
 
 # Before anything imports onnxruntime: no test may leave a device id or a thread behind.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+# Nor may one remember a self-test in the user's cache.
+_CACHE = tempfile.TemporaryDirectory(prefix="emo-cache-")
+os.environ["XDG_CACHE_HOME"] = _CACHE.name
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 # Nor may one be spared a self-test, or leave the memory of one, in the user's cache.

@@ -133,9 +133,9 @@ def test_what_is_opened_is_what_was_hashed(own_bundle):
 
 def test_the_memory_file_is_closed_afterwards(tiny_bundle):
     bundle = open_bundle(tiny_bundle())
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     bundle.verify()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_other_platforms_read_bytes(own_bundle, monkeypatch):
