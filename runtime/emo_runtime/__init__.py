@@ -22,6 +22,8 @@ from emo_runtime.errors import (
 from emo_runtime.recognizer import EmotionRecognizer
 from emo_runtime.result import Answer, Timings, Utterance
 from emo_runtime.stream import EmotionStream
+from emo_runtime.timeline import Moment
+from emo_runtime.transcripts import Cue, read_transcript
 from emo_runtime.version import __version__
 
 __all__ = [
@@ -29,10 +31,12 @@ __all__ = [
     "AudioError",
     "BundleError",
     "ClosedError",
+    "Cue",
     "EmoError",
     "EmotionRecognizer",
     "EmotionStream",
     "MissingExtraError",
+    "Moment",
     "OverloadedError",
     "ProviderError",
     "SelfTestError",
@@ -41,4 +45,5 @@ __all__ = [
     "Timings",
     "Utterance",
     "__version__",
+    "read_transcript",
 ]

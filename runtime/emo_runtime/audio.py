@@ -3,6 +3,7 @@
 import contextlib
 import io
 import math
+import numbers
 import os
 import stat
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ MAX_SAMPLE_RATE = 384_000
 # Speech in floats stays near [-1, 1]; a peak beyond this is 16-bit samples never divided by 32768.
 MAX_PEAK = 100.0
 _BLOCK_FRAMES = 1 << 16
+_O_BINARY = getattr(os, "O_BINARY", 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,18 +62,11 @@ def decode(source: AudioSource, max_duration_s: float = MAX_DURATION_S) -> Sound
     floats in about [-1, 1] or integers of 8 (unsigned), 16 or 32 bits.
     """
     if isinstance(source, tuple):
-        sound = _from_array(*_array_and_rate(source))
-    elif isinstance(source, (bytes, bytearray, memoryview)):
-        sound = _from_stream(io.BytesIO(source), "sound given as bytes", max_duration_s)
-    elif isinstance(source, (str, os.PathLike)):
-        sound = _from_path(Path(source), max_duration_s)
-    elif hasattr(source, "read") and hasattr(source, "seek"):
-        sound = _from_stream(source, "sound given as a file object", max_duration_s)
+        samples, sample_rate = pair_of(source)
+        sound = Sound(_mono(as_floats(time_by_channels(samples))), sample_rate)
     else:
-        raise AudioError(
-            f"audio of type {type(source).__name__}: give a path, bytes, a binary file object, or "
-            "a pair (samples, sample_rate)."
-        )
+        with open_sound(source) as (file, name):
+            sound = _read(file, name, max_duration_s)
     if sound.duration_s > max_duration_s:
         raise _too_long("the sound", max_duration_s)
     check_samples(sound.samples)
@@ -94,38 +89,61 @@ def resample(sound: Sound, sample_rate: int) -> Floats:
     return converted[:length]
 
 
-def _array_and_rate(source: tuple[Any, ...]) -> tuple[NDArray[Any], int]:
+@contextlib.contextmanager
+def open_sound(source: AudioSource) -> Iterator[tuple[Any, str]]:
+    """An open ``soundfile.SoundFile`` and its name for messages. Raises AudioError."""
+    import soundfile  # noqa: PLC0415  (arrays do without it: start-up counts)
+
+    with _open_stream(source) as (stream, name):
+        try:
+            if not stream.seek(0, io.SEEK_END):
+                raise AudioError(
+                    f"{name}: is empty (0 bytes). Check how it was recorded or copied."
+                )
+            check_wav(stream, name)
+            stream.seek(0)
+            with soundfile.SoundFile(stream) as file:
+                check_rate(file.samplerate, name)
+                _check_channels(file.channels, name)
+                yield file, name
+        except soundfile.LibsndfileError as error:
+            raise AudioError(
+                f"{name}: not a sound that can be read ({error.error_string.rstrip('.')}). WAV, "
+                "FLAC, OGG, Opus and MP3 can; convert others first."
+            ) from None
+        except (OSError, ValueError) as error:
+            raise AudioError(f"{name}: can't be read: {error}.") from None
+
+
+def pair_of(source: tuple[Any, ...]) -> tuple[NDArray[Any], int]:
+    """The samples and the rate of sound given as a pair. Raises AudioError."""
     if len(source) != 2:
         raise AudioError("audio given as a tuple must be a pair (samples, sample_rate).")
     samples, rate = source
+    if isinstance(rate, bool) or not isinstance(rate, numbers.Real) or float(rate) % 1:
+        raise AudioError(f"sample_rate {rate!r} is no whole number of Hz.")
+    sample_rate = int(float(rate))
+    check_rate(sample_rate, "the sound")
     try:
-        if isinstance(rate, bool) or int(rate) != rate:
-            raise ValueError
-    except (TypeError, ValueError, OverflowError):
-        raise AudioError(f"sample_rate {rate!r} is no whole number of Hz.") from None
-    try:
-        array = np.asarray(samples)
+        return np.asarray(samples), sample_rate
     except ValueError as error:
         raise AudioError(f"samples that make no array: {error}.") from None
-    return array, int(rate)
 
 
-def _from_array(samples: NDArray[Any], sample_rate: int) -> Sound:
-    check_rate(sample_rate, "the sound")
+def time_by_channels(samples: NDArray[Any]) -> NDArray[Any]:
+    """A view of [time], [time, channels] or [channels, time] as [time, channels].
+
+    The shorter axis is the channels. Raises AudioError.
+    """
     if samples.ndim not in {1, 2}:
         raise AudioError(
             f"samples of shape {samples.shape}: give [time], [time, channels] or [channels, time]."
         )
-    floats = as_floats(samples)
-    if floats.ndim == 2:
-        axis = int(np.argmin(floats.shape))
-        if not 1 <= floats.shape[axis] <= MAX_CHANNELS:
-            raise AudioError(
-                f"samples of shape {samples.shape}: {floats.shape[axis]} channels, 1 to "
-                f"{MAX_CHANNELS} can be mixed. Select the speaker's channel first."
-            )
-        floats = floats.mean(axis=axis)
-    return Sound(np.ascontiguousarray(floats), sample_rate)
+    if samples.ndim == 1:
+        return samples[:, np.newaxis]
+    frames = samples.T if samples.shape[0] < samples.shape[1] else samples
+    _check_channels(frames.shape[1], f"samples of shape {samples.shape}")
+    return frames
 
 
 def as_floats(samples: NDArray[Any]) -> Floats:
@@ -144,50 +162,47 @@ def as_floats(samples: NDArray[Any]) -> Floats:
     )
 
 
-def _from_path(path: Path, max_duration_s: float) -> Sound:
-    name = str(path)
+@contextlib.contextmanager
+def _open_stream(source: Any) -> Iterator[tuple[BinaryIO, str]]:
+    """A seekable binary stream of an encoded sound, and its name for messages."""
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        yield io.BytesIO(source), "sound given as bytes"
+    elif isinstance(source, (str, os.PathLike)):
+        with _open_regular(Path(source)) as file:
+            yield file, str(source)
+    elif hasattr(source, "read") and hasattr(source, "seek"):
+        yield source, "sound given as a file object"
+    else:
+        raise AudioError(
+            f"audio of type {type(source).__name__}: give a path, bytes, a binary file object, or "
+            "a pair (samples, sample_rate)."
+        )
+
+
+def _open_regular(path: Path) -> BinaryIO:
     try:
         # O_NONBLOCK: opening a FIFO that nobody writes to would wait for ever.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _O_BINARY)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise AudioError(f"{name}: can't be opened: {reason}. Check the path.") from None
+        raise AudioError(f"{path}: can't be opened: {reason}. Check the path.") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise AudioError(f"{name}: not a regular file. Give the path of a sound file.")
-    with open(descriptor, "rb") as file:
-        return _from_stream(file, name, max_duration_s)
+        raise AudioError(f"{path}: not a regular file. Give the path of a sound file.")
+    return open(descriptor, "rb")
 
 
-def _from_stream(stream: BinaryIO, name: str, max_duration_s: float) -> Sound:
-    import soundfile  # noqa: PLC0415  (arrays do without it: start-up counts)
+def _read(file: Any, name: str, max_duration_s: float) -> Sound:
+    limit = int(max_duration_s * file.samplerate)
+    blocks = [np.zeros(0, np.float32), *_mono_blocks(file, limit, name, max_duration_s)]
+    samples = np.concatenate(blocks)
+    return Sound(samples, file.samplerate, _ends_early(file, len(samples)))
 
-    try:
-        if not stream.seek(0, io.SEEK_END):
-            raise AudioError(f"{name}: is empty (0 bytes). Check how it was recorded or copied.")
-        stream.seek(0)
-        check_wav(stream, name)
-        stream.seek(0)
-        with soundfile.SoundFile(stream) as file:
-            check_rate(file.samplerate, name)
-            if file.channels > MAX_CHANNELS:
-                raise AudioError(
-                    f"{name}: {file.channels} channels, at most {MAX_CHANNELS} can be mixed. "
-                    "Select the speaker's channel first."
-                )
-            limit = int(max_duration_s * file.samplerate)
-            samples = np.concatenate(
-                [np.zeros(0, np.float32), *_mono_blocks(file, limit, name, max_duration_s)]
-            )
-            notes = _ends_early(file, len(samples))
-            return Sound(samples, file.samplerate, notes)
-    except soundfile.LibsndfileError as error:
-        raise AudioError(
-            f"{name}: not a sound that can be read ({error.error_string.rstrip('.')}). WAV, FLAC, "
-            "OGG, Opus and MP3 can; convert others first."
-        ) from None
-    except (OSError, ValueError) as error:
-        raise AudioError(f"{name}: can't be read: {error}.") from None
+
+def _mono(frames: Floats) -> Floats:
+    """[time] of [time, channels]: the mean over the channels."""
+    mono: Floats = frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1)
+    return np.ascontiguousarray(mono)
 
 
 def _mono_blocks(file: Any, limit: int, name: str, max_duration_s: float) -> Iterator[Floats]:
@@ -200,7 +215,7 @@ def _mono_blocks(file: Any, limit: int, name: str, max_duration_s: float) -> Ite
         total += len(block)
         if total > limit:
             raise _too_long(name, max_duration_s)
-        yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
+        yield _mono(block)
 
 
 def _ends_early(file: Any, frames: int) -> tuple[str, ...]:
@@ -215,6 +230,14 @@ def _too_long(name: str, max_duration_s: float) -> AudioError:
         f"{name}: longer than {max_duration_s:g} s, the limit for one utterance. Cut the recording "
         "into utterances, or raise max_duration_s."
     )
+
+
+def _check_channels(channels: int, name: str) -> None:
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise AudioError(
+            f"{name}: {channels} channels, 1 to {MAX_CHANNELS} can be mixed. Select the speaker's "
+            "channel first."
+        )
 
 
 def check_rate(sample_rate: int, name: str) -> None:

@@ -28,6 +28,8 @@ from emo_runtime.result import Answer, Utterance
 from emo_runtime.self_test import fingerprint, remember_passed, run_self_test, was_passed
 from emo_runtime.session import load_onnxruntime, telemetry_is_off
 from emo_runtime.stream import EmotionStream
+from emo_runtime.timeline import Moment, timeline
+from emo_runtime.transcripts import Cue
 from emo_runtime.version import __version__
 from emo_runtime.workers import WorkerPool
 
@@ -229,6 +231,15 @@ class EmotionRecognizer:
             window_s=window_s,
             on_answer=self._tell,
         )
+
+    def timeline(self, audio: AudioSource, cues: Iterable[Cue]) -> Iterator[Moment]:
+        """The course of a recording: a moment for each cue of its transcript, in their order.
+
+        Only a cue's own slice of the recording is read, from its channel where it names one. A
+        cue that fails has its error in place of an answer. Raises AudioError, ClosedError.
+        """
+        self._opened()
+        return timeline(self, audio, cues)
 
     def recognize_each(self, utterances: Iterable[Utterance]) -> Iterator[Answer | EmoError]:
         """Answers in the order of the utterances; in place of a failed one, its error.
