@@ -28,6 +28,10 @@ class Timings:
     fusion_ms: float = 0.0
     total_ms: float = 0.0
 
+    def by_step(self) -> dict[str, float]:
+        """Milliseconds by the step's name ("decode" ... "total")."""
+        return {name.removesuffix("_ms"): value for name, value in asdict(self).items()}
+
 
 @dataclass(frozen=True)
 class Answer:

@@ -9,20 +9,13 @@ import click
 
 from emo_runtime.cli.common import Command, Failure, bar, bundle_options, print_json
 from emo_runtime.cli.rows import Format, Row, RowError, count_rows, open_rows
+from emo_runtime.cli.timeline import Outputs, predict_timeline
 from emo_runtime.errors import EmoError
 from emo_runtime.manifest import Precision, TaskName
 from emo_runtime.recognizer import EmotionRecognizer
 from emo_runtime.result import Answer, Utterance
 
-_STEPS = {
-    "decode_ms": "decode",
-    "resample_ms": "resample",
-    "mfcc_ms": "MFCC",
-    "tokenize_ms": "tokenize",
-    "text_ms": "text graph",
-    "fusion_ms": "fusion graph",
-    "total_ms": "total",
-}
+_STEPS = {"mfcc": "MFCC", "text": "text graph", "fusion": "fusion graph"}
 
 
 @click.command(cls=Command)
@@ -30,6 +23,15 @@ _STEPS = {
 @click.option("--audio", type=click.Path(), help="A sound file: WAV, FLAC, OGG, Opus or MP3.")
 @click.option("--input", "source", help="CSV or JSON Lines with text and audio; - for stdin.")
 @click.option("--format", "wanted", type=click.Choice(["csv", "jsonl"]), help="Of --input.")
+@click.option(
+    "--transcript",
+    "transcripts",
+    multiple=True,
+    type=click.Path(),
+    help="Of --audio: .vtt, .srt or .json (WhisperX, whisper.cpp). Several: one a channel.",
+)
+@click.option("--csv", "csv_path", type=click.Path(), help="With --transcript: write a CSV too.")
+@click.option("--plot", "plot_path", type=click.Path(), help="With --transcript: draw a PNG too.")
 @click.option("--task", type=click.Choice(["text", "fusion", "audio"]), help="Insist on a task.")
 @click.option("--bundle", type=click.Path(), help="A bundle's directory (else the default).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
@@ -41,6 +43,9 @@ def main(
     audio: str | None,
     source: str | None,
     wanted: Format | None,
+    transcripts: tuple[str, ...],
+    csv_path: str | None,
+    plot_path: str | None,
     task: TaskName | None,
     bundle: str | None,
     as_json: bool,
@@ -52,17 +57,27 @@ def main(
     """Recognize the emotion of an utterance from its text, its sound, or both.
 
     With --input, one JSON line comes out for each row; a bad row becomes an error line, the
-    others go on, and the exit code is 1.
+    others go on, and the exit code is 1. With --transcript, each of its cues is answered from
+    its own slice of the sound.
     """
     single = text is not None or audio is not None
     if single == (source is not None):
         raise click.UsageError("give --text and/or --audio for one utterance, or --input FILE.")
-    tasks = [task] if task else _tasks_of(text, audio) if single else None
+    if transcripts and (audio is None or text is not None or task is not None):
+        raise click.UsageError("--transcript goes with --audio, without --text and --task.")
+    if (csv_path or plot_path) and not transcripts:
+        raise click.UsageError("--csv and --plot go with --transcript.")
+    tasks = [task] if task else _tasks_of(text, audio) if single and not transcripts else None
     with EmotionRecognizer.open(
         bundle, providers=provider, fallback=fallback, threads=threads, variant=variant, tasks=tasks
     ) as recognizer:
         if source is not None:
             _predict_rows(recognizer, source, wanted, task)
+            return
+        if transcripts:
+            predict_timeline(
+                recognizer, str(audio), transcripts, Outputs(csv_path, plot_path, as_json)
+            )
             return
         answer = recognizer.recognize(text, audio, task=task)
     if as_json:
@@ -79,13 +94,13 @@ def _for_people(answer: Answer) -> str:
     inputs = [f"{answer.tokens} tokens"] if answer.tokens else []
     inputs += [f"{answer.duration_s:.1f} s of sound"] if answer.duration_s else []
     width = max(map(len, answer.scores))
-    steps = [(name, getattr(answer.timings, key)) for key, name in _STEPS.items()]
+    steps = answer.timings.by_step().items()
     lines = [
         f"{answer.label} ({answer.confidence:.0%})   task {answer.task}: {', '.join(inputs)}",
         "",
         *(f"  {name:<{width}}  {bar(score)}  {score:.3f}" for name, score in answer.scores.items()),
         "",
-        "  " + "   ".join(f"{name} {value:.2f} ms" for name, value in steps if value),
+        "  " + "   ".join(f"{_STEPS.get(name, name)} {ms:.2f} ms" for name, ms in steps if ms),
         *(f"  note: {note}" for note in answer.notes),
     ]
     return "\n".join(lines)
