@@ -1,0 +1,175 @@
+"""Randomly initialised checkpoints on disk, as emo_models writes them: small, made in moments.
+
+Biases and layer norms get noise: those of a fresh network are all zeros and ones, which ONNX
+Runtime would merge, unlike a trained one's.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from transformers import BertConfig, BertModel
+
+from emo_export.evaluation import Evaluation, shipped_sentences
+from emo_export.load import Checkpoints, load
+from emo_export.options import Sources
+from emo_models.checkpoint import file_sha256, save_fusion, save_text
+from emo_models.fusion import FusionConfig, FusionNetwork, TrainedFusion
+from emo_models.labels import LABELS
+from emo_models.text_classifier import text_classifier
+from emo_models.tokenizer import save_tokenizer, train_tokenizer
+
+POSITIONS = 80
+VOCABULARY = 600
+SIZE = {
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 128,
+    "max_position_embeddings": POSITIONS,
+    "vocab_size": VOCABULARY,
+}
+LABEL_NAMES = {
+    "id2label": dict(enumerate(LABELS)),
+    "label2id": {label: index for index, label in enumerate(LABELS)},
+}
+
+
+def noisy(model: nn.Module, seed: int) -> nn.Module:
+    """Random biases and layer norms, and a head whose logits differ clearly; in place."""
+    random = torch.Generator().manual_seed(seed)
+    for name, parameter in model.named_parameters():
+        noise = torch.randn(parameter.shape, generator=random)
+        if name.endswith("bias"):
+            parameter.data = 0.1 * noise
+        elif "LayerNorm" in name or "layer_norm" in name:
+            parameter.data = 1 + 0.2 * noise
+        elif "classifier" in name or "embeddings" in name:
+            parameter.data = 0.5 * noise
+        elif parameter.dim() == 2:
+            parameter.data = noise / parameter.shape[1] ** 0.5
+    return model.eval()
+
+
+class Maker:
+    """Makes checkpoints below a directory, each one once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.tokenizer = root / "tokenizer"
+        texts = [row.text for row in shipped_sentences().rows]
+        save_tokenizer(
+            train_tokenizer(texts, vocab_size=VOCABULARY), self.tokenizer, positions=POSITIONS
+        )
+
+    def text(self, pooling: str = "cls", seed: int = 1, **extra: Any) -> Path:
+        """A classifier; ``pooling`` is ``cls`` (stock BERT) or ``mean``; ``extra``: config.json."""
+        directory = self._directory("text", pooling, seed, **extra)
+        if not directory.is_dir():
+            config = BertConfig(**SIZE, **LABEL_NAMES, pooling=pooling)
+            model = noisy(text_classifier(config), seed)
+            save_text(directory, model, self.tokenizer, temperature=1.25)
+            change_config(directory, **extra)
+        return directory
+
+    def encoder(self, seed: int = 2) -> Path:
+        """An encoder without a head."""
+        directory = self._directory("encoder", seed)
+        if not directory.is_dir():
+            model = noisy(BertModel(BertConfig(**SIZE), add_pooling_layer=False), seed)
+            save_text(directory, model, self.tokenizer)
+        return directory
+
+    def fusion(self, encoder: Path, seed: int = 3, **shape: Any) -> Path:
+        """A fusion network for the embeddings of ``encoder``; ``shape``: FusionConfig's."""
+        directory = self._directory("fusion", encoder.name, seed, **shape)
+        if not directory.is_dir():
+            torch.manual_seed(seed)
+            hidden = json.loads((encoder / "config.json").read_text())["hidden_size"]
+            network = FusionNetwork(FusionConfig(**{"hidden": hidden, "fused": 64, **shape}))
+            noisy(network, seed)
+            n_mfcc = network.config.n_mfcc
+            network.audio_shift.copy_(torch.randn(n_mfcc))
+            network.audio_scale.fill_(0.1)
+            network.details = TrainedFusion(
+                temperature=1.5,
+                encoder_sha256=file_sha256(encoder / "model.safetensors"),
+                audio={"n_mfcc": n_mfcc, "n_mels": max(128, n_mfcc)},
+            )
+            save_fusion(directory, network)
+        return directory
+
+    def other(self, name: str, model: Any) -> Path:
+        """Any transformers model, with the small tokenizer."""
+        directory = self.root / name
+        if not directory.is_dir():
+            save_text(directory, noisy(model, 5), self.tokenizer)
+        return directory
+
+    def _directory(self, *parts: object, **more: object) -> Path:
+        words = [*parts, *(f"{key}-{value}" for key, value in more.items())]
+        return self.root / "_".join(str(word) for word in words)
+
+
+def change_config(directory: Path, **changes: Any) -> None:
+    """Change keys of a config.json; None takes one out."""
+    path = directory / "config.json"
+    config = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
+
+
+@pytest.fixture(scope="session")
+def maker(tmp_path_factory: pytest.TempPathFactory) -> Maker:
+    """Makes checkpoints; the same directory for the same arguments: never change it."""
+    return Maker(tmp_path_factory.mktemp("checkpoints"))
+
+
+@pytest.fixture(scope="session")
+def loaded() -> Callable[..., Checkpoints]:
+    """``load`` by paths."""
+
+    def load_paths(
+        text: Path, encoder: Path | None = None, fusion: Path | None = None
+    ) -> Checkpoints:
+        return load(
+            Sources(
+                str(text),
+                None if encoder is None else str(encoder),
+                None if fusion is None else str(fusion),
+            )
+        )
+
+    return load_paths
+
+
+@pytest.fixture(scope="session")
+def few() -> Evaluation:
+    """Some of the sentences that ship, of every label and of most lengths."""
+    shipped = shipped_sentences()
+    return Evaluation("a few sentences", shipped.rows[::13])
+
+
+@pytest.fixture(scope="session")
+def few_csv(few: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as a file for ``--evaluate``."""
+    import csv
+
+    path = tmp_path_factory.mktemp("evaluate") / "few.csv"
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["text", "label"])
+        writer.writerows((row.text, row.label) for row in few.rows)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    """PyTorch on one thread: the networks are too small to share."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
