@@ -18,37 +18,12 @@ from torch import Tensor
 from transformers import BertConfig, BertForMaskedLM
 
 from emo_models.files import atomic_write
+from emo_models.initial_weights import head_start
+from emo_models.recipes import PretrainRecipe
 from emo_models.tokenizer import SPECIAL_TOKENS, read_lines
 
 SPECIALS = len(SPECIAL_TOKENS)
 _ENCODE_LINES = 20_000
-
-
-@dataclass(frozen=True)
-class PretrainRecipe:
-    """Everything that decides a pretraining run.
-
-    The learning rate follows whichever share of the run is spent further, that of ``tokens`` or
-    that of ``minutes``; with ``minutes`` 0 the run is the same on every machine.
-    """
-
-    tokens: int = 46_000_000
-    minutes: float = 0.0
-    sequence_length: int = 96
-    batch_size: int = 64
-    masked_share: float = 0.2
-    learning_rate: float = 1e-3
-    warmup_share: float = 0.03
-    weight_decay: float = 0.01
-    optimizer: str = "adamw"
-    bf16: bool = True
-    seed: int = 42
-    hidden: int = 256
-    layers: int = 4
-    heads: int = 4
-    intermediate: int = 1024
-    positions: int = 128
-    checkpoint_minutes: float = 5.0
 
 
 @dataclass(frozen=True)
@@ -138,7 +113,10 @@ def pretrain(
     """
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = BertForMaskedLM(bert_config(recipe, tokenizer.get_vocab_size())).to(device).train()
+    model = BertForMaskedLM(bert_config(recipe, tokenizer.get_vocab_size()))
+    if recipe.head_start and not (run / "state.pt").exists():
+        head_start(model, ids, recipe.seed)
+    model.to(device).train()
     optimizers = _optimizers(model, recipe)
     step, spent_s = _resume(run, recipe, model, optimizers)
     per_step = recipe.batch_size * recipe.sequence_length

@@ -1,0 +1,111 @@
+"""Which sound goes with which text: a corpus's own pairs, or label-matched ones.
+
+No free Spanish corpus has sound, transcript and label together. A label-matched pair is a
+transcript and a clip of another corpus with the same label: the network learns to fuse, but its
+score is not comparable with one on a corpus of real pairs, and whoever reports it says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_models.corpora import Row
+from emo_models.errors import DataError
+from emo_models.labels import LABELS
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Row numbers of sound and of text that go together, and their class, int64 [pairs] each."""
+
+    audio: Ints
+    text: Ints
+    labels: Ints
+
+
+def own_pairs(labels: Sequence[int]) -> Pairs:
+    """Each row with itself: a corpus that has both."""
+    numbers = np.arange(len(labels))
+    return Pairs(numbers, numbers, np.asarray(labels, dtype=np.int64))
+
+
+def matched_pairs(
+    text_labels: Sequence[int], audio_labels: Sequence[int], seed: Sequence[int], *, both: bool
+) -> Pairs:
+    """Each text with a random clip of its label; with ``both``, each clip with such a text too.
+
+    Args:
+        text_labels: class of each text.
+        audio_labels: class of each clip.
+        seed: decides the pairs.
+        both: also one pair per clip, so that classes rare in text are heard as well.
+
+    Raises:
+        DataError: a label that only one side has.
+    """
+    texts = np.asarray(text_labels, dtype=np.int64)
+    clips = np.asarray(audio_labels, dtype=np.int64)
+    rng = np.random.default_rng(list(seed))
+    audio = _partners(texts, clips, rng, "sound")
+    if not both:
+        return Pairs(audio, np.arange(len(texts)), texts)
+    text = _partners(clips, texts, rng, "text")
+    return Pairs(
+        np.concatenate([audio, np.arange(len(clips))]),
+        np.concatenate([np.arange(len(texts)), text]),
+        np.concatenate([texts, clips]),
+    )
+
+
+def split_speakers(
+    rows: Sequence[Row], validation_share: float, test_share: float, seed: int
+) -> tuple[list[Row], list[Row], list[Row]]:
+    """Rows for training, validation and test, no speaker in two of them.
+
+    Speakers are drawn per corpus (rows whose table is the same), so that each corpus is in all
+    three.
+
+    Raises:
+        DataError: a row without speaker, or a corpus with too few of them.
+    """
+    rng = np.random.default_rng(seed)
+    part: dict[tuple[str, str], int] = {}
+    for corpus in sorted({_corpus(row) for row in rows}):
+        speakers = sorted({row.group for row in rows if _corpus(row) == corpus})
+        if "" in speakers or len(speakers) < 3:
+            raise DataError(
+                f"{corpus}: needs a column speaker with at least 3 speakers to keep some unseen."
+            )
+        held = max(1, round(len(speakers) * test_share))
+        tuned = max(1, round(len(speakers) * validation_share))
+        for place, number in enumerate(rng.permutation(len(speakers))):
+            kind = 2 if place < held else 1 if place < held + tuned else 0
+            part[corpus, speakers[number]] = kind
+    parts: tuple[list[Row], list[Row], list[Row]] = ([], [], [])
+    for row in rows:
+        parts[part[_corpus(row), row.group]].append(row)
+    return parts
+
+
+def _corpus(row: Row) -> str:
+    return row.where.rsplit(", row ", 1)[0]
+
+
+def _partners(wanted: Ints, offered: Ints, rng: np.random.Generator, side: str) -> Ints:
+    chosen = np.empty(len(wanted), dtype=np.int64)
+    for label in np.unique(wanted):
+        candidates = np.flatnonzero(offered == label)
+        if not len(candidates):
+            raise DataError(
+                f"no {side} with the label {LABELS[label]!r}: label-matched pairs need each label "
+                "on both sides. Add a corpus that has it, or leave the label out."
+            )
+        members = np.flatnonzero(wanted == label)
+        chosen[members] = candidates[rng.integers(len(candidates), size=len(members))]
+    return chosen

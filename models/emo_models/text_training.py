@@ -1,0 +1,196 @@
+"""Task 1: fine-tuning of a text classifier (paper 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from emo_models.corpora import Row
+from emo_models.recipes import TextRecipe
+from emo_models.training import (
+    History,
+    class_weights,
+    device,
+    split_rows,
+    train_epochs,
+    validation_figure,
+)
+
+_BUCKET_BATCHES = 16
+_PREDICT_ROWS = 64
+
+
+def train_text(
+    model: Any,
+    tokenizer: Any,
+    rows: Sequence[Row],
+    recipe: TextRecipe,
+    *,
+    run: Path | None = None,
+    on_epoch: Callable[[History], None] = lambda _: None,
+) -> tuple[History, list[int]]:
+    """Fine-tune ``model`` in place; the best epoch is loaded at the end.
+
+    Args:
+        model: a classifier that returns ``.logits``.
+        tokenizer: its transformers tokenizer.
+        rows: with text; a share of them is kept for validation.
+        recipe: hyper-parameters.
+        run: directory of the resumable state.
+        on_epoch: called after each epoch.
+
+    Returns:
+        the history, and the numbers of the validation rows.
+    """
+    here = device()
+    model.to(here)
+    limit = min(recipe.max_tokens, int(model.config.max_position_embeddings))
+    ids = token_ids(tokenizer, [row.text or "" for row in rows], limit)
+    targets = np.array([row.label for row in rows])
+    train, held = split_rows(targets.tolist(), recipe.validation_share, recipe.seed)
+    classes = int(model.config.num_labels)
+    weights = class_weights(targets[train].tolist(), classes, recipe.class_weights)
+    loss = nn.CrossEntropyLoss(weight=weights, label_smoothing=recipe.label_smoothing).to(here)
+    optimizer = torch.optim.AdamW(
+        model.parameters(),
+        lr=recipe.learning_rate,
+        eps=recipe.epsilon,
+        weight_decay=recipe.weight_decay,
+    )
+    steps = recipe.epochs * -(-len(train) // recipe.batch_size)
+
+    def run_epoch(epoch: int) -> float:
+        total = 0.0
+        rng = np.random.default_rng([recipe.seed, epoch])
+        batches = list(_batches(train, ids, recipe.batch_size, rng))
+        for number, batch in enumerate(batches, start=epoch * len(batches)):
+            rate = recipe.learning_rate * _rate(number, steps, recipe)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            chosen = [ids[i] for i in batch]
+            if recipe.token_masking:
+                chosen = [_mask(row, recipe.token_masking, tokenizer, rng) for row in chosen]
+            input_ids, attention_mask = padded(chosen, tokenizer.pad_token_id, here)
+            logits = model(input_ids=input_ids, attention_mask=attention_mask).logits
+            value = loss(logits, torch.from_numpy(targets[batch]).to(here))
+            value.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            total += float(value.detach()) * len(batch)
+        return total / len(train)
+
+    def validate() -> float:
+        predicted = predict_logits(model, tokenizer, [ids[i] for i in held]).argmax(axis=1)
+        return validation_figure(targets[held], predicted, classes, recipe.best_by)
+
+    history = train_epochs(
+        model,
+        optimizer,
+        epochs=recipe.epochs,
+        seed=recipe.seed,
+        run_epoch=run_epoch,
+        validate=validate,
+        keep_last=recipe.best_by == "last",
+        state_path=run / "state.pt" if run else None,
+        identity={"recipe": asdict(recipe), "rows": [row.id for row in rows]},
+        on_epoch=on_epoch,
+    )
+    return history, held
+
+
+def token_ids(tokenizer: Any, texts: Sequence[str], limit: int) -> list[list[int]]:
+    """Ids of each text with [CLS] and [SEP], cut to ``limit``; the text is not touched (4.1)."""
+    encoded = tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
+    return [list(row) for row in encoded]
+
+
+def predict_logits(model: Any, tokenizer: Any, ids: Sequence[list[int]]) -> NDArray[np.float32]:
+    """Logits [rows, classes] of token ids, in evaluation mode, rows of like length together."""
+    return _in_batches(
+        ids, tokenizer, model, lambda ids, mask: model(input_ids=ids, attention_mask=mask).logits
+    )
+
+
+def predict_states(
+    encoder: Any,
+    tokenizer: Any,
+    ids: Sequence[list[int]],
+    pool: Callable[[Tensor, Tensor], Tensor],
+) -> NDArray[np.float32]:
+    """Pooled last hidden states [rows, hidden] of token ids, in evaluation mode."""
+    return _in_batches(
+        ids,
+        tokenizer,
+        encoder,
+        lambda ids, mask: pool(encoder(input_ids=ids, attention_mask=mask)[0], mask),
+    )
+
+
+def padded(rows: Sequence[Sequence[int]], pad: int, where: torch.device) -> tuple[Tensor, Tensor]:
+    """Ids and attention mask, int64 [rows, longest]."""
+    length = max(len(row) for row in rows)
+    ids = torch.full((len(rows), length), pad, dtype=torch.int64)
+    mask = torch.zeros((len(rows), length), dtype=torch.int64)
+    for index, row in enumerate(rows):
+        ids[index, : len(row)] = torch.tensor(row)
+        mask[index, : len(row)] = 1
+    return ids.to(where), mask.to(where)
+
+
+@torch.no_grad()
+def _in_batches(
+    ids: Sequence[list[int]],
+    tokenizer: Any,
+    network: Any,
+    compute: Callable[[Tensor, Tensor], Tensor],
+) -> NDArray[np.float32]:
+    network.eval()
+    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+    where = next(network.parameters()).device
+    parts = []
+    for start in range(0, len(order), _PREDICT_ROWS):
+        batch = [ids[i] for i in order[start : start + _PREDICT_ROWS]]
+        parts.append(compute(*padded(batch, tokenizer.pad_token_id, where)).float().cpu())
+    result = np.empty((len(ids), parts[0].shape[1]), dtype=np.float32)
+    result[order] = torch.cat(parts).numpy()
+    return result
+
+
+def _batches(
+    rows: Sequence[int], ids: Sequence[list[int]], size: int, rng: np.random.Generator
+) -> Iterator[list[int]]:
+    """Shuffled batches of rows of like length: a third of the padding of plain shuffling."""
+    order = rng.permutation(np.asarray(rows))
+    batches: list[list[int]] = []
+    for start in range(0, len(order), size * _BUCKET_BATCHES):
+        bucket = sorted(order[start : start + size * _BUCKET_BATCHES], key=lambda i: len(ids[i]))
+        batches.extend(
+            [int(i) for i in bucket[first : first + size]] for first in range(0, len(bucket), size)
+        )
+    for index in rng.permutation(len(batches)):
+        yield batches[index]
+
+
+def _mask(row: list[int], share: float, tokenizer: Any, rng: np.random.Generator) -> list[int]:
+    """The row with a share of its inner tokens replaced by [MASK]."""
+    hide = rng.random(len(row)) < share
+    hide[0] = hide[-1] = False
+    mask: int = tokenizer.mask_token_id
+    return [mask if hidden else token for token, hidden in zip(row, hide, strict=True)]
+
+
+def _rate(step: int, steps: int, recipe: TextRecipe) -> float:
+    warmup = round(steps * recipe.warmup_share)
+    if step < warmup:
+        return (step + 1) / warmup
+    if recipe.schedule == "constant":
+        return 1.0
+    return max(0.0, (steps - step) / max(1, steps - warmup))
