@@ -1,0 +1,74 @@
+"""The course of a recording as a picture (extra [plot])."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from emo_runtime.errors import MissingExtraError
+from emo_runtime.timeline import Moment
+from emo_runtime.transcripts import Cue
+
+# Okabe and Ito's colours, which colour-blind people tell apart.
+_COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#7F7F7F", "#0072B2", "#56B4E9", "#F0E442")
+
+
+def plot_timeline(
+    path: str | os.PathLike[str], moments: Sequence[Moment], labels: Sequence[str], title: str
+) -> None:
+    """A PNG: for each speaker six bands over time, the darker the likelier.
+
+    Raises MissingExtraError without matplotlib.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+        from matplotlib.figure import Figure  # noqa: PLC0415
+    except ImportError:
+        raise MissingExtraError(
+            'a plot needs matplotlib: pip install "emo-runtime[plot]"'
+        ) from None
+    speakers = list(dict.fromkeys(who(moment.cue) for moment in moments)) or [""]
+    figure = Figure(figsize=(12, 1.0 + 2.2 * len(speakers)), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(len(speakers), 1, sharex=True, squeeze=False)[:, 0]
+    figure.suptitle(title)
+    end_s = max((moment.cue.end_s for moment in moments), default=1.0)
+    for panel, speaker in zip(panels, speakers, strict=True):
+        _bands(panel, [m for m in moments if who(m.cue) == speaker], labels)
+        panel.set(title=speaker, xlim=(0, end_s), ylim=(len(labels) - 0.5, -0.5))
+        panel.title.set_fontsize(10)
+        panel.set_yticks(range(len(labels)), labels)
+        panel.xaxis.set_major_formatter(lambda seconds, _: clock(seconds)[:-2])
+        panel.grid(axis="x", alpha=0.3)
+        panel.set_axisbelow(True)
+    panels[-1].set_xlabel("time (min:s)")
+    figure.savefig(path, dpi=130)
+
+
+def _bands(panel: Any, moments: Sequence[Moment], labels: Sequence[str]) -> None:
+    for moment in moments:
+        if moment.answer is None:
+            continue
+        span = (moment.cue.start_s, moment.cue.end_s - moment.cue.start_s)
+        for place, label in enumerate(labels):
+            score = moment.answer.scores[label]
+            edge = "black" if label == moment.answer.label else "none"
+            panel.broken_barh(
+                [span],
+                (place - 0.42, 0.84),
+                facecolor=(_COLOURS[place % len(_COLOURS)], 0.08 + 0.92 * score),
+                edgecolor=edge,
+                linewidth=0.8,
+            )
+
+
+def who(cue: Cue) -> str:
+    """The cue's speaker, else its channel, else nothing."""
+    if cue.speaker is not None:
+        return cue.speaker
+    return "" if cue.channel is None else f"channel {cue.channel}"
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds, to a tenth."""
+    minutes, rest = divmod(max(seconds, 0.0), 60)
+    return f"{int(minutes):02d}:{rest:04.1f}"
