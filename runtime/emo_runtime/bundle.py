@@ -16,10 +16,12 @@ from emo_runtime.errors import BundleError
 from emo_runtime.manifest import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
+    SIGNATURE_NAME,
     File,
     Manifest,
     parse_manifest,
 )
+from emo_runtime.signature import check_signature
 
 ENTRY_POINTS = "emo_runtime.bundles"
 DEFAULT = "default"
@@ -37,11 +39,16 @@ class VerifiedFile:
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened bundle: its directory, its manifest, and the hash of the manifest's bytes."""
+    """An opened bundle: its directory, its manifest, the hash of the manifest's bytes.
+
+    ``signed``: whether a signature lies beside the manifest; whose it is was checked only where a
+    public key was given.
+    """
 
     path: Path
     manifest: Manifest
     sha256: str
+    signed: bool
 
     @contextlib.contextmanager
     def verified(self, file: File) -> Iterator[VerifiedFile]:
@@ -75,11 +82,15 @@ class Bundle:
                 pass
 
 
-def open_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
+def open_bundle(
+    path: str | os.PathLike[str] | None = None,
+    public_key: str | os.PathLike[str] | None = None,
+) -> Bundle:
     """Open a bundle's directory (None: the installed default) and check its listing.
 
     Raises BundleError where the directory or a file is missing, where a file is there that the
-    manifest does not list, or where the manifest is refused.
+    manifest does not list, where the manifest is refused, or where it is not signed by
+    ``public_key`` (a PEM file, if given).
     """
     directory = default_bundle() if path is None else Path(path)
     if not directory.is_dir():
@@ -87,7 +98,9 @@ def open_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
             f"{directory}: no such directory. Give the directory of a bundle (with its "
             f"{MANIFEST_NAME}), or make one with emo-export."
         )
-    data = _read_manifest(directory)
+    data = _read_small(directory / MANIFEST_NAME, MAX_MANIFEST_BYTES)
+    if public_key is not None:
+        check_signature(data, _signature(directory), public_key)
     manifest = parse_manifest(data)
     listed = {file.file for file in manifest.files()} | {MANIFEST_NAME}
     try:
@@ -96,12 +109,13 @@ def open_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
         raise BundleError(f"{directory}: can't be listed: {error.strerror}. {_REMEDY}") from None
     if missing := sorted(listed - found):
         raise BundleError(f"{directory}: the file {missing[0]!r} is missing. {_REMEDY}")
-    if unlisted := sorted(found - listed):
+    if unlisted := sorted(found - listed - {SIGNATURE_NAME}):
         raise BundleError(
             f"{directory}: the file {unlisted[0]!r} is not listed in {MANIFEST_NAME}. Remove it, "
             "or copy the bundle again."
         )
-    return Bundle(directory, manifest, hashlib.sha256(data).hexdigest())
+    sha256 = hashlib.sha256(data).hexdigest()
+    return Bundle(directory, manifest, sha256, SIGNATURE_NAME in found)
 
 
 def default_bundle() -> Path:
@@ -122,13 +136,18 @@ def default_bundle() -> Path:
 _REMEDY = "The bundle was changed or damaged: copy it again or run emo-export."
 
 
-def _read_manifest(directory: Path) -> bytes:
+def _signature(directory: Path) -> bytes | None:
+    path = directory / SIGNATURE_NAME
+    return _read_small(path, 1024) if path.is_file() else None
+
+
+def _read_small(path: Path, limit: int) -> bytes:
+    """At most one byte more than ``limit``, whatever the size claims: the caller refuses it."""
     with (
-        _open_regular(directory / MANIFEST_NAME, MANIFEST_NAME) as descriptor,
+        _open_regular(path, path.name) as descriptor,
         open(descriptor, "rb", closefd=False) as file,
     ):
-        # One byte more than allowed, whatever the size claims: parse_manifest refuses it.
-        return file.read(MAX_MANIFEST_BYTES + 1)
+        return file.read(limit + 1)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from emo_runtime.errors import BundleError
 
 SCHEMA = "emo-bundle/1"
 MANIFEST_NAME = "manifest.json"
+SIGNATURE_NAME = "manifest.sig"
 MAX_MANIFEST_BYTES = 4 << 20
 PRECISIONS = ("int8", "fp16", "fp32")
 
@@ -213,7 +214,10 @@ def _check_names(manifest: Manifest) -> None:
                 f"{MANIFEST_NAME}: {name!r} is no plain file name (letters, digits, '.', '_' and "
                 "'-' only; no folders, no way out of the bundle). Do not use this bundle."
             )
-    folded = [unicodedata.normalize("NFKC", name).casefold() for name in [*names, MANIFEST_NAME]]
+    folded = [
+        unicodedata.normalize("NFKC", name).casefold()
+        for name in [*names, MANIFEST_NAME, SIGNATURE_NAME]
+    ]
     for name, fold in zip(names, folded, strict=False):
         if folded.count(fold) > 1:
             raise BundleError(

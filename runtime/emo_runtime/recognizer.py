@@ -44,6 +44,7 @@ class _Settings:
     """The arguments of ``open``, kept so that a pickled recognizer can be opened again."""
 
     bundle: str | None
+    public_key: str | None
     providers: str
     fallback: bool
     threads: int | None
@@ -70,7 +71,7 @@ class EmotionRecognizer:
         if settings.mode not in get_args(Mode):
             raise ProviderError(f"mode {settings.mode!r}: give 'latency' or 'throughput'.")
         self._settings = settings
-        self._bundle = open_bundle(settings.bundle)
+        self._bundle = open_bundle(settings.bundle, settings.public_key)
         self._threads = resolve_threads(settings.threads)
         throughput = settings.mode == "throughput"
         self._loading = Loading(
@@ -92,6 +93,7 @@ class EmotionRecognizer:
         cls,
         bundle: str | os.PathLike[str] | None = None,
         *,
+        public_key: str | os.PathLike[str] | None = None,
         providers: str = "auto",
         fallback: bool = False,
         threads: int | None = None,
@@ -107,23 +109,24 @@ class EmotionRecognizer:
     ) -> Self:
         """Open a bundle: the installed default, or the directory ``bundle``.
 
-        ``providers``: "auto", or one of "cpu", "cuda", "tensorrt", "openvino", "coreml",
-        "directml"; one that is named and does not attach is an error unless ``fallback``.
-        ``threads``: how many cores to use (None: those this process may use). ``mode``: "latency"
-        puts all of them on one utterance, "throughput" one on each of as many utterances.
-        ``spin``: whether idle threads of "latency" wait actively (faster; False spares shared
-        hosts). ``variant``: insist on a precision of the text-side graphs. ``tasks``: load only
-        what these need. ``max_duration_s``: the longest utterance. ``max_waiting``: how many
-        ``arecognize`` calls may wait. ``self_test``: compare with the bundle's golden answers
-        (None: once for this bundle on this machine, then it is remembered in the user's cache).
-        ``warm``: see ``warm_up``. ``on_answer`` is called with every answer, in the thread that
-        made it.
+        ``public_key``: the PEM file of the ed25519 key that must have signed it. ``providers``:
+        "auto", or one of "cpu", "cuda", "tensorrt", "openvino", "coreml", "directml"; one that is
+        named and does not attach is an error unless ``fallback``. ``threads``: how many cores to
+        use (None: those this process may use). ``mode``: "latency" puts all of them on one
+        utterance, "throughput" one on each of as many utterances. ``spin``: whether idle threads
+        of "latency" wait actively (faster; False spares shared hosts). ``variant``: insist on a
+        precision of the text-side graphs. ``tasks``: load only what these need.
+        ``max_duration_s``: the longest utterance. ``max_waiting``: how many ``arecognize`` calls
+        may wait. ``self_test``: compare with the bundle's golden answers (None: once for this
+        bundle on this machine, then it is remembered in the user's cache). ``warm``: see
+        ``warm_up``. ``on_answer`` is called with every answer, in the thread that made it.
 
         Raises BundleError, ProviderError, TaskError, SelfTestError.
         """
         recognizer = cls(
             _Settings(
                 bundle=None if bundle is None else os.fspath(bundle),
+                public_key=None if public_key is None else os.fspath(public_key),
                 providers=providers,
                 fallback=fallback,
                 threads=threads,

@@ -7,14 +7,15 @@ import msgspec
 
 from emo_runtime.bundle import Bundle, open_bundle
 from emo_runtime.cli.common import Group, bundle_options, print_json
-from emo_runtime.manifest import Manifest, Precision
+from emo_runtime.manifest import SIGNATURE_NAME, Manifest, Precision
 from emo_runtime.recognizer import EmotionRecognizer
+from emo_runtime.signature import sign_bundle
 
 
 @click.group(cls=Group)
 @click.version_option(package_name="emo-runtime")
 def main() -> None:
-    """Inspect and verify bundles."""
+    """Inspect, verify, sign and compare bundles."""
 
 
 @main.command()
@@ -31,11 +32,13 @@ def inspect(directory: str | None, as_json: bool) -> None:
 
 @main.command()
 @click.argument("directory", required=False, type=click.Path())
+@click.option("--public-key", type=click.Path(), help="PEM of the key that must have signed it.")
 @click.option("--json", "as_json", is_flag=True, help="The findings as JSON.")
 @bundle_options
 def verify(
     *,
     directory: str | None,
+    public_key: str | None,
     as_json: bool,
     provider: str,
     fallback: bool,
@@ -46,7 +49,7 @@ def verify(
 
     Exit code 1: damaged or malformed; 3: whole, but this machine computes something else.
     """
-    bundle = open_bundle(directory)
+    bundle = open_bundle(directory, public_key)
     bundle.verify()
     with EmotionRecognizer.open(
         bundle.path, providers=provider, fallback=fallback, threads=threads, variant=variant
@@ -59,6 +62,7 @@ def verify(
             {
                 "files": len(files),
                 "bytes": sum(file.bytes for file in files),
+                "signature_checked": public_key is not None,
                 "largest_difference": difference,
                 **description,
             }
@@ -69,7 +73,45 @@ def verify(
         for name, graph in description["graphs"].items()
     )
     click.echo(f"{bundle.path}: {len(files)} files are as the manifest says.")
+    if public_key is not None:
+        click.echo(f"The signature is by the key in {public_key}.")
     click.echo(f"Self-test passed: largest difference of a probability {difference:.2g} ({ran}).")
+
+
+@main.command()
+@click.argument("directory", type=click.Path())
+@click.option("--key", required=True, type=click.Path(), help="PEM of an ed25519 private key.")
+def sign(directory: str, key: str) -> None:
+    """Sign the bundle DIRECTORY; whoever has the public key can then require it."""
+    bundle = open_bundle(directory)
+    bundle.verify()
+    sign_bundle(bundle.path, key)
+    click.echo(f"{bundle.path}: signed ({SIGNATURE_NAME}).")
+
+
+@main.command()
+@click.argument("first", type=click.Path())
+@click.argument("second", type=click.Path())
+def diff(first: str, second: str) -> None:
+    """Show what differs between two bundles: manifest fields, and files by their hashes."""
+    before, after = (_flat(msgspec.to_builtins(open_bundle(d).manifest)) for d in (first, second))
+    changes = [
+        f"{key}: {before.get(key, '-')} -> {after.get(key, '-')}"
+        for key in dict.fromkeys([*before, *after])
+        if before.get(key) != after.get(key)
+    ]
+    click.echo("\n".join(changes) or "The bundles are the same.")
+
+
+def _flat(value: object, path: str = "") -> dict[str, object]:
+    """Nested dicts as one, with dotted keys."""
+    if not isinstance(value, dict) or not value:
+        return {path: value}
+    return {
+        key: leaf
+        for name, item in value.items()
+        for key, leaf in _flat(item, f"{path}.{name}" if path else name).items()
+    }
 
 
 def _for_people(bundle: Bundle) -> list[str]:
@@ -79,7 +121,7 @@ def _for_people(bundle: Bundle) -> list[str]:
         f"language   {manifest.language}",
         f"labels     {', '.join(manifest.labels)}",
         f"licence    {manifest.licence.weights} (weights): {manifest.licence.notice}",
-        f"manifest   sha256 {bundle.sha256}",
+        f"manifest   sha256 {bundle.sha256} ({'signed' if bundle.signed else 'not signed'})",
         "",
         *_tasks(manifest),
         "",
@@ -116,17 +158,22 @@ def _section(title: str, values: dict[str, Any]) -> list[str]:
     return ["", title, *_nested(values, "  ")] if values else []
 
 
-def _nested(value: object, indent: str) -> list[str]:
-    if not isinstance(value, dict):
-        return [f"{indent}{value}"]
+def _nested(values: dict[str, Any], indent: str) -> list[str]:
     lines = []
-    for key, item in value.items():
+    for key, item in values.items():
         if isinstance(item, dict):
             lines += [f"{indent}{key}", *_nested(item, indent + "  ")]
+        elif isinstance(item, list):
+            lines += [f"{indent}{key}", *(f"{indent}  {_inline(entry)}" for entry in item)]
         else:
-            shown = ", ".join(map(str, item)) if isinstance(item, list) else item
-            lines.append(f"{indent}{key}: {shown}")
+            lines.append(f"{indent}{key}: {item}")
     return lines
+
+
+def _inline(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    return str(value)
 
 
 if __name__ == "__main__":
