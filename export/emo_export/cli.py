@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from emo_export.options import Identity, Options, Sources
-from emo_runtime.cli.common import Command, Failure, print_json, require_extra
+from emo_export.options import Gate, Identity, Options, Sources
+from emo_runtime.cli.common import Command, Failure, GateFailure, print_json, require_extra
 
 _NEEDED = ("onnx", "optimum", "torch", "transformers", "safetensors", "rich")
 _DEFAULT_LICENCE = "CC-BY-NC-SA-4.0"
@@ -35,6 +35,16 @@ _NOTICES = {
     help="Of the text graphs; several make several variants.  [default: fp32]",
 )
 @click.option("--evaluate", type=click.Path(path_type=Path), help="CSV: text[, audio][, label].")
+@click.option("--calibrate", type=click.Path(path_type=Path), help="CSV: fit temperatures on it.")
+@click.option(
+    "--min-agreement",
+    type=click.FloatRange(0, 1),
+    default=0.99,
+    show_default=True,
+    help="Share of equal labels, against the checkpoint in PyTorch.",
+)
+@click.option("--max-f1-loss", type=click.FloatRange(0, 1), default=0.005, show_default=True)
+@click.option("--no-gate", is_flag=True, help="Accept any loss; the manifest says so.")
 @click.option("--name", help="Name in the manifest.  [default: that of the text checkpoint]")
 @click.option("--bundle-version", default="1.0", show_default=True)
 @click.option("--licence", help="Licence of the weights, as an SPDX expression.")
@@ -48,12 +58,16 @@ def main(as_json: bool, **given: object) -> None:
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a gate was not met (no bundle is written).
     """
     require_extra("export", *_NEEDED)
+    from emo_export.gate import GateError  # noqa: PLC0415
     from emo_export.pipeline import export  # noqa: PLC0415  (needs the extra)
     from emo_export.show import Progress, show  # noqa: PLC0415
 
     options = _options(given)
-    with Progress() as progress:
-        report = export(options, progress)
+    try:
+        with Progress() as progress:
+            report = export(options, progress)
+    except GateError as error:
+        raise GateFailure(str(error)) from None
     if as_json:
         print_json(report.as_json())
     else:
@@ -89,6 +103,12 @@ def _options(given: Mapping[str, object]) -> Options:
         precisions=tuple(dict.fromkeys(precisions)),  # type: ignore[call-overload]
         force=bool(given["force"]),
         evaluate=_path(given["evaluate"]),
+        calibrate=_path(given["calibrate"]),
+        gate=Gate(
+            min_agreement=float(str(given["min_agreement"])),
+            max_f1_loss=float(str(given["max_f1_loss"])),
+            enforced=not given["no_gate"],
+        ),
     )
 
 

@@ -1,15 +1,17 @@
 """All files of a bundle in memory: graphs, tokenizers, golden cases, card, manifest."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import onnx
 
+from emo_export.calibrate import Calibration
 from emo_export.card import card
 from emo_export.describe import CARD, GOLDEN, Contents, describe
 from emo_export.load import Checkpoints
 from emo_export.onnx_graph import encode
-from emo_export.options import Identity
+from emo_export.options import Gate, Identity
 from emo_export.verify import Comparison
 from emo_runtime.golden import Golden, encode_golden
 from emo_runtime.manifest import MANIFEST_NAME, Precision, encode_manifest
@@ -19,11 +21,30 @@ Variants = Mapping[str, Mapping[Precision, onnx.ModelProto]]
 
 @dataclass(frozen=True)
 class Findings:
-    """What was measured, on what, and the golden cases that were chosen."""
+    """What was measured, on what, and the golden cases that were chosen.
+
+    ``kept`` are the matrix products (by their number in the graph) that int8 leaves in float32.
+    """
 
     evaluated: str
     comparisons: tuple[Comparison, ...]
     golden: Golden
+    gate: Gate
+    kept: Mapping[str, tuple[int, ...]]
+    calibrations: tuple[Calibration, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The manifest's ``verification``: nothing in it changes from one run to the next."""
+        document: dict[str, Any] = {
+            "reference": "the checkpoint in PyTorch, float32",
+            "evaluated": self.evaluated,
+            "gate": asdict(self.gate),
+            "comparisons": [item.as_json() for item in self.comparisons],
+            "kept_in_float32": {name: list(numbers) for name, numbers in self.kept.items()},
+        }
+        if self.calibrations:
+            document["calibration"] = [item.as_json() for item in self.calibrations]
+        return document
 
 
 def bundle_files(
@@ -45,11 +66,6 @@ def bundle_files(
         files["tokenizer-encoder.json"] = encoder.tokenizer.json.encode()
     files[GOLDEN] = encode_golden(findings.golden)
     files[CARD] = card(checkpoints, identity, findings.comparisons, findings.evaluated).encode()
-    verification = {
-        "reference": "the checkpoint in PyTorch, float32",
-        "evaluated": findings.evaluated,
-        "comparisons": [item.as_json() for item in findings.comparisons],
-    }
     contents = Contents(files, graphs, tokenizers)
-    manifest = describe(checkpoints, contents, identity, verification)
+    manifest = describe(checkpoints, contents, identity, findings.as_json())
     return {MANIFEST_NAME: encode_manifest(manifest), **files}

@@ -6,7 +6,7 @@ from typing import Self
 from rich.console import Console
 from rich.table import Table
 
-from emo_export.pipeline import STEPS, Report, Step
+from emo_export.report import STEPS, Report, Step
 
 
 class Progress:
@@ -47,6 +47,16 @@ def show(report: Report) -> None:
     console.print(_files(report))
     console.print(_comparisons(report))
     console.print(_speeds(report))
+    for name, kept in report.findings.kept.items():
+        console.print(
+            f"{name}: {len(kept)} of {report.products[name]} matrix products stay in float32, "
+            "to meet the gate."
+        )
+    for item in report.findings.calibrations:
+        console.print(
+            f"{item.task}: temperature {item.temperature_before:g} -> {item.temperature:g}, "
+            f"expected calibration error {item.error_before:.3f} -> {item.error:.3f}."
+        )
     console.print(f"Wrote {report.output}: tasks {', '.join(report.tasks)}.", soft_wrap=True)
 
 
@@ -60,11 +70,11 @@ def _files(report: Report) -> Table:
 
 
 def _comparisons(report: Report) -> Table:
-    title = f"Against the checkpoint in PyTorch, on {report.evaluated}"
+    title = f"Against the checkpoint in PyTorch, on {report.findings.evaluated}"
     table = Table("task", "precision", title=title, title_justify="left")
     for name in ("label agreement", "largest difference", "macro-F1 (PyTorch's)"):
         table.add_column(name, justify="right")
-    for item in report.comparisons:
+    for item in report.findings.comparisons:
         f1 = "" if item.macro_f1 is None else f"{item.macro_f1:.4f} ({item.reference_macro_f1:.4f})"
         table.add_row(
             item.task,

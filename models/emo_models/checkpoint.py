@@ -28,7 +28,6 @@ from emo_models.text_classifier import CLASSES
 
 WEIGHTS = "model.safetensors"
 ARCHITECTURE = "emo-fusion"
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
 def load_text(directory: Path | str) -> tuple[Any, Any]:
@@ -103,7 +102,7 @@ def load_fusion(directory: Path | str) -> FusionNetwork:
 def save_text(
     directory: Path | str,
     model: Any,
-    tokenizer_from: Path,
+    tokenizer: Any,
     *,
     temperature: float = 1.0,
     metrics: Mapping[str, Any] | None = None,
@@ -114,7 +113,7 @@ def save_text(
     Args:
         directory: replaced as a whole when it exists.
         model: a transformers model.
-        tokenizer_from: directory whose tokenizer files are copied.
+        tokenizer: its transformers tokenizer, a fast one.
         temperature: what logits are divided by before the softmax.
         metrics: written to metrics.json.
         extra: more files by name, as text.
@@ -127,11 +126,10 @@ def save_text(
     with replaced(Path(directory)) as new:
         _save_half(new / WEIGHTS, _without_duplicates(model))
         _write_json(new / "config.json", config)
-        copied = [name for name in _TOKENIZER_FILES if (tokenizer_from / name).is_file()]
-        for name in copied:
-            shutil.copyfile(tokenizer_from / name, new / name)
-        if "tokenizer.json" not in copied:
-            _tokenizer(tokenizer_from).save_pretrained(new)
+        # What a call left switched on is no part of the tokenizer.
+        tokenizer.backend_tokenizer.no_truncation()
+        tokenizer.backend_tokenizer.no_padding()
+        tokenizer.save_pretrained(new)
         _write_extras(new, metrics, extra)
 
 

@@ -76,10 +76,10 @@ def train_fusion(
         share = epoch / max(1, recipe.epochs)
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * _rate(share, recipe)
-        order = torch.randperm(len(pairs.labels))
+        order = torch.randperm(len(pairs.labels)).numpy()
         total = 0.0
-        for batch in order.split(recipe.batch_size):
-            rows = batch.numpy()
+        for start in range(0, len(order), recipe.batch_size):
+            rows = order[start : start + recipe.batch_size]
             sound = _noisy(audio[pairs.audio[rows]], network, recipe)
             present = _present(len(rows), recipe, here)
             logits = network(sound, text[pairs.text[rows]], present)

@@ -101,7 +101,7 @@ def pretrain(
     recipe: PretrainRecipe,
     run: Path,
     on_step: Callable[[int, float, float, float], None],
-) -> BertForMaskedLM:
+) -> tuple[BertForMaskedLM, int]:
     """Train, or go on with the run that ``run`` holds, until the recipe's tokens or minutes end.
 
     Args:
@@ -110,6 +110,9 @@ def pretrain(
         recipe: hyper-parameters.
         run: directory of the resumable state (``state.pt``, written atomically).
         on_step: called with step, loss, progress 0..1 and tokens per second of this process.
+
+    Returns:
+        the network, and the steps it has made in all.
     """
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -118,24 +121,25 @@ def pretrain(
         head_start(model, ids, recipe.seed)
     model.to(device).train()
     optimizers = _optimizers(model, recipe)
-    step, spent_s = _resume(run, recipe, model, optimizers)
+    step, spent_s = _resume(run, model, optimizers)
     per_step = recipe.batch_size * recipe.sequence_length
     begun = saved = time.monotonic()
     first = step
     while (progress := _progress(recipe, step * per_step, spent_s)) < 1:
         rate = recipe.learning_rate * learning_rate_share(progress, recipe.warmup_share)
-        loss = _train_step(model, optimizers, rate, ids, recipe, tokenizer, step, device)
+        batch = batch_at(ids, recipe, tokenizer.get_vocab_size(), step)
+        loss = _train_step(model, optimizers, batch, rate=rate, bf16=recipe.bf16)
         step += 1
         now = time.monotonic()
         spent_s, before = spent_s + (now - begun), begun
         begun = now
         on_step(step, loss, progress, per_step / max(1e-9, now - before))
         if now - saved > 60 * recipe.checkpoint_minutes:
-            _save_state(run, recipe, model, optimizers, step, spent_s)
+            _save_state(run, recipe, model, optimizers, step=step, spent_s=spent_s)
             saved = now
     if step > first:
-        _save_state(run, recipe, model, optimizers, step, spent_s)
-    return model.cpu().eval()
+        _save_state(run, recipe, model, optimizers, step=step, spent_s=spent_s)
+    return model.cpu().eval(), step
 
 
 def bert_config(recipe: PretrainRecipe, vocab_size: int) -> BertConfig:
@@ -204,16 +208,14 @@ def _optimizers(model: BertForMaskedLM, recipe: PretrainRecipe) -> list[torch.op
 def _train_step(
     model: BertForMaskedLM,
     optimizers: list[torch.optim.Optimizer],
+    batch: Batch,
+    *,
     rate: float,
-    ids: NDArray[np.uint16],
-    recipe: PretrainRecipe,
-    tokenizer: Tokenizer,
-    step: int,
-    device: torch.device,
+    bf16: bool,
 ) -> float:
-    batch = batch_at(ids, recipe, tokenizer.get_vocab_size(), step)
+    device = model.device
     batch = Batch(*(t.to(device) for t in (batch.input_ids, batch.places, batch.targets)))
-    with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         loss = masked_loss(model, batch)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -235,6 +237,7 @@ def _save_state(
     recipe: PretrainRecipe,
     model: BertForMaskedLM,
     optimizers: list[torch.optim.Optimizer],
+    *,
     step: int,
     spent_s: float,
 ) -> None:
@@ -250,7 +253,6 @@ def _save_state(
 
 def _resume(
     run: Path,
-    recipe: PretrainRecipe,
     model: BertForMaskedLM,
     optimizers: list[torch.optim.Optimizer],
 ) -> tuple[int, float]:

@@ -14,6 +14,7 @@ from emo_models.files import atomic_text
 
 # BERT's own names, at the ids 0 to 4.
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+UNKNOWN = SPECIAL_TOKENS[1]
 
 
 def train_tokenizer(
@@ -29,7 +30,7 @@ def train_tokenizer(
         vocab_size: entries, the five special ones included.
         limit_alphabet: single characters that are kept, the most frequent first.
     """
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=100))  # type: ignore[call-arg]
+    tokenizer = Tokenizer(models.WordPiece(unk_token=UNKNOWN, max_input_chars_per_word=100))
     tokenizer.normalizer = normalizers.Sequence(
         [
             normalizers.NFC(),
@@ -82,12 +83,11 @@ def save_tokenizer(tokenizer: Tokenizer, directory: Path, *, positions: int) -> 
 def read_lines(files: Iterable[Path]) -> Iterator[str]:
     """The lines of text files (``.xz`` ones decompressed), blanks stripped, empty ones left out."""
     for path in files:
-        opened = (
+        with (
             lzma.open(path, "rt", encoding="utf-8")
             if path.suffix == ".xz"
-            else path.open(encoding="utf-8")
-        )
-        with opened as stream:
+            else path.open(encoding="utf-8") as stream
+        ):
             for line in stream:
                 if stripped := line.strip():
                     yield stripped

@@ -77,7 +77,14 @@ def train_epochs(
             history.best_epoch = epoch + 1
             best = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         if state_path is not None:
-            _save(state_path, network, optimizer, history, best, identity)
+            state = {
+                "network": network.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "history": asdict(history),
+                "best": best,
+                "identity": identity,
+            }
+            _save(state_path, state)
         on_epoch(history)
     network.load_state_dict(best)
     network.eval()
@@ -128,21 +135,7 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _save(
-    path: Path,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    history: History,
-    best: dict[str, Tensor],
-    identity: dict[str, Any] | None,
-) -> None:
-    state = {
-        "network": network.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "history": asdict(history),
-        "best": best,
-        "identity": identity,
-    }
+def _save(path: Path, state: dict[str, Any]) -> None:
     atomic_write(path, lambda temporary: torch.save(state, temporary))
 
 

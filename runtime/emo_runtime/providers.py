@@ -79,6 +79,13 @@ def precisions_for(provider: str) -> tuple[Precision, ...]:
     return ("fp16", "fp32") if provider in _GPU else ("int8", "fp32", "fp16")
 
 
+def provider_options(provider: str, threads: int) -> dict[str, str]:
+    """What a provider must be told itself: OpenVINO does not look at the session's threads."""
+    if provider == PROVIDERS["openvino"]:
+        return {"device_type": "CPU", "num_of_threads": str(threads)}
+    return {}
+
+
 def installed_distributions() -> list[str]:
     """The installed distributions of ONNX Runtime, with their versions."""
     found = []

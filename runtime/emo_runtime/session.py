@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from emo_runtime.bundle import VerifiedFile
 from emo_runtime.errors import BundleError, ProviderError
 from emo_runtime.manifest import Precision
-from emo_runtime.providers import CPU, Provider, explain_distributions, first_line
+from emo_runtime.providers import (
+    CPU,
+    Provider,
+    explain_distributions,
+    first_line,
+    provider_options,
+)
 
 Array = NDArray[Any]
 
@@ -98,11 +104,12 @@ def _create(graph: VerifiedFile, placement: Placement) -> Any:
     runtime = load_onnxruntime()
     name = placement.provider.name
     options = _options(runtime, placement)
+    own = provider_options(name, placement.threads)
     wanted = None
     if placement.provider.devices:
-        options.add_provider_for_devices(list(placement.provider.devices), {})
+        options.add_provider_for_devices(list(placement.provider.devices), own)
     else:
-        wanted = [name] if name == CPU else [name, CPU]
+        wanted = [CPU] if name == CPU else [(name, own), CPU]
     try:
         # enable_fallback: else the Python wrapper builds a CPU session when the creation or a
         # run fails, and only prints so.

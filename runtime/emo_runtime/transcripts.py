@@ -114,6 +114,8 @@ def _from_json(content: str, name: str) -> list[Cue]:
 
 def _segment(read: Any, segment: Any, where: str) -> Cue:
     try:
+        if not isinstance(segment, dict):
+            raise TypeError(f"a {type(segment).__name__}, expected an object")
         cue: Cue = read(segment)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise TextError(f"{where}: {type(error).__name__}: {error}: no segment.") from None

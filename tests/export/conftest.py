@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from transformers import BertConfig, BertModel
+from transformers import AutoTokenizer, BertConfig, BertModel
 
 from emo_export.evaluation import Evaluation, shipped_sentences
 from emo_export.load import Checkpoints, load
@@ -60,11 +60,10 @@ class Maker:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.tokenizer = root / "tokenizer"
         texts = [row.text for row in shipped_sentences().rows]
-        save_tokenizer(
-            train_tokenizer(texts, vocab_size=VOCABULARY), self.tokenizer, positions=POSITIONS
-        )
+        directory = root / "tokenizer"
+        save_tokenizer(train_tokenizer(texts, vocab_size=VOCABULARY), directory, positions=POSITIONS)
+        self.tokenizer = AutoTokenizer.from_pretrained(directory)
 
     def text(self, pooling: str = "cls", seed: int = 1, **extra: Any) -> Path:
         """A classifier; ``pooling`` is ``cls`` (stock BERT) or ``mean``; ``extra``: config.json."""
