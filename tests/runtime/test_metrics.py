@@ -1,0 +1,46 @@
+"""Prometheus metrics against prometheus-client's own parser."""
+
+import sys
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from emo_runtime import EmotionRecognizer, MissingExtraError
+from emo_runtime.metrics import PrometheusMetrics
+from helpers.sounds import speechlike
+
+
+def samples(registry):
+    return {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(generate_latest(registry).decode())
+        for sample in family.samples
+    }
+
+
+def test_answers_are_counted(tiny_bundle):
+    registry = CollectorRegistry()
+    recognizer = EmotionRecognizer.open(
+        tiny_bundle(), on_answer=PrometheusMetrics(registry), self_test=False
+    )
+    first = recognizer.recognize("hola " * 99)
+    second = recognizer.recognize("no puedo más", (speechlike(1.5, 22_050), 22_050))
+    found = samples(registry)
+    for answer in (first, second):
+        key = ("emo_answers_total", ("label", answer.label), ("task", answer.task))
+        assert found[key] == 1
+        assert found["emo_answer_seconds_count", ("task", answer.task)] == 1
+        assert found["emo_answer_seconds_sum", ("task", answer.task)] == pytest.approx(
+            answer.timings.total_ms / 1e3
+        )
+    assert found["emo_step_seconds_count", ("step", "text")] == 2
+    assert found["emo_step_seconds_count", ("step", "mfcc")] == 1
+    assert found["emo_sound_seconds_total",] == 1.5
+    assert found["emo_notes_total",] == 1  # the first transcript was cut
+
+
+def test_without_the_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "emo-runtime\[metrics\]"'):
+        PrometheusMetrics()

@@ -1,0 +1,279 @@
+"""A call's course: transcripts read, slices cut, each cue answered as if it had come alone."""
+
+import csv
+import io
+import json
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emo_runtime import AudioError, EmotionRecognizer, MissingExtraError, TextError
+from emo_runtime.cli.predict import main
+from emo_runtime.plot import clock, plot_timeline
+from emo_runtime.recording import open_recording
+from emo_runtime.transcripts import Cue, read_transcript
+from helpers.sounds import as_file, speechlike
+
+RATE = 8_000
+AGENT, CUSTOMER = speechlike(6, RATE, seed=1), speechlike(6, RATE, seed=2)
+CALL = np.stack([AGENT, CUSTOMER], axis=1)
+
+VTT = """WEBVTT
+
+00:00.000 --> 00:01.500
+<v Ana>hola estoy
+muy contenta
+
+00:02.000 --> 01:00:03.250
+no puedo más
+"""
+SRT = """1
+00:00:00,000 --> 00:00:01,500
+hola estoy muy contenta
+
+2
+00:00:02,000 --> 00:00:03,250
+no puedo más
+"""
+WHISPERX = {
+    "segments": [
+        {"start": 0, "end": 1.5, "text": " hola ", "speaker": "SPEAKER_00", "words": []},
+        {"start": 2.0, "end": 3.25, "text": "no puedo más"},
+    ]
+}
+WHISPER_CPP = {
+    "transcription": [
+        {"offsets": {"from": 0, "to": 1500}, "text": " hola ", "speaker": "1"},
+        {"offsets": {"from": 2000, "to": 3250}, "text": "no puedo más"},
+    ]
+}
+
+
+@pytest.fixture(scope="module")
+def recognizer(tiny_bundle):
+    return EmotionRecognizer.open(tiny_bundle(present_input=True))
+
+
+@pytest.fixture
+def call(tmp_path):
+    path = tmp_path / "call.wav"
+    path.write_bytes(as_file(CALL, RATE))
+    return path
+
+
+def written(folder, name, content):
+    path = folder / name
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        (
+            "a.vtt",
+            VTT,
+            [Cue(0, 1.5, "hola estoy muy contenta", "Ana"), Cue(2, 3603.25, "no puedo más")],
+        ),
+        (
+            "a.srt",
+            SRT,
+            [Cue(0, 1.5, "hola estoy muy contenta"), Cue(2, 3.25, "no puedo más")],
+        ),
+        ("a.json", WHISPERX, [Cue(0, 1.5, "hola", "SPEAKER_00"), Cue(2, 3.25, "no puedo más")]),
+        ("A.JSON", WHISPER_CPP, [Cue(0, 1.5, "hola", "1"), Cue(2, 3.25, "no puedo más")]),
+        ("b.json", {"segments": []}, []),
+    ],
+)
+def test_transcripts(tmp_path, name, content, expected):
+    assert read_transcript(written(tmp_path, name, content)) == expected
+    with_channel = read_transcript(written(tmp_path, name, content), channel=1)
+    assert [cue.channel for cue in with_channel] == [1] * len(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", "hola", "give a transcript as .vtt, .srt or .json"),
+        ("a.vtt", "hola", "not a VTT file"),
+        ("a.vtt", "", "not a VTT file"),
+        ("a.json", "{", "not valid JSON"),
+        ("a.json", "[" * 100_000, "not valid JSON"),
+        ("a.json", [], "neither WhisperX's JSON"),
+        ("a.json", {"segments": 5}, "neither WhisperX's JSON"),
+        ("a.json", {"segments": [5]}, r"segments\[0\]: TypeError"),
+        ("a.json", {"segments": [{"start": 0}]}, r"segments\[0\]: KeyError"),
+        ("a.json", {"segments": [{"start": 0, "end": 1, "text": 5}]}, "'text' is no string"),
+        ("a.json", {"segments": [{"start": "x", "end": 1, "text": ""}]}, "ValueError"),
+        ("a.json", {"segments": [{"start": -1, "end": 1, "text": ""}]}, "cue 0 runs from -1"),
+        ("a.json", {"segments": [{"start": 2, "end": 1, "text": ""}]}, "cue 0 runs from 2"),
+        ("a.json", '{"segments": [{"start": 0, "end": Infinity, "text": ""}]}', "cue 0 runs"),
+        ("a.json", '{"segments": [{"start": NaN, "end": 1, "text": ""}]}', "cue 0 runs"),
+        ("a.json", {"transcription": [{"text": "x"}]}, r"transcription\[0\]: KeyError"),
+    ],
+)
+def test_transcripts_that_are_refused(tmp_path, name, content, message):
+    path = written(tmp_path, name, content)
+    with pytest.raises(TextError, match=message) as caught:
+        read_transcript(path)
+    assert str(path) in str(caught.value)
+
+
+def test_transcripts_that_cannot_be_read(tmp_path):
+    with pytest.raises(TextError, match="No such file"):
+        read_transcript(tmp_path / "missing.vtt")
+    (tmp_path / "latin.srt").write_bytes(SRT.encode("latin-1"))
+    with pytest.raises(TextError, match="not UTF-8"):
+        read_transcript(tmp_path / "latin.srt")
+    with open(tmp_path / "huge.json", "wb") as file:
+        file.truncate(1 << 40)  # sparse
+    with pytest.raises(TextError, match="larger than 67,108,864 bytes"):
+        read_transcript(tmp_path / "huge.json")
+
+
+def test_subtitles_want_their_package(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "webvtt", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "emo-runtime\[subtitles\]"'):
+        read_transcript(written(tmp_path, "a.vtt", VTT))
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.text(max_size=80), kind=st.sampled_from(["vtt", "srt", "json"]))
+def test_random_transcripts(tmp_path_factory, data, kind):
+    head = "WEBVTT\n\n00:00.000 --> 00:01.000\n" if kind == "vtt" else ""
+    path = tmp_path_factory.getbasetemp() / f"random.{kind}"
+    path.write_bytes((head + data).encode("utf-8", "surrogatepass"))
+    try:
+        cues = read_transcript(path)
+    except TextError:
+        return
+    assert all(0 <= cue.start_s <= cue.end_s for cue in cues)
+
+
+@pytest.mark.parametrize("form", ["path", "bytes", "array", "mono"])
+def test_slices(call, form):
+    mono = as_file(AGENT, RATE)
+    source = {"path": call, "bytes": call.read_bytes(), "array": (CALL, RATE), "mono": mono}[form]
+    whole = np.round(CALL * 32767) / 32768
+    with open_recording(source) as recording:
+        assert recording.duration_s == 6
+        assert recording.channels == (1 if form == "mono" else 2)
+        late = recording.slice(4.5, 99.0, 0)
+        early = recording.slice(0.25, 1.0, 0)
+        np.testing.assert_allclose(late.samples, whole[36_000:, 0], atol=2e-4)
+        np.testing.assert_allclose(early.samples, whole[2_000:8_000, 0], atol=2e-4)
+        assert early.sample_rate == RATE
+        if form != "mono":
+            both = recording.slice(0.25, 1.0)
+            np.testing.assert_allclose(both.samples, whole[2_000:8_000].mean(axis=1), atol=2e-4)
+        with pytest.raises(AudioError, match="there is no channel 2"):
+            recording.slice(0, 1, 2)
+        with pytest.raises(AudioError, match="nothing to hear from 6 s to 7 s"):
+            recording.slice(6, 7)
+        with pytest.raises(AudioError, match="nothing to hear"):
+            recording.slice(1, 1)
+
+
+def test_each_cue_is_answered_as_if_it_had_come_alone(recognizer):
+    cues = [
+        Cue(0, 1.5, "hola estoy", channel=0),
+        Cue(1, 2.5, "no puedo más", channel=1),
+        Cue(3, 4, "", channel=1),
+        Cue(9, 10, "hola"),
+        Cue(4, 6, "gracias"),
+    ]
+    moments = list(recognizer.timeline((CALL, RATE), cues))
+    assert [moment.cue for moment in moments] == cues
+    expected = [
+        recognizer.recognize("hola estoy", (AGENT[:12_000], RATE)),
+        recognizer.recognize("no puedo más", (CUSTOMER[8_000:20_000], RATE)),
+        recognizer.recognize(audio=(CUSTOMER[24_000:32_000], RATE)),
+        None,
+        recognizer.recognize("gracias", (CALL[32_000:], RATE)),
+    ]
+    for moment, answer in zip(moments, expected, strict=True):
+        if answer is None:
+            assert moment.answer is None
+            assert "nothing to hear" in str(moment.error)
+        else:
+            assert moment.answer.scores == answer.scores
+            assert moment.answer.task == answer.task
+
+
+def test_a_bundle_that_knows_only_text(tiny_bundle):
+    recognizer = EmotionRecognizer.open(tiny_bundle(text_only=True))
+    cues = [Cue(0, 1, "hola"), Cue(1, 2, "")]
+    first, second = recognizer.timeline((CALL, RATE), cues)
+    assert first.answer.task == "text"
+    assert "'audio' is not there" in str(second.error)
+
+
+def test_a_recording_that_cannot_be_opened(recognizer):
+    with pytest.raises(AudioError, match="nowhere"):
+        list(recognizer.timeline("nowhere.wav", [Cue(0, 1, "hola")]))
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(item) for item in arguments])
+
+
+def test_the_command(tiny_bundle, recognizer, call, tmp_path):
+    agent = written(tmp_path, "agent.json", WHISPERX)
+    customer = written(tmp_path, "customer.srt", SRT)
+    outputs = ["--csv", tmp_path / "course.csv", "--plot", tmp_path / "course.png"]
+    options = ["--bundle", tiny_bundle(present_input=True), "--audio", call]
+    options += ["--transcript", agent, "--transcript", customer]
+    result = run(*options, *outputs)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert len(result.stdout.splitlines()) == 4
+    assert result.stdout.startswith("00:00.0  SPEAKER_00")
+    assert "channel 1" in result.stdout
+    document = json.loads(run(*options, "--json").stdout)
+    moments = document["moments"]
+    assert [moment["start_s"] for moment in moments] == [0, 0, 2, 2]
+    assert [moment["channel"] for moment in moments] == [0, 1, 0, 1]
+    whole = np.round(CALL * 32767).astype(np.int16)
+    alone = recognizer.recognize("hola", (whole[:12_000, 0], RATE))
+    assert moments[0]["scores"] == pytest.approx(alone.scores, abs=1e-4)
+    with open(tmp_path / "course.csv", newline="", encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    for row, moment in zip(table, moments, strict=True):
+        assert (row["text"], row["label"]) == (moment["text"], moment["label"])
+        assert float(row["anger"]) == moment["scores"]["anger"]
+    assert (tmp_path / "course.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_cues_that_fail_stand_in_their_places(tiny_bundle, call, tmp_path):
+    late = {"segments": [*WHISPERX["segments"], {"start": 50, "end": 51, "text": "tarde"}]}
+    result = run(
+        *["--bundle", tiny_bundle(), "--audio", call, "--csv", tmp_path / "course.csv"],
+        *["--transcript", written(tmp_path, "a.json", late), "--json"],
+    )
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: 1 of 3 cues failed")
+    moments = json.loads(result.stdout)["moments"]
+    assert ["error" in moment for moment in moments] == [False, False, True]
+    assert "nothing to hear" in (tmp_path / "course.csv").read_text().splitlines()[-1]
+
+
+def test_a_plot_wants_its_package(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "emo-runtime\[plot\]"'):
+        plot_timeline(tmp_path / "a.png", [], ["anger"], "title")
+
+
+def test_a_plot_of_nothing(tmp_path):
+    stream = io.BytesIO()
+    plot_timeline(stream, [], ["anger", "joy"], "nothing")
+    assert stream.getvalue().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0, "00:00.0"), (61.25, "01:01.2"), (3_600, "60:00.0"), (-1, "00:00.0")]
+)
+def test_times_for_people(seconds, shown):
+    assert clock(seconds) == shown
