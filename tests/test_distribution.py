@@ -13,7 +13,9 @@ MEGABYTE = 1 << 20
 
 
 def run(*command: str | Path, cwd: Path) -> str:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -46,7 +48,12 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_answers_in_an_empty_environment(environment: Path, tmp_path: Path) -> None:
     clip = ROOT / "examples/clips/queja.flac"
     output = run(
-        environment / "bin/emo-predict", "--json", "--text", "¡Qué vergüenza!", "--audio", clip,
+        environment / "bin/emo-predict",
+        "--json",
+        "--text",
+        "¡Qué vergüenza!",
+        "--audio",
+        clip,
         cwd=tmp_path,
     )
     answer = json.loads(output)
@@ -76,7 +83,11 @@ def test_a_command_without_its_extra_names_it(
     arguments = {"emo-train": ["text"], "emo-export": ["--quantize"], "emo-bench": []}[command]
     done = subprocess.run(
         [environment / "bin" / command, *arguments],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 1
     assert f'pip install "emo-runtime[{extra}]"' in done.stderr
