@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from safetensors import SafetensorError
 
 from emo_export.options import Sources
 from emo_export.tokenizer import BundleTokenizer, read_tokenizer
@@ -123,7 +124,7 @@ def _text(source: str, *, classifier: bool) -> TextCheckpoint:
     config = read_config(directory)
     try:
         module = load_text(directory)[0] if classifier else load_encoder(directory)[0]
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"{directory}: can't be read as a text model: {error}") from error
     settings = module.config
     return TextCheckpoint(

@@ -62,7 +62,9 @@ class Maker:
         self.root = root
         texts = [row.text for row in shipped_sentences().rows]
         directory = root / "tokenizer"
-        save_tokenizer(train_tokenizer(texts, vocab_size=VOCABULARY), directory, positions=POSITIONS)
+        save_tokenizer(
+            train_tokenizer(texts, vocab_size=VOCABULARY), directory, positions=POSITIONS
+        )
         self.tokenizer = AutoTokenizer.from_pretrained(directory)
 
     def text(self, pooling: str = "cls", seed: int = 1, **extra: Any) -> Path:
@@ -73,6 +75,15 @@ class Maker:
             model = noisy(text_classifier(config), seed)
             save_text(directory, model, self.tokenizer, temperature=1.25)
             change_config(directory, **extra)
+        return directory
+
+    def outliers(self) -> Path:
+        """A classifier with a few large activations, as trained ones have: int8 is coarse there."""
+        directory = self.root / "outliers"
+        if not directory.is_dir():
+            model: Any = noisy(text_classifier(BertConfig(**SIZE, **LABEL_NAMES)), 11)
+            model.bert.encoder.layer[0].output.LayerNorm.weight.data[:3] *= 60
+            save_text(directory, model, self.tokenizer)
         return directory
 
     def encoder(self, seed: int = 2) -> Path:

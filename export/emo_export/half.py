@@ -1,0 +1,18 @@
+"""A text graph in float16, for GPUs; its inputs and outputs keep their types."""
+
+import onnx
+from onnxruntime.transformers.float16 import convert_float_to_float16
+
+from emo_export.onnx_graph import copy
+
+
+def half(model: onnx.ModelProto) -> onnx.ModelProto:
+    """An optimized text graph with float16 weights and arithmetic, outputs float32.
+
+    Weights too small for float16 become its smallest positive number (5.96e-8), as ONNX Runtime's
+    converter does it.
+    """
+    converted: onnx.ModelProto = convert_float_to_float16(
+        copy(model), keep_io_types=True, min_positive_val=2.0**-24, disable_shape_infer=True
+    )
+    return converted

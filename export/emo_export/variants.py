@@ -1,0 +1,77 @@
+"""The variants of every graph: optimized, and in each precision that was asked for."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import onnx
+
+from emo_export.embedding import is_large, quantize_rows
+from emo_export.half import half
+from emo_export.load import Checkpoints, TextCheckpoint
+from emo_export.onnx_graph import clean, copy
+from emo_export.optimize import optimize_fusion, optimize_text
+from emo_export.quantize import products, quantize
+from emo_runtime.manifest import Precision
+
+Graphs = Mapping[str, onnx.ModelProto]
+Variants = dict[str, dict[Precision, onnx.ModelProto]]
+
+
+@dataclass(frozen=True)
+class Optimized:
+    """Exact float32 graphs by name.
+
+    ``graphs`` are as they are written; ``for_int8`` are what int8 is made from: the same, or with
+    the embedding unfused where the word table is to be quantized by rows.
+    """
+
+    graphs: Graphs
+    for_int8: Graphs
+
+    def products(self, name: str) -> tuple[str, ...]:
+        """The matrix products of a text graph that int8 can be chosen for, one by one."""
+        return products(self.for_int8[name])
+
+
+def optimize(graphs: Graphs, checkpoints: Checkpoints, *, for_int8: bool) -> Optimized:
+    """Every exact rewrite of every graph."""
+    owners: dict[str, TextCheckpoint] = {"text": checkpoints.text}
+    if checkpoints.encoder is not None:
+        owners["encoder"] = checkpoints.encoder
+    result, separate = {}, {}
+    for name, model in graphs.items():
+        if name == "fusion":
+            result[name] = optimize_fusion(model)
+            continue
+        heads, hidden = owners[name].heads, owners[name].hidden
+        result[name] = optimize_text(model, heads=heads, hidden=hidden)
+        if for_int8:
+            separate[name] = result[name]
+            if is_large(model):
+                separate[name] = optimize_text(
+                    model, heads=heads, hidden=hidden, embedding_fused=False
+                )
+    return Optimized(result, separate)
+
+
+def variant(
+    optimized: Optimized, name: str, precision: Precision, keep: frozenset[str] = frozenset()
+) -> onnx.ModelProto:
+    """One graph in one precision, ready to be written.
+
+    ``keep`` names matrix products that stay in float32 (int8 only).
+    """
+    make: dict[Precision, Callable[[], onnx.ModelProto]] = {
+        "fp32": lambda: copy(optimized.graphs[name]),
+        "fp16": lambda: half(optimized.graphs[name]),
+        "int8": lambda: _int8(optimized.for_int8[name], keep),
+    }
+    model = make[precision]()
+    clean(model)
+    return model
+
+
+def _int8(model: onnx.ModelProto, keep: frozenset[str]) -> onnx.ModelProto:
+    result = quantize(model, keep=keep)
+    quantize_rows(result)
+    return result
