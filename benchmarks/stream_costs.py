@@ -1,4 +1,4 @@
-"""What a live stream costs: feed() of 20 ms, finish() beyond its text pass, CPU per second of sound.
+"""What a live stream costs: feed() of 20 ms, finish() beyond its text pass, CPU per second heard.
 
 python benchmarks/stream_costs.py [--bundle BUNDLE] [--rate 8000] [--seconds 10] [--repeat 50]
 """
