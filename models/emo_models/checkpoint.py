@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from emo_models.errors import CheckpointError
@@ -49,8 +49,6 @@ def load_text(directory: Path | str) -> tuple[Any, Any]:
         )
     network = CLASSES[pooling]
     if config.get("model_type") != "bert":
-        from transformers import AutoModelForSequenceClassification
-
         network = AutoModelForSequenceClassification
     with _quiet():
         model = network.from_pretrained(directory, torch_dtype=torch.float32)

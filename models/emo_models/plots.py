@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from emo_models.files import atomic_write
 
@@ -14,8 +15,6 @@ def confusion_png(
     path: Path, matrix: Sequence[Sequence[int]], labels: Sequence[str], title: str
 ) -> None:
     """Counts as a heat map, true classes down, predicted ones across."""
-    from matplotlib.figure import Figure
-
     counts = np.asarray(matrix)
     figure = Figure(figsize=(6, 5.2), layout="constrained")
     axes = figure.subplots()
@@ -38,8 +37,6 @@ def confusion_png(
 
 def curve_png(path: Path, losses: Sequence[float], scores: Sequence[float]) -> None:
     """Training loss and validation macro-F1 over epochs."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     epochs = range(1, len(losses) + 1)

@@ -1,0 +1,74 @@
+"""``emo-train tokenizer`` and ``emo-train pretrain``: from plain text to an encoder."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
+
+from emo_models.checkpoint import save_text
+from emo_models.errors import DataError
+from emo_models.pretraining import corpus_ids, pretrain
+from emo_models.recipes import PretrainRecipe
+from emo_models.run_text import CHECKPOINT
+from emo_models.tokenizer import read_lines, save_tokenizer, train_tokenizer
+
+_REPORT_STEPS = 50
+
+
+def run_tokenizer(
+    texts: tuple[Path, ...], output: Path, *, vocab_size: int, positions: int
+) -> None:
+    """Train a vocabulary on text files and write it to ``output``."""
+    _check_files(texts)
+    tokenizer = train_tokenizer(read_lines(texts), vocab_size=vocab_size)
+    save_tokenizer(tokenizer, output, positions=positions)
+
+
+def run_pretrain(
+    texts: tuple[Path, ...], tokenizer_directory: Path, output: Path, recipe: PretrainRecipe
+) -> dict[str, Any]:
+    """Pretrain, or go on with it, and write ``output/checkpoint`` (an encoder)."""
+    _check_files(texts)
+    path = tokenizer_directory / "tokenizer.json"
+    if not path.is_file():
+        raise DataError(f"{path}: no such file. Make one with `emo-train tokenizer`.")
+    tokenizer = Tokenizer.from_file(str(path))
+    ids = corpus_ids(list(texts), tokenizer, output / "corpus.npy")
+    losses: list[float] = []
+
+    def on_step(step: int, loss: float, progress: float, rate: float) -> None:
+        losses.append(loss)
+        if step % _REPORT_STEPS == 0:
+            recent = losses[-_REPORT_STEPS:]
+            click.echo(
+                f"step {step}  loss {sum(recent) / len(recent):.4f}  {progress:.1%}  "
+                f"{rate:,.0f} tokens/s",
+                err=True,
+            )
+
+    model, steps = pretrain(ids, tokenizer, recipe, output, on_step)
+    metrics = {
+        "task": "masked language",
+        "recipe": asdict(recipe),
+        "corpus_tokens": len(ids),
+        "tokens_seen": steps * recipe.batch_size * recipe.sequence_length,
+        "last_loss": sum(losses[-_REPORT_STEPS:]) / max(1, len(losses[-_REPORT_STEPS:])),
+    }
+    save_text(
+        output / CHECKPOINT,
+        model.bert,
+        PreTrainedTokenizerFast.from_pretrained(tokenizer_directory),
+        metrics=metrics,
+    )
+    return metrics
+
+
+def _check_files(texts: tuple[Path, ...]) -> None:
+    for path in texts:
+        if not path.is_file():
+            raise DataError(f"{path}: no such file.")

@@ -1,0 +1,136 @@
+"""``emo-train text``: from tables to a checkpoint with its metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers.utils import logging as transformers_logging
+
+from emo_models.baselines import majority, tfidf_svm
+from emo_models.calibration import fit_temperature
+from emo_models.checkpoint import save_text
+from emo_models.corpora import Row
+from emo_models.datasets import Dataset, Tables, read_dataset
+from emo_models.encoders import new_classifier
+from emo_models.labels import LABELS
+from emo_models.metrics import Ints, paired_bootstrap
+from emo_models.plots import confusion_png, curve_png
+from emo_models.progress import epoch_bar
+from emo_models.recipes import TextRecipe
+from emo_models.report import report, report_logits, without_fear
+from emo_models.text_training import predict_logits, token_ids, train_text
+
+CHECKPOINT = "checkpoint"
+
+
+@dataclass(frozen=True)
+class TextRun:
+    """What a run needs beside its recipe and tables."""
+
+    encoder: str
+    output: Path
+    pooling: str
+    random_weights: bool = False
+    limit: int | None = None
+    allow_leak: bool = False
+    baseline: bool = False
+
+
+def run_text(run: TextRun, tables: Tables, recipe: TextRecipe) -> dict[str, Any]:
+    """Train, calibrate, measure and write ``output/checkpoint``; returns its metrics."""
+    transformers_logging.set_verbosity_error()
+    data = limited(read_dataset(tables, allow_leak=run.allow_leak), run.limit)
+    model, tokenizer = new_classifier(
+        run.encoder,
+        pooling=run.pooling,
+        dropout=recipe.dropout,
+        random_weights=run.random_weights,
+        seed=recipe.seed,
+    )
+    with epoch_bar("epoch", recipe.epochs) as on_epoch:
+        history, held = train_text(
+            model, tokenizer, data.train, recipe, run=run.output, on_epoch=on_epoch
+        )
+    model.cpu().half().float()
+    limit = min(recipe.max_tokens, int(model.config.max_position_embeddings))
+
+    def logits_of(rows: list[Row]) -> Any:
+        return predict_logits(model, tokenizer, token_ids(tokenizer, texts(rows), limit))
+
+    validation = [data.train[i] for i in held]
+    held_logits = logits_of(validation)
+    temperature = fit_temperature(held_logits, targets_of(validation))
+    logits = {name: logits_of(rows) for name, rows in data.tests.items()}
+    metrics: dict[str, Any] = {
+        "task": "text",
+        "recipe": asdict(recipe),
+        "rows": {"train": len(data.train) - len(held), "validation": len(held)},
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "best_epoch": history.best_epoch,
+        "epochs": {"loss": history.losses, "validation": history.scores},
+        "temperature": temperature,
+        "validation": report_logits(targets_of(validation), held_logits, temperature),
+        "test": {
+            name: report_logits(targets_of(data.tests[name]), values, temperature)
+            for name, values in logits.items()
+        },
+    }
+    if run.baseline:
+        seen = set(held)
+        fitted = [row for i, row in enumerate(data.train) if i not in seen]
+        predicted = {name: values.argmax(axis=1) for name, values in logits.items()}
+        metrics["baselines"] = compare_baselines(fitted + validation, data.tests, predicted)
+    save_text(run.output / CHECKPOINT, model, tokenizer, temperature=temperature, metrics=metrics)
+    draw(run.output, metrics, "Task 1 confusion matrix")
+    return metrics
+
+
+def compare_baselines(
+    train: list[Row], tests: Mapping[str, list[Row]], predicted: Mapping[str, Ints]
+) -> dict[str, Any]:
+    """Majority and TF-IDF + linear SVM on the same rows, and the paired bootstrap against it."""
+    result: dict[str, Any] = {}
+    svm = dict(zip(tests, tfidf_svm(train, *tests.values()), strict=True))
+    for name, rows in tests.items():
+        targets = targets_of(rows)
+        compared = {
+            key: paired_bootstrap(targets, predicted[name], svm[name], len(LABELS), without=without)
+            for key, without in (("macro_f1", ()), ("macro_f1_without_fear", without_fear()))
+        }
+        result[name] = {
+            "majority": report(targets, majority(train, rows)),
+            "tfidf_svm": report(targets, svm[name]),
+            "network_minus_tfidf_svm": compared,
+        }
+    return result
+
+
+def draw(output: Path, metrics: Mapping[str, Any], title: str) -> None:
+    """The curve, and a confusion matrix per test set."""
+    curve_png(output / "curve.png", metrics["epochs"]["loss"], metrics["epochs"]["validation"])
+    for name, figures in metrics["test"].items():
+        confusion_png(output / f"confusion_{name}.png", figures["confusion"], LABELS, title)
+
+
+def limited(data: Dataset, limit: int | None) -> Dataset:
+    """A small slice, the same share of each class, for trying a run out."""
+    if limit is None:
+        return data
+    rows = sorted(range(len(data.train)), key=lambda i: (i * 2_654_435_761) % (1 << 32))
+    chosen = sorted(rows[:limit])
+    tests = {name: rows[:limit] for name, rows in data.tests.items()}
+    return Dataset([data.train[i] for i in chosen], tests)
+
+
+def texts(rows: list[Row]) -> list[str]:
+    """The transcripts, untouched."""
+    return [row.text or "" for row in rows]
+
+
+def targets_of(rows: list[Row]) -> Ints:
+    """Class numbers [rows]."""
+    return np.array([row.label for row in rows], dtype=np.int64)
