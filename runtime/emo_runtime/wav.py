@@ -34,6 +34,8 @@ def _walk(
         stream.seek(position)
         kind, length = struct.unpack(f"{order}4sI", stream.read(8))
         position += 8
+        if within_list and kind == bytes(4):
+            return  # recorders reserve lists full of zeros; libsndfile jumps to their end
         if kind == b"data" and not within_list:
             # Recorders that were cut off leave 0 or 0xFFFFFFFF here; the samples run to the end.
             if length > end - position:
