@@ -218,6 +218,7 @@ def _save_half(path: Path, state: Mapping[str, torch.Tensor]) -> None:
         for name, tensor in state.items()
     }
     save_file(half, path, metadata={"format": "pt"})
+    path.chmod(0o644)  # safetensors makes it readable by its owner only
 
 
 def _write_extras(

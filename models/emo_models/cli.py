@@ -133,6 +133,18 @@ def pretrain(**options: Any) -> None:
     click.echo(f"wrote {output}/checkpoint: loss {metrics['last_loss']:.4f}")
 
 
+@main.command()
+@click.option("--text", type=_FOLDER, required=True, help="The text checkpoint.")
+@click.option("--fusion", type=_FOLDER, required=True, help="The fusion checkpoint.")
+@click.option("--output", type=_FILE, required=True, help="CARD.md to write.")
+def card(text: Path, fusion: Path, output: Path) -> None:
+    """Write the default model's card from the metrics of its checkpoints."""
+    from emo_models.card import write_card
+
+    write_card(text, fusion, output)
+    click.echo(f"wrote {output}")
+
+
 def _begin(options: dict[str, Any]) -> Path:
     """Write the run's options whole before it starts; returns its directory."""
     options.pop("config")

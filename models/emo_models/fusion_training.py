@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from emo_models.fusion import FusionConfig, FusionNetwork
 from emo_models.labels import LABELS
+from emo_models.metrics import Ints
 from emo_models.pairs import Pairs
 from emo_models.recipes import FusionRecipe
 from emo_models.training import (
@@ -32,10 +33,11 @@ BOTH, AUDIO_ONLY, TEXT_ONLY = (1.0, 1.0), (1.0, 0.0), (0.0, 1.0)
 
 @dataclass(frozen=True)
 class Features:
-    """Sound [clips, n_mfcc] and text [texts, hidden], and the pairs of an epoch (from 0)."""
+    """Sound [clips, n_mfcc] with its classes, text [texts, hidden], the pairs of an epoch."""
 
     audio: Floats
     text: Floats
+    audio_labels: Ints
     pairs: Callable[[int], Pairs]
 
 

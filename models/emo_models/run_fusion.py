@@ -115,8 +115,8 @@ def _reports(name: str, network: FusionNetwork, features: Features) -> dict[str,
         return {
             name: report_logits(pairs.labels, predict_fusion(network, features, pairs), temperature)
         }
-    clips, first = np.unique(pairs.audio, return_index=True)
-    alone = Pairs(clips, pairs.text[first], pairs.labels[first])
+    clips = np.arange(len(features.audio))
+    alone = Pairs(clips, np.zeros_like(clips), features.audio_labels)
     kinds = {
         "": (pairs, BOTH),
         "_text_only": (pairs, TEXT_ONLY),
@@ -155,11 +155,12 @@ def _data(run: FusionRun, tables: Tables, recipe: FusionRecipe) -> _Data:
         texts_of, clips_of = targets_of(texts[name]), targets_of(spoken[name])
         if own:
             fixed = own_pairs(texts_of.tolist())
-            return Features(audio, text, lambda _: fixed)
+            return Features(audio, text, clips_of, lambda _: fixed)
         if resampled:
             return Features(
                 audio,
                 text,
+                clips_of,
                 lambda epoch: matched_pairs(
                     texts_of.tolist(), clips_of.tolist(), (recipe.seed, 0, epoch), both=True
                 ),
@@ -167,7 +168,7 @@ def _data(run: FusionRun, tables: Tables, recipe: FusionRecipe) -> _Data:
         fixed = matched_pairs(
             texts_of.tolist(), clips_of.tolist(), (recipe.seed, number), both=False
         )
-        return Features(audio, text, lambda _: fixed)
+        return Features(audio, text, clips_of, lambda _: fixed)
 
     return _Data(
         train=paired("train", 0, resampled=True),
