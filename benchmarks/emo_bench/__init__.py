@@ -1,0 +1,1 @@
+"""Latency, throughput, memory and accuracy of bundles and their rivals: reports and comparisons."""

@@ -1,0 +1,192 @@
+"""emo-bench: reports of latency, throughput and memory; and comparisons of two of them."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from emo_runtime.cli.common import (
+    Command,
+    Failure,
+    GateFailure,
+    print_json,
+    require_extra,
+)
+
+_DEFAULT_SCENARIOS = ("SingleStream", "MultiStream", "Server", "Offline", "stream", "cold")
+
+
+class _RunByDefault(click.Group):
+    """A group whose command `run` may be left out: ``emo-bench --json``."""
+
+    command_class = Command
+
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        own = {"--help", "--version"}
+        if not arguments or (arguments[0] not in self.commands and arguments[0] not in own):
+            arguments = ["run", *arguments]
+        return super().parse_args(context, arguments)
+
+
+@click.group(cls=_RunByDefault)
+@click.version_option(package_name="emo-runtime")
+def main() -> None:
+    """Measure bundles on this machine. Without a command: `run`."""
+
+
+@main.command()
+@click.option("--bundle", type=click.Path(), help="A bundle's directory (else the default).")
+@click.option(
+    "--scenario",
+    "scenarios",
+    multiple=True,
+    type=click.Choice(_DEFAULT_SCENARIOS, case_sensitive=False),
+    help="Only this one (may be repeated).",
+)
+@click.option("--peers", is_flag=True, help="Measure the rivals too (extra [peers]).")
+@click.option("--text-only", is_flag=True, help="Transcripts without sound.")
+@click.option(
+    "--texts", type=click.Path(), help="Own utterances: CSV (text, audio, label) or lines."
+)
+@click.option("--audio", type=click.Path(), help="Folder of the sound files of --texts.")
+@click.option("--samples", type=click.IntRange(1), default=1000, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
+@click.option(
+    "--duration",
+    type=click.FloatRange(0.1),
+    default=8.0,
+    show_default=True,
+    help="At most so many seconds a scenario and engine.",
+)
+@click.option("--threads", type=click.IntRange(1), help="Default: the usable cores.")
+@click.option("--provider", default="auto", show_default=True)
+@click.option("--variant", type=click.Choice(["int8", "fp16", "fp32"]))
+@click.option("--bound", type=click.FloatRange(0.001), default=100.0, show_default=True,
+              help="Server: p99 in ms that the rate must meet.")  # fmt: skip
+@click.option("--calls", type=click.IntRange(1), default=16, show_default=True, help="Of stream.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--output", type=click.Path(), help="Folder for report.json, report.md and plots.")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON on standard output.")
+def run(*, output: str | None, as_json: bool, **options: Any) -> None:
+    """Measure the default bundle, or another, in MLPerf's scenarios and two of our field."""
+    require_extra("bench", "rich", "mlperf_loadgen", "matplotlib")
+    folder = _writable(output)
+    from emo_bench.plan import Bench
+    from emo_bench.terminal import progress, show
+
+    plan = _plan(options)
+    with progress() as tell:
+        bench = Bench(plan, tell)
+        try:
+            bench.run()
+        except KeyboardInterrupt:
+            report = bench.report(interrupted=True)
+        else:
+            report = bench.report()
+        finally:
+            bench.close()
+    if folder is not None:
+        from emo_bench.output import write_report
+
+        write_report(report, folder)
+    if as_json:
+        import msgspec
+
+        print_json(msgspec.to_builtins(report))
+    else:
+        show(report)
+    if gap := report.engines[0].gap:
+        raise Failure(gap)
+    if report.interrupted:
+        raise Failure("interrupted: the report holds what had been measured until then.")
+
+
+@main.command("compare")
+@click.argument("old", type=click.Path())
+@click.argument("new", type=click.Path())
+@click.option("--tolerance", type=click.FloatRange(0.0), default=0.05, show_default=True,
+              help="How much slower NEW may be.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="The differences as JSON.")
+def compare_reports(old: str, new: str, tolerance: float, as_json: bool) -> None:
+    """Compare two report.json; exit code 3 where NEW is slower beyond the tolerance."""
+    from dataclasses import asdict
+
+    import msgspec
+
+    from emo_bench.compare import compare
+    from emo_bench.report import read_report
+
+    before, after = read_report(Path(old)), read_report(Path(new))
+    differences = compare(before, after, tolerance)
+    if as_json:
+        print_json({"differences": [msgspec.to_builtins(asdict(item)) for item in differences]})
+    else:
+        for item in differences:
+            verdict = "REGRESSION" if item.regression else "differs" if item.significant else "same"
+            click.echo(
+                f"{item.engine:<16} {item.scenario:<13} {item.percentile:<4} "
+                f"{item.old_ms:9.3f} -> {item.new_ms:9.3f} ms  x {item.ratio.value:.3f} "
+                f"[{item.ratio.low:.3f}, {item.ratio.high:.3f}]  {verdict}"
+            )
+    if not differences:
+        raise Failure("the two reports have no percentile in common: nothing was compared.")
+    if before.machine.get("cpu") != after.machine.get("cpu"):
+        click.echo("The reports are of different processors.", err=True)
+    if slower := [item for item in differences if item.regression]:
+        raise GateFailure(
+            f"{len(slower)} of {len(differences)} figures are slower beyond {tolerance:.0%}."
+        )
+
+
+def _plan(options: dict[str, Any]) -> Any:
+    from emo_bench.engines import OURS, RIVALS
+    from emo_bench.plan import Plan
+    from emo_runtime.bundle import open_bundle
+
+    bundle = open_bundle(options["bundle"])
+    with_audio = "fusion" in bundle.manifest.tasks and not options["text_only"]
+    path = None if options["bundle"] is None else str(Path(options["bundle"]).resolve())
+    ours = {"bundle": path, "provider": options["provider"], "variant": options["variant"]}
+    engines = [(OURS, ours)]
+    if options["peers"]:
+        engines += [(name, {}) for name in RIVALS]
+    return Plan(
+        engines=engines,
+        workload={
+            "texts": _resolved(options["texts"]),
+            "audio": _resolved(options["audio"]),
+            "count": min(options["samples"], 256),
+            "seed": options["seed"],
+            "with_audio": with_audio,
+        },
+        scenarios=options["scenarios"] or _DEFAULT_SCENARIOS,
+        queries=options["samples"],
+        rounds=options["rounds"],
+        max_duration_s=options["duration"],
+        threads=options["threads"],
+        bound_ms=options["bound"],
+        calls=options["calls"],
+        seed=options["seed"],
+        bundle=path,
+    )
+
+
+def _resolved(path: str | None) -> str | None:
+    return None if path is None else str(Path(path).resolve())
+
+
+def _writable(output: str | None) -> Path | None:
+    """The folder for the report, made before anything is measured."""
+    if output is None:
+        return None
+    folder = Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / ".emo-bench"
+    probe.touch()
+    probe.unlink()
+    return folder
+
+
+if __name__ == "__main__":
+    sys.exit(main())

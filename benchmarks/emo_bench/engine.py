@@ -1,0 +1,89 @@
+"""Engines: what answers an utterance. Ours here; rivals in ``peers``; all behind one face."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from emo_bench.workload import Sample
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An answer as a benchmark sees it; ``phases`` are milliseconds by step, where known."""
+
+    label: str
+    scores: Mapping[str, float]
+    tokens: int = 0
+    phases: Mapping[str, float] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """One way to answer utterances. ``answer`` may be called from several threads at once."""
+
+    concurrency: int
+
+    def answer(self, sample: Sample) -> Outcome:
+        """The emotion of one utterance."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Versions, precision, threads, providers: what really runs."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what it holds."""
+        ...
+
+
+class EmoEngine:
+    """emo-runtime itself. ``serving``: as many utterances at once as there are threads."""
+
+    def __init__(
+        self,
+        bundle: str | None,
+        *,
+        threads: int | None,
+        provider: str = "auto",
+        variant: Any = None,
+        serving: bool = False,
+    ) -> None:
+        from emo_runtime import EmotionRecognizer
+
+        self._recognizer = EmotionRecognizer.open(
+            bundle,
+            providers=provider,
+            threads=threads,
+            variant=variant,
+            mode="throughput" if serving else "latency",
+            self_test=False,
+        )
+        self.concurrency = self._recognizer.describe()["threads"]["count"] if serving else 1
+
+    def answer(self, sample: Sample) -> Outcome:
+        """Text alone, or text and sound, as the sample has them."""
+        answer = self._recognizer.recognize(sample.text, sample.audio)
+        return Outcome(answer.label, answer.scores, answer.tokens, answer.timings.by_step())
+
+    def stream(self, sample_rate: int) -> Any:
+        """A live utterance of 16-bit samples."""
+        return self._recognizer.stream(sample_rate=sample_rate)
+
+    def describe(self) -> dict[str, Any]:
+        """The recognizer's own description."""
+        return self._recognizer.describe()
+
+    def close(self) -> None:
+        """Close the recognizer."""
+        self._recognizer.close()
+
+
+def agreement(outcomes: Sequence[Outcome], reference: Sequence[Outcome]) -> tuple[float, float]:
+    """Share of equal labels, and the largest difference of a probability."""
+    pairs = list(zip(outcomes, reference, strict=True))
+    same = sum(ours.label == theirs.label for ours, theirs in pairs) / len(pairs)
+    largest = max(
+        abs(ours.scores[label] - theirs.scores[label])
+        for ours, theirs in pairs
+        for label in theirs.scores
+    )
+    return same, largest

@@ -1,0 +1,134 @@
+"""What is asked: seeded utterances whose lengths are those of real speech, or the user's own."""
+
+import csv
+import importlib.resources
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from emo_runtime.errors import EmoError
+
+SAMPLE_RATE = 16_000
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3"})
+
+# Frequent Spanish words and their like in length; which of them is said matters to no figure.
+_WORDS = """a al algo ahora años así aunque bien cada casa casi como con cosa cuando de del desde
+después día donde dos el ella en entonces era es esa ese eso esta estaba estamos este esto gente
+gobierno ha hace hacer hasta hay he la las le lo los luego más me mejor mi mientras momento mucho
+mundo muy nada ni no nos nosotros nunca o otra otro para parte pero poco por porque presidente
+problema problemas pues que qué quien quiero realmente se sea seguridad ser si siempre sin sobre
+somos son soy su sus también tan tanto te tenemos tener tengo tiempo tiene tienen toda todas todo
+todos trabajo trabajadores tu un una uno usted ustedes vamos ver verdad vida y ya yo absolutamente
+responsabilidad comunidad importante situación nuestros vergüenza alegría""".split()  # noqa: SIM905
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One utterance: its transcript, the bytes of its sound file (or None), and its true label."""
+
+    text: str
+    audio: bytes | None
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Lengths of one real utterance."""
+
+    duration_s: float
+    words: int
+    characters: int
+
+
+def real_lengths() -> list[Lengths]:
+    """256 utterances of MEACorpus, by duration (``data/README.md``)."""
+    table = importlib.resources.files("emo_bench").joinpath("data/utterance_lengths.csv")
+    rows = csv.DictReader(io.StringIO(table.read_text(encoding="utf-8")))
+    return [
+        Lengths(float(row["duration_s"]), int(row["words"]), int(row["characters"])) for row in rows
+    ]
+
+
+def synthetic(count: int, seed: int, *, with_audio: bool) -> list[Sample]:
+    """Utterances with the lengths of real ones: Spanish words, and noise shaped like speech."""
+    draw = np.random.default_rng(seed)
+    table = real_lengths()
+    chosen = [table[place] for place in draw.permutation(np.arange(count) % len(table))]
+    return [
+        Sample(_text(item, draw), _sound(item.duration_s, draw) if with_audio else None)
+        for item in chosen
+    ]
+
+
+def own(texts: Path, audio: Path | None) -> list[Sample]:
+    """The user's utterances: a CSV with text[, audio][, label], or a text file, a line each.
+
+    ``audio`` is the folder of the sound files; without a column ``audio`` they are taken in the
+    order of their names. Raises EmoError.
+    """
+    try:
+        content = texts.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise EmoError(f"{texts}: can't be read as text: {error}.") from None
+    if texts.suffix == ".csv":
+        rows = list(csv.DictReader(io.StringIO(content)))
+        if not rows or "text" not in rows[0]:
+            raise EmoError(f"{texts}: needs a header with a column 'text', and rows.")
+    else:
+        rows = [{"text": line} for line in content.splitlines() if line.strip()]
+        if not rows:
+            raise EmoError(f"{texts}: holds no line of text.")
+    files = _sound_files(rows, texts, audio)
+    return [
+        Sample(row["text"], file, row.get("label") or None)
+        for row, file in zip(rows, files, strict=True)
+    ]
+
+
+def _sound_files(
+    rows: Sequence[dict[str, str]], texts: Path, audio: Path | None
+) -> list[bytes | None]:
+    if audio is None and "audio" not in rows[0]:
+        return [None] * len(rows)
+    folder = texts.parent if audio is None else audio
+    if "audio" in rows[0]:
+        paths = [folder / row["audio"] if row["audio"] else None for row in rows]
+    else:
+        found = sorted(path for path in folder.glob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+        if not found:
+            raise EmoError(f"{folder}: no sound files there (WAV, FLAC, OGG, Opus, MP3).")
+        paths = [found[number % len(found)] for number in range(len(rows))]
+    try:
+        return [None if path is None else path.read_bytes() for path in paths]
+    except OSError as error:
+        raise EmoError(f"{error.filename}: {error.strerror}.") from None
+
+
+def _text(lengths: Lengths, draw: np.random.Generator) -> str:
+    """Words until the transcript has as many characters as the real one."""
+    words: list[str] = []
+    room = lengths.characters
+    while room > 0:
+        word = str(draw.choice(_WORDS))
+        words.append(word)
+        room -= len(word) + 1
+    return " ".join(words).capitalize() + "."
+
+
+def _sound(duration_s: float, draw: np.random.Generator) -> bytes:
+    """A WAV file of 16-bit samples: noise with a falling spectrum in syllables of 4 a second."""
+    length = round(duration_s * SAMPLE_RATE)
+    spectrum = np.fft.rfft(draw.normal(size=length))
+    frequencies = np.fft.rfftfreq(length, 1 / SAMPLE_RATE)
+    spectrum /= 1 + (frequencies / 500) ** 2
+    noise = np.fft.irfft(spectrum, length)
+    noise *= 0.6 + 0.4 * np.sin(2 * np.pi * 4 * np.arange(length) / SAMPLE_RATE)
+    samples: NDArray[np.int16] = (noise / np.abs(noise).max() * 16_000).astype(np.int16)
+    stream = io.BytesIO()
+    soundfile.write(stream, samples, SAMPLE_RATE, format="WAV")
+    return stream.getvalue()
