@@ -6,6 +6,7 @@ import math
 import numbers
 import os
 import stat
+import wave
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,6 +88,17 @@ def resample(sound: Sound, sample_rate: int) -> Floats:
     if len(converted) < length:
         converted = np.pad(converted, (0, length - len(converted)))
     return converted[:length]
+
+
+def silent_wav(seconds: float, sample_rate: int = 8000) -> bytes:
+    """A WAV file of digital silence: what a warm-up listens to."""
+    stream = io.BytesIO()
+    with wave.open(stream, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(sample_rate)
+        file.writeframes(bytes(2 * int(seconds * sample_rate)))
+    return stream.getvalue()
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, get_args
 
 import numpy as np
 
-from emo_runtime.audio import MAX_DURATION_S, AudioSource
+from emo_runtime.audio import MAX_DURATION_S, AudioSource, silent_wav
 from emo_runtime.bundle import open_bundle
 from emo_runtime.cpu import resolve_threads
 from emo_runtime.encodings import Encoding
@@ -284,15 +284,13 @@ class EmotionRecognizer:
         engine = self._opened()
         for words, seconds in ((8, 1.0), (32, 5.0), (64, 10.0)) * 2:
             clock = Clock()
-            heard = read = None
             for task in self._tasks:
+                heard = read = None
                 if task != "text":
-                    contract = engine.front_end().contract
-                    silence = np.zeros(int(seconds * contract.sample_rate), np.float32)
-                    heard = engine.hear((silence, contract.sample_rate), seconds + 1, clock)
+                    heard = engine.hear(silent_wav(seconds), seconds + 1, clock)
                 if task != "audio":
                     read = engine.read("hola " * words, task, clock)
-                engine.answer(task, heard if task != "text" else None, read, clock)
+                engine.answer(task, heard, read, clock)
 
     def describe(self) -> dict[str, Any]:
         """What was opened and what really runs, as plain values."""
