@@ -42,8 +42,10 @@ def export(options: Options, done: Callable[[Step], None] = lambda _: None) -> R
     with run("graph") as sizes:
         graphs = graph(checkpoints)
         sizes.update(graphs)
+    sizes.clear()
     with run("optimize") as sizes:
-        optimized = optimize(graphs, checkpoints, for_int8="int8" in options.precisions)
+        optimized = optimize(graphs, checkpoints, options.precisions)
+        del graphs
         sizes.update(optimized.graphs)
     calibrations: tuple[Calibration, ...] = ()
     with run("calibrate"):

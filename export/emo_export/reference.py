@@ -1,7 +1,8 @@
 """The reference: what the checkpoint itself answers, in PyTorch and float32."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,7 +53,7 @@ def text_outputs(checkpoint: TextCheckpoint, rows: Sequence[Ids], output: str) -
     for index, ids in enumerate(rows):
         by_length[len(ids)].append(index)
     found: dict[int, Floats] = {}
-    with torch.inference_mode():
+    with single_threaded(), torch.inference_mode():
         for length, indices in by_length.items():
             step = max(1, _TOKENS_AT_ONCE // length)
             for start in range(0, len(indices), step):
@@ -73,9 +74,23 @@ def fusion_logits(
     inputs = [torch.from_numpy(mfcc), torch.from_numpy(embeddings)]
     if checkpoint.present_input:
         inputs.append(torch.tensor(present).expand(len(mfcc), 2))
-    with torch.inference_mode():
+    with single_threaded(), torch.inference_mode():
         logits: Floats = checkpoint.module(*inputs).numpy()
     return logits
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """PyTorch on one thread, so that no last bit depends on how many cores a machine has.
+
+    On a busy machine that is also faster for a small network: its threads wait for each other.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def softmax(logits: Floats, temperature: float = 1.0) -> NDArray[np.float64]:

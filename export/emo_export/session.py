@@ -8,21 +8,25 @@ import onnx
 from numpy.typing import NDArray
 
 from emo_export.onnx_graph import encode
-from emo_runtime.cpu import resolve_threads
+from emo_runtime.cpu import usable_cores
 from emo_runtime.session import load_onnxruntime
 
 Floats = NDArray[np.float32]
 
 
 class GraphSession:
-    """One graph on the CPU provider. ``plain`` switches ONNX Runtime's own rewrites off."""
+    """One graph on the CPU provider.
+
+    On one thread, so that what is measured is the same on every machine; ``all_cores`` is for
+    measuring time. ``plain`` switches ONNX Runtime's own rewrites off.
+    """
 
     def __init__(
-        self, model: onnx.ModelProto, *, threads: int | None = None, plain: bool = False
+        self, model: onnx.ModelProto, *, all_cores: bool = False, plain: bool = False
     ) -> None:
         runtime = load_onnxruntime()
         options = runtime.SessionOptions()
-        options.intra_op_num_threads = resolve_threads(threads).count
+        options.intra_op_num_threads = usable_cores().count if all_cores else 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         if plain:

@@ -65,7 +65,7 @@ def speed(
 
         rivals: dict[str, Callable[[NDArray[np.int64]], object]] = {"pytorch": in_pytorch}
         for precision, graph in variants[name].items():
-            rivals[precision] = GraphSession(graph).text
+            rivals[precision] = GraphSession(graph, all_cores=True).text
         medians = _medians(rivals, rows)
         result += [
             Speed(name, precision, medians[precision], medians["pytorch"])

@@ -1,6 +1,6 @@
 """The variants of every graph: optimized, and in each precision that was asked for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -21,8 +21,8 @@ Variants = dict[str, dict[Precision, onnx.ModelProto]]
 class Optimized:
     """Exact float32 graphs by name.
 
-    ``graphs`` are as they are written; ``for_int8`` are what int8 is made from: the same, or with
-    the embedding unfused where the word table is to be quantized by rows.
+    ``graphs`` are what float32 and float16 are made from, ``for_int8`` what int8 is: the same, or
+    with the embedding unfused where the word table is to be quantized by rows.
     """
 
     graphs: Graphs
@@ -33,8 +33,10 @@ class Optimized:
         return products(self.for_int8[name])
 
 
-def optimize(graphs: Graphs, checkpoints: Checkpoints, *, for_int8: bool) -> Optimized:
-    """Every exact rewrite of every graph."""
+def optimize(
+    graphs: Graphs, checkpoints: Checkpoints, precisions: Sequence[Precision]
+) -> Optimized:
+    """Every exact rewrite of every graph; no form of a large one that no precision needs."""
     owners: dict[str, TextCheckpoint] = {"text": checkpoints.text}
     if checkpoints.encoder is not None:
         owners["encoder"] = checkpoints.encoder
@@ -44,14 +46,14 @@ def optimize(graphs: Graphs, checkpoints: Checkpoints, *, for_int8: bool) -> Opt
             result[name] = optimize_fusion(model)
             continue
         heads, hidden = owners[name].heads, owners[name].hidden
-        result[name] = optimize_text(model, heads=heads, hidden=hidden)
-        if for_int8:
-            separate[name] = result[name]
-            if is_large(model):
-                separate[name] = optimize_text(
-                    model, heads=heads, hidden=hidden, embedding_fused=False
-                )
-    return Optimized(result, separate)
+        by_rows = "int8" in precisions and is_large(model)
+        if by_rows:
+            separate[name] = optimize_text(model, heads=heads, hidden=hidden, embedding_fused=False)
+        if by_rows and set(precisions) == {"int8"}:
+            result[name] = separate[name]
+        else:
+            result[name] = optimize_text(model, heads=heads, hidden=hidden)
+    return Optimized(result, {**result, **separate})
 
 
 def variant(
