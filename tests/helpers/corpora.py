@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("EMO_DATA", ROOT.parent / "shared" / "data"))
 DEFAULT_BUNDLE = ROOT / "models" / "emo_models" / "bundles" / "default"
+CHECKPOINT = ROOT / "models" / "checkpoints" / "default"
 CLIPS = ROOT / "examples" / "clips"
 
 
