@@ -52,7 +52,7 @@ def resident_bytes() -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/statm")
 @pytest.mark.parametrize(
-    "utterances", [1500, pytest.param(10_000, marks=pytest.mark.endurance)], ids=str
+    "utterances", [800, pytest.param(10_000, marks=pytest.mark.endurance)], ids=str
 )
 def test_memory_does_not_creep_with_changing_lengths(utterances):
     random = np.random.default_rng(0)
