@@ -109,7 +109,7 @@ def _create(graph: VerifiedFile, placement: Placement) -> Any:
     if placement.provider.devices:
         options.add_provider_for_devices(list(placement.provider.devices), own)
     else:
-        wanted = [CPU] if name == CPU else [(name, own), CPU]
+        wanted = [CPU] if name == CPU else [(name, own) if own else name, CPU]
     try:
         # enable_fallback: else the Python wrapper builds a CPU session when the creation or a
         # run fails, and only prints so.

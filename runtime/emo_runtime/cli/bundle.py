@@ -163,10 +163,11 @@ def _nested(values: dict[str, Any], indent: str) -> list[str]:
     for key, item in values.items():
         if isinstance(item, dict):
             lines += [f"{indent}{key}", *_nested(item, indent + "  ")]
-        elif isinstance(item, list):
+        elif isinstance(item, list) and any(isinstance(entry, dict) for entry in item):
             lines += [f"{indent}{key}", *(f"{indent}  {_inline(entry)}" for entry in item)]
         else:
-            lines.append(f"{indent}{key}: {item}")
+            shown = ", ".join(map(str, item)) if isinstance(item, list) else item
+            lines.append(f"{indent}{key}: {shown}")
     return lines
 
 
