@@ -81,7 +81,7 @@ def test_a_command_without_its_extra_names_it(
     environment: Path, tmp_path: Path, command: str, extra: str
 ) -> None:
     arguments = {
-        "emo-train": ["text", "--train", "none.csv"],
+        "emo-train": ["text", "--train", "none.csv", "--output", "run"],
         "emo-export": ["--quantize"],
         "emo-bench": [],
     }[command]
