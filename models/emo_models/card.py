@@ -130,7 +130,7 @@ code is Apache-2.0.
 
 | corpus | used for | licence |
 |---|---|---|
-| roicort/ConferenciasMatutinasAMLO (press conferences, gob.mx) | masked-language pretraining | none stated |
+| roicort/ConferenciasMatutinasAMLO (press) | masked-language pretraining | none stated |
 | cligs/conha19 (novels, 1830-1910) | masked-language pretraining | Public Domain Mark 1.0 |
 | Spanish MEACorpus 2023 transcripts (NLP-UMUTeam) | text, fusion | CC BY-NC 4.0 |
 | EmoSPeech 2024 split of them | text, fusion, test | as MEACorpus |

@@ -15,7 +15,7 @@ import click
 
 from emo_models.cli_options import config_option, recipe_options, take_recipe, write_config
 from emo_models.recipes import FusionRecipe, PretrainRecipe, TextRecipe
-from emo_runtime.cli.common import Group, require_extra
+from emo_runtime.cli.common import Group, print_json, require_extra
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -86,7 +86,8 @@ def text(**options: Any) -> None:
 def fusion(**options: Any) -> None:
     """Task 2: train the fusion network on sound and text (paper 4.2)."""
     require_extra("train", "torch", "transformers", "matplotlib", "rich", "safetensors")
-    from emo_models.run_fusion import FusionRun, run_fusion
+    from emo_models.fusion_data import FusionRun
+    from emo_models.run_fusion import run_fusion
 
     output = _begin(options)
     recipe, tables = take_recipe(FusionRecipe, options), _tables(options)
@@ -131,6 +132,38 @@ def pretrain(**options: Any) -> None:
     recipe = take_recipe(PretrainRecipe, options)
     metrics = run_pretrain(options["texts"], options["tokenizer"], output, recipe)
     click.echo(f"wrote {output}/checkpoint: loss {metrics['last_loss']:.4f}")
+
+
+@main.command()
+@click.argument("runs", type=_FOLDER, nargs=-1, required=True)
+@click.option("--bundle", "bundles", type=_FOLDER, multiple=True,
+              help="Bundle of each run, in order: its latency is measured.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def compare(runs: tuple[Path, ...], bundles: tuple[Path, ...], *, as_json: bool) -> None:
+    """Table of RUNS: variant, parameters, macro-F1 with its bootstrap interval, latency."""
+    require_extra("train", "torch", "transformers", "sklearn", "matplotlib", "rich", "safetensors")
+    from rich.console import Console
+    from rich.table import Table
+
+    from emo_models.compare import compare_runs
+
+    found = compare_runs(runs, bundles)
+    if as_json:
+        print_json(found)
+        return
+    table = Table("run", "variant", "parameters", "rows", "macro-F1", "without fear", "ms")
+    for row in found:
+        low, high = row["macro_f1_interval"]
+        table.add_row(
+            row["run"],
+            f"{row['variant']} {row['n_mfcc'] or ''}".strip(),
+            f"{row['parameters']:,}",
+            row["rows"],
+            f"{row['macro_f1']:.4f} [{low:.4f}, {high:.4f}]",
+            f"{row['macro_f1_without_fear']:.4f}",
+            "" if row["latency_ms"] is None else f"{row['latency_ms']:.2f}",
+        )
+    Console().print(table)
 
 
 @main.command()

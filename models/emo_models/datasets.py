@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from emo_models.corpora import (
     Row,
     check_disjoint,
@@ -16,6 +18,7 @@ from emo_models.corpora import (
     without,
 )
 from emo_models.errors import DataError
+from emo_models.metrics import Ints
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,21 @@ def read_dataset(tables: Tables, *, need_audio: bool = False, allow_leak: bool =
     if not train:
         raise DataError("no training row is left after the held-out ones are removed.")
     return Dataset(train, tests)
+
+
+def limited(data: Dataset, limit: int | None) -> Dataset:
+    """A small slice, the same share of each class, for trying a run out."""
+    if limit is None:
+        return data
+    rows = sorted(range(len(data.train)), key=lambda i: (i * 2_654_435_761) % (1 << 32))
+    chosen = sorted(rows[:limit])
+    tests = {name: rows[:limit] for name, rows in data.tests.items()}
+    return Dataset([data.train[i] for i in chosen], tests)
+
+
+def targets_of(rows: Sequence[Row]) -> Ints:
+    """Class numbers [rows]."""
+    return np.array([row.label for row in rows], dtype=np.int64)
 
 
 def _name(path: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from emo_models.fusion import FusionConfig, FusionNetwork
+from emo_models.fusion_data import Features
 from emo_models.labels import LABELS
-from emo_models.metrics import Ints
 from emo_models.pairs import Pairs
 from emo_models.recipes import FusionRecipe
 from emo_models.training import (
@@ -29,16 +29,6 @@ Floats = NDArray[np.float32]
 
 # What is there: (audio, text).
 BOTH, AUDIO_ONLY, TEXT_ONLY = (1.0, 1.0), (1.0, 0.0), (0.0, 1.0)
-
-
-@dataclass(frozen=True)
-class Features:
-    """Sound [clips, n_mfcc] with its classes, text [texts, hidden], the pairs of an epoch."""
-
-    audio: Floats
-    text: Floats
-    audio_labels: Ints
-    pairs: Callable[[int], Pairs]
 
 
 def train_fusion(

@@ -67,20 +67,18 @@ def word_vectors(ids: NDArray[np.uint16], vocab_size: int, width: int, seed: int
         del key
     table = counts.reshape(vocab_size, vocab_size)
     table = table + table.T
-    total = table.sum()
     # Context counts to the power 3/4 damp rare words (same source).
     context = table.sum(axis=0) ** 0.75
     expected = np.outer(table.sum(axis=1), context / context.sum())
     with np.errstate(divide="ignore", invalid="ignore"):
         information = np.log(table / expected)
     information[~np.isfinite(information)] = 0
-    del total
     np.maximum(information, 0, out=information)
     left, values, _ = randomized_svd(information, width, n_iter=2, random_state=seed)
     vectors = left * np.sqrt(values)
     # A random rotation spreads the first, large directions over all features.
     rotation = np.linalg.qr(np.random.default_rng(seed).normal(size=(width, width)))[0]
-    vectors = vectors @ rotation
+    vectors = vectors @ rotation[: vectors.shape[1]]
     vectors -= vectors.mean(axis=0)
     norm = np.sqrt((vectors**2).mean(axis=1, keepdims=True))
     # Words without a context (special tokens) stay at zero.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emo_models.errors import CheckpointError
 from emo_models.labels import LABELS
 from emo_models.metrics import (
     Floats,
@@ -82,6 +83,18 @@ def report_logits(
 def without_fear(labels: Sequence[str] = LABELS) -> tuple[int, ...]:
     """The class that is too rare to be measured (37 of 5,129 MEACorpus rows), if it is there."""
     return tuple(index for index, label in enumerate(labels) if label == "fear")
+
+
+def check_labels(labels: Sequence[str], where: str) -> None:
+    """Refuse a model whose labels are not these, in this order.
+
+    Raises:
+        CheckpointError: they differ.
+    """
+    if tuple(labels) != LABELS:
+        raise CheckpointError(
+            f"{where}: its labels are {', '.join(labels)}; this report is for {', '.join(LABELS)}."
+        )
 
 
 def _round(value: float | np.floating[Any]) -> float:

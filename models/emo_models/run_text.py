@@ -7,14 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from transformers.utils import logging as transformers_logging
 
 from emo_models.baselines import majority, tfidf_svm
 from emo_models.calibration import fit_temperature
 from emo_models.checkpoint import save_text
 from emo_models.corpora import Row
-from emo_models.datasets import Dataset, Tables, read_dataset
+from emo_models.datasets import Tables, limited, read_dataset, targets_of
 from emo_models.encoders import new_classifier
 from emo_models.labels import LABELS
 from emo_models.metrics import Ints, paired_bootstrap
@@ -116,21 +115,6 @@ def draw(output: Path, metrics: Mapping[str, Any], title: str) -> None:
         confusion_png(output / f"confusion_{name}.png", figures["confusion"], LABELS, title)
 
 
-def limited(data: Dataset, limit: int | None) -> Dataset:
-    """A small slice, the same share of each class, for trying a run out."""
-    if limit is None:
-        return data
-    rows = sorted(range(len(data.train)), key=lambda i: (i * 2_654_435_761) % (1 << 32))
-    chosen = sorted(rows[:limit])
-    tests = {name: rows[:limit] for name, rows in data.tests.items()}
-    return Dataset([data.train[i] for i in chosen], tests)
-
-
 def texts(rows: list[Row]) -> list[str]:
     """The transcripts, untouched."""
     return [row.text or "" for row in rows]
-
-
-def targets_of(rows: list[Row]) -> Ints:
-    """Class numbers [rows]."""
-    return np.array([row.label for row in rows], dtype=np.int64)

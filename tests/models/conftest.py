@@ -1,0 +1,101 @@
+"""A tiny encoder, tables and clips: enough to run every recipe in moments."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from transformers import AutoTokenizer, BertConfig, BertModel
+
+from emo_models.checkpoint import save_text
+from emo_models.labels import LABELS
+from emo_models.tokenizer import save_tokenizer, train_tokenizer
+
+WORDS = {
+    "anger": "vergüenza furia rabia",
+    "disgust": "asco mentira corrupción",
+    "fear": "miedo pánico terror",
+    "joy": "alegría fiesta feliz",
+    "neutral": "informe reunión lunes",
+    "sadness": "pena llanto triste",
+}
+HIDDEN = 16
+Table = Callable[[Path, tuple[str, ...], list[tuple[str, ...]]], Path]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Tiny matrices: more threads only wait for each other."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory of an untrained BERT of 2 x 16 with a vocabulary of its own."""
+    directory = tmp_path_factory.mktemp("encoder")
+    tokenizer = train_tokenizer(list(WORDS.values()) * 3, vocab_size=120)
+    save_tokenizer(tokenizer, directory / "tokenizer", positions=24)
+    torch.manual_seed(0)
+    model = BertModel(
+        BertConfig(
+            vocab_size=tokenizer.get_vocab_size(),
+            hidden_size=HIDDEN,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=24,
+        ),
+        add_pooling_layer=False,
+    )
+    save_text(
+        directory / "checkpoint", model, AutoTokenizer.from_pretrained(directory / "tokenizer")
+    )
+    return directory / "checkpoint"
+
+
+def _write_table(path: Path, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Path:
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(columns)
+        writer.writerows(rows)
+    return path
+
+
+@pytest.fixture
+def write_table() -> Table:
+    """``write_table(path, columns, rows)``: a CSV file."""
+    return _write_table
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    """train.csv and test.csv: sentences whose words tell the label."""
+    rng = np.random.default_rng(0)
+    for name, count in (("train", 20), ("test", 4)):
+        rows = [
+            (f"{name}-{label}-{i}", label, f"{name} {' '.join(rng.permutation(words.split()))} {i}")
+            for label, words in WORDS.items()
+            for i in range(count)
+        ]
+        _write_table(tmp_path / f"{name}.csv", ("id", "label", "text"), rows)
+    return tmp_path
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    """clips.csv: tones whose height tells the label, of 6 speakers."""
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    rng = np.random.default_rng(1)
+    rows = []
+    for number, label in enumerate(LABELS):
+        for speaker in range(6):
+            name = f"{label}-{speaker}.wav"
+            time = np.arange(4000) / 8000
+            tone = 0.3 * np.sin(2 * np.pi * (150 + 300 * number) * time)
+            soundfile.write(folder / name, tone + 0.01 * rng.normal(size=4000), 8000)
+            rows.append((name, label, f"s{speaker}"))
+    return _write_table(folder / "clips.csv", ("file", "label", "speaker"), rows)

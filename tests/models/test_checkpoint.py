@@ -1,0 +1,82 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from emo_models.checkpoint import (
+    file_sha256,
+    load_encoder,
+    load_fusion,
+    load_text,
+    replaced,
+    save_fusion,
+    save_text,
+)
+from emo_models.encoders import new_classifier
+from emo_models.errors import CheckpointError
+from emo_models.fusion import FusionConfig, FusionNetwork, TrainedFusion
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_a_text_checkpoint_comes_back(tmp_path: Path, encoder: Path, pooling: str) -> None:
+    model, tokenizer = new_classifier(
+        str(encoder), pooling=pooling, dropout=0.1, random_weights=False, seed=1
+    )
+    save_text(tmp_path / "text", model, tokenizer, temperature=1.25, metrics={"rows": 3})
+    again, tokenizer = load_text(tmp_path / "text")
+    batch = tokenizer(["qué pena", "fiesta"], padding=True, return_tensors="pt")
+    torch.testing.assert_close(again(**batch).logits, model.half().float().eval()(**batch).logits)
+    assert next(again.parameters()).dtype == torch.float32
+    config = json.loads((tmp_path / "text" / "config.json").read_text())
+    assert (config["pooling"], config["temperature"]) == (pooling, 1.25)
+    assert json.loads((tmp_path / "text" / "metrics.json").read_text()) == {"rows": 3}
+    states = load_encoder(tmp_path / "text")[0](**batch)[0]
+    torch.testing.assert_close(states, again.bert(**batch)[0])
+
+
+@pytest.mark.parametrize("variant", ["plain", "attention", "multihead"])
+def test_a_fusion_checkpoint_comes_back(tmp_path: Path, variant: str) -> None:
+    network = FusionNetwork(
+        FusionConfig(variant=variant, n_mfcc=56, hidden=32, present_input=True)  # type: ignore[arg-type]
+    )
+    network.audio_shift.fill_(-20)
+    network.details = TrainedFusion(1.5, "ab" * 32, {"n_mfcc": 56})
+    save_fusion(tmp_path / "fusion", network)
+    again = load_fusion(tmp_path / "fusion")
+    assert (again.config, again.details) == (network.config, network.details)
+    audio, text = torch.randn(2, 56), torch.randn(2, 32)
+    expected = network.half().float().eval()(audio, text)
+    torch.testing.assert_close(again(audio, text), expected)
+    assert len(file_sha256(tmp_path / "fusion" / "model.safetensors")) == 64
+
+
+def test_a_failed_write_leaves_the_old_checkpoint(tmp_path: Path) -> None:
+    target = tmp_path / "checkpoint"
+    with replaced(target) as new:
+        (new / "config.json").write_text("old")
+
+    def fail() -> None:
+        with replaced(target) as new:
+            (new / "config.json").write_text("new")
+            raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError, match="disk full"):
+        fail()
+    assert (target / "config.json").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+
+
+def test_what_is_no_checkpoint_is_refused_in_words(tmp_path: Path, encoder: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"holds no config\.json"):
+        load_text(tmp_path)
+    with pytest.raises(CheckpointError, match="expected 'emo-fusion'"):
+        load_fusion(encoder)
+    save_fusion(tmp_path / "fusion", FusionNetwork(FusionConfig(hidden=32)))
+    path = tmp_path / "fusion" / "config.json"
+    path.write_text(path.read_text().replace('"hidden": 32', '"hidden": 48'))
+    with pytest.raises(CheckpointError, match="size mismatch"):
+        load_fusion(tmp_path / "fusion")
+    path.write_text("{")
+    with pytest.raises(CheckpointError, match="not valid JSON"):
+        load_fusion(tmp_path / "fusion")
