@@ -11,6 +11,7 @@ from onnxruntime.transformers.fusion_options import FusionOptions
 from emo_export.cls_only import keep_cls_only
 from emo_export.linear import fold_linear
 from emo_export.onnx_graph import CONTRIB, copy, prune
+from emo_export.positions import drop_position_ids
 from emo_export.token_types import fold_token_types
 
 
@@ -20,8 +21,7 @@ def optimize_text(
     """A text graph with attention, embedding and GELU fused, and no work that nothing reads.
 
     ``embedding_fused`` false leaves the embedding as single operators, for a table that is to be
-    quantized by rows. ``SkipLayerNormalization`` is left unfused: its CPU kernel is slower than
-    ``Add`` and ``LayerNormalization``.
+    quantized by rows. ``SkipLayerNormalization`` is left unfused: see ``residual``.
     """
     model = copy(model)
     fold_token_types(model)
@@ -42,6 +42,7 @@ def optimize_text(
         ).model
     if not any(item.domain == CONTRIB for item in fused.opset_import):
         fused.opset_import.append(onnx.helper.make_opsetid(CONTRIB, 1))
+    drop_position_ids(fused)
     keep_cls_only(fused)
     prune(fused)
     return fused

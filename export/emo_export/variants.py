@@ -11,6 +11,7 @@ from emo_export.load import Checkpoints, TextCheckpoint
 from emo_export.onnx_graph import clean, copy
 from emo_export.optimize import optimize_fusion, optimize_text
 from emo_export.quantize import products, quantize
+from emo_export.residual import keep_residuals_apart
 from emo_runtime.manifest import Precision
 
 Graphs = Mapping[str, onnx.ModelProto]
@@ -64,7 +65,7 @@ def variant(
     ``keep`` names matrix products that stay in float32 (int8 only).
     """
     make: dict[Precision, Callable[[], onnx.ModelProto]] = {
-        "fp32": lambda: copy(optimized.graphs[name]),
+        "fp32": lambda: _fp32(optimized.graphs[name]),
         "fp16": lambda: half(optimized.graphs[name]),
         "int8": lambda: _int8(optimized.for_int8[name], keep),
     }
@@ -73,7 +74,14 @@ def variant(
     return model
 
 
+def _fp32(model: onnx.ModelProto) -> onnx.ModelProto:
+    result = copy(model)
+    keep_residuals_apart(result)
+    return result
+
+
 def _int8(model: onnx.ModelProto, keep: frozenset[str]) -> onnx.ModelProto:
     result = quantize(model, keep=keep)
     quantize_rows(result)
+    keep_residuals_apart(result)
     return result

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,13 @@ from emo_export.linear import fold_linear
 from emo_export.load import Checkpoints
 from emo_export.onnx_graph import clean, copy, encode
 from emo_export.optimize import optimize_fusion, optimize_text
+from emo_export.positions import drop_position_ids
 from emo_export.reference import token_ids
 from emo_export.session import GraphSession
 from emo_export.token_types import fold_token_types
+from emo_export.variants import optimize, variant
 from emo_export.verify import run_fusion
+from emo_runtime.session import load_onnxruntime
 
 Load = Callable[..., Checkpoints]
 EXACT = 1e-5
@@ -72,6 +76,36 @@ def test_optimized_text_graph(
     assert not found["SkipLayerNormalization"]
     assert found["MultiHeadAttention"] == (kind == "cls")  # only there is a layer cut
     assert sum(found.values()) < sum(operators(untouched).values()) / 3
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8", "fp16"])
+def test_residuals_stay_apart_on_the_cpu(
+    maker: Any, loaded: Load, few: Evaluation, tmp_path: Path, precision: Any
+) -> None:
+    """What ONNX Runtime makes of a variant when it loads it, with all its own rewrites."""
+    checkpoints = loaded(maker.text("mean"))
+    optimized = optimize(graph(checkpoints), checkpoints, ("fp32", "int8", "fp16"))
+    model = variant(optimized, "text", precision)
+    runtime = load_onnxruntime()
+    options = runtime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "seen.onnx")
+    options.log_severity_level = 3
+    runtime.InferenceSession(encode(model), options, providers=["CPUExecutionProvider"])
+    seen = operators(onnx.load(tmp_path / "seen.onnx"))
+    assert (seen["SkipLayerNormalization"] == 0) == (precision != "fp16")
+    if precision == "fp32":
+        rows = token_ids(checkpoints.text, few.texts, strip=False)
+        assert difference(optimized.graphs["text"], model, rows) == 0
+
+
+def test_position_ids_are_dropped_only_where_they_count_from_zero(
+    text_graph: Callable[[str], Any],
+) -> None:
+    untouched, rows = text_graph("mean")
+    optimized = optimize_text(untouched, heads=4, hidden=64)
+    assert difference(untouched, optimized, rows) < EXACT
+    assert not {"Shape", "Slice"} & set(operators(optimized))
+    assert not drop_position_ids(optimized)
 
 
 def test_token_types_go_into_the_position_table(text_graph: Callable[[str], Any]) -> None:
