@@ -302,12 +302,14 @@ class Bench:
 
     def _workload(self) -> dict[str, Any]:
         known = [tokens for tokens in self._tokens if tokens]
-        tokens = {f"tokens_p{q}": percentile(np.array(known), q) for q in (10, 50, 90)}
+        tokens = {}
+        if known:
+            tokens = {f"tokens_p{q}": percentile(np.array(known), q) for q in (10, 50, 90)}
         return {
             **self._plan.workload,
             "utterances": len(self._samples),
             "rounds": self._plan.rounds,
-            **(tokens if known else {}),
+            **tokens,
         }
 
 

@@ -1,0 +1,165 @@
+"""emo-bench from the command line, on a tiny bundle."""
+
+import importlib.util
+import json
+import os
+import time
+from contextlib import contextmanager
+
+import pytest
+from click.testing import CliRunner
+
+from emo_bench.cli import main
+from emo_bench.report import encode_report, read_report
+from emo_bench.workers import WorkerProcess
+from helpers.processes import run_python
+from helpers.reports import report
+
+QUICK = ["--samples", "40", "--rounds", "2", "--duration", "4", "--threads", "1", "--calls", "2"]
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(item) for item in arguments])
+
+
+def bench(*arguments):
+    return run_python("-m", "emo_bench.cli", *arguments, timeout=300)
+
+
+def test_a_report_of_every_scenario(tiny_bundle, tmp_path):
+    done = bench("--bundle", tiny_bundle(), "--output", tmp_path / "out", *QUICK)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = read_report(tmp_path / "out" / "report.json")
+    [engine] = found.engines
+    assert {item.scenario for item in engine.measurements} == {
+        *("SingleStream", "MultiStream", "Server", "Offline", "stream", "cold"),
+    }
+    by_name = {item.scenario: item for item in engine.measurements}
+    assert len(by_name["SingleStream"].latencies_ms) == 40
+    assert by_name["stream"].figures["real_time_factor"] < 1
+    assert by_name["cold"].figures["import_ms"] > 0
+    assert {"decode", "resample", "mfcc", "tokenize", "text", "fusion"} <= set(
+        engine.costs.phases_ms
+    )
+    assert engine.description["threads"] == {"count": 1, "origin": "requested"}
+    assert found.workload["tokens_p50"] > 5
+    assert "SingleStream" in done.stdout
+    assert (tmp_path / "out" / "latency-cdf.png").is_file()
+
+
+def test_json_is_one_document(tiny_bundle):
+    options = ["--bundle", tiny_bundle(text_only=True), "--json", "--scenario", "singlestream"]
+    done = bench(*options, *QUICK)
+    assert (done.returncode, done.stderr) == (0, "")
+    document = json.loads(done.stdout)
+    [engine] = document["engines"]
+    [measurement] = engine["measurements"]
+    assert measurement["percentiles"]["p50"]["value"] > 0
+    assert measurement["percentiles"]["p99.9"] is None
+    assert document["workload"]["with_audio"] is False
+
+
+def test_labels_give_macro_f1(tiny_bundle, tmp_path):
+    (tmp_path / "t.csv").write_text("text,label\nno puedo más,fear\nhola,joy\n", encoding="utf-8")
+    done = bench(
+        *["--bundle", tiny_bundle(), "--json", "--scenario", "SingleStream"],
+        *["--texts", tmp_path / "t.csv", *QUICK],
+    )
+    accuracy = json.loads(done.stdout)["engines"][0]["accuracy"]
+    assert 0 <= accuracy["macro_f1"] <= 1
+    assert accuracy["labelled"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--bundle", "nowhere"], "no such directory"),
+        (["--texts", "missing.csv"], "can't be read"),
+        (["--output", "/proc/nowhere"], "/proc/nowhere"),
+    ],
+)
+def test_errors_come_before_any_measuring(tiny_bundle, arguments, message):
+    if "--bundle" not in arguments:
+        arguments = ["--bundle", str(tiny_bundle()), *arguments]
+    start = time.perf_counter()
+    result = run(*arguments)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert time.perf_counter() - start < 30
+
+
+@pytest.mark.parametrize("missing", ["rich", "mlperf_loadgen"])
+def test_without_the_extra_one_line_says_what_mends_it(monkeypatch, missing):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == missing else find(name)
+    )
+    result = run()
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert 'pip install "emo-runtime[bench]"' in result.stderr
+
+
+def test_importing_the_command_needs_no_extra():
+    code = (
+        "import sys\n"
+        "for name in ('rich', 'mlperf_loadgen', 'matplotlib', 'torch'): sys.modules[name] = None\n"
+        "import emo_bench.cli\n"
+    )
+    done = run_python("-W", "error", "-c", code)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_ctrl_c_gives_what_was_measured(tiny_bundle, monkeypatch):
+    @contextmanager
+    def interrupting():
+        def tell(message):
+            if "round 3" in message:
+                raise KeyboardInterrupt
+
+        yield tell
+
+    monkeypatch.setattr("emo_bench.terminal.progress", interrupting)
+    result = run("--bundle", tiny_bundle(), "--json", *QUICK, "--rounds", "5")
+    assert result.exit_code == 1
+    document = json.loads(result.stdout)
+    assert document["interrupted"]
+    [measurement] = document["engines"][0]["measurements"]
+    assert measurement["scenario"] == "SingleStream"
+    assert measurement["rounds"] == [8, 8]
+    assert result.stderr.startswith("Error: interrupted")
+
+
+def test_workers_are_not_in_the_way_of_ctrl_c():
+    workload = {"texts": None, "audio": None, "count": 1, "seed": 0, "with_audio": False}
+    with WorkerProcess("sleeper", {"delays_ms": [1.0]}, workload, None) as worker:
+        assert os.getpgid(worker._process.pid) != os.getpgid(0)
+
+
+def written(path, **changes):
+    path.write_bytes(encode_report(report(**changes)))
+    return path
+
+
+def test_compare(tmp_path):
+    old, same = written(tmp_path / "old.json", seed=1), written(tmp_path / "same.json", seed=2)
+    slow = written(tmp_path / "slow.json", scale=1.4, seed=3)
+    result = run("compare", old, same)
+    assert result.exit_code == 0
+    assert "REGRESSION" not in result.stdout
+    result = run("compare", old, slow)
+    assert result.exit_code == 3
+    assert "4 of 4 figures are slower beyond 5%" in result.stderr
+    assert run("compare", old, slow, "--tolerance", "1").exit_code == 0
+    assert run("compare", slow, old).exit_code == 0
+    document = json.loads(run("compare", old, slow, "--json").stdout)
+    assert document["differences"][0]["regression"] is True
+
+
+def test_compare_nothing(tmp_path):
+    old = written(tmp_path / "old.json")
+    empty = written(tmp_path / "new.json", engines=[])
+    assert "nothing was compared" in run("compare", old, empty).stderr
+    assert run("compare", old, tmp_path / "missing.json").exit_code == 1
