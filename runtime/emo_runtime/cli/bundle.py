@@ -1,5 +1,7 @@
 """emo-bundle: what is in a bundle, and whether it is whole and right on this machine."""
 
+import importlib.metadata
+from pathlib import Path
 from typing import Any
 
 import click
@@ -7,6 +9,7 @@ import msgspec
 
 from emo_runtime.bundle import Bundle, open_bundle
 from emo_runtime.cli.common import Group, bundle_options, print_json
+from emo_runtime.errors import MissingExtraError
 from emo_runtime.manifest import SIGNATURE_NAME, Manifest, Precision
 from emo_runtime.recognizer import EmotionRecognizer
 from emo_runtime.signature import sign_bundle
@@ -32,12 +35,18 @@ def inspect(directory: str | None, as_json: bool) -> None:
 
 @main.command()
 @click.argument("directory", required=False, type=click.Path())
+@click.option("--reference", type=click.Path(), help="Checkpoint to compare with (extra [export]).")
+@click.option("--evaluate", type=click.Path(), help="With --reference: CSV, else the sentences.")
+@click.option("--min-agreement", default=0.99, show_default=True, help="With --reference.")
 @click.option("--public-key", type=click.Path(), help="PEM of the key that must have signed it.")
 @click.option("--json", "as_json", is_flag=True, help="The findings as JSON.")
 @bundle_options
 def verify(
     *,
     directory: str | None,
+    reference: str | None,
+    evaluate: str | None,
+    min_agreement: float,
     public_key: str | None,
     as_json: bool,
     provider: str,
@@ -56,6 +65,11 @@ def verify(
     ) as recognizer:
         difference = recognizer.self_test()
         description = recognizer.describe()
+    compared: dict[str, Any] | None = None
+    if reference is not None:
+        compared = _reference_check()(
+            bundle, Path(reference), Path(evaluate) if evaluate else None, min_agreement
+        )
     files = list(bundle.manifest.files())
     if as_json:
         print_json(
@@ -64,6 +78,7 @@ def verify(
                 "bytes": sum(file.bytes for file in files),
                 "signature_checked": public_key is not None,
                 "largest_difference": difference,
+                "reference": compared,
                 **description,
             }
         )
@@ -76,6 +91,18 @@ def verify(
     if public_key is not None:
         click.echo(f"The signature is by the key in {public_key}.")
     click.echo(f"Self-test passed: largest difference of a probability {difference:.2g} ({ran}).")
+    if compared is not None:
+        click.echo("\n".join(_nested({"against the checkpoint": compared}, "")))
+
+
+def _reference_check() -> Any:
+    """The exporter's comparison: found by name, since the runtime imports none of its makers."""
+    for entry in importlib.metadata.entry_points(group="emo_runtime.references", name="checkpoint"):
+        try:
+            return entry.load()
+        except ImportError:
+            break
+    raise MissingExtraError('--reference needs the exporter: pip install "emo-runtime[export]"')
 
 
 @main.command()
