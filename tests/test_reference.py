@@ -12,7 +12,11 @@ from emo_runtime.cli.bundle import main
 
 CHECKPOINT = Path(__file__).resolve().parents[1] / "models/checkpoints/default"
 BUNDLE = Path(__file__).resolve().parents[1] / "models/emo_models/bundles/default"
-ROWS = "text,label\n¡Esto es una vergüenza!,anger\nMe alegro mucho por ti.,joy\nLo echo de menos.,sadness\n"
+ROWS = """text,label
+¡Esto es una vergüenza!,anger
+Me alegro mucho por ti.,joy
+Lo echo de menos.,sadness
+"""
 
 
 @pytest.fixture
