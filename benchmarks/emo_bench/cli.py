@@ -45,6 +45,11 @@ def main() -> None:
     help="Only this one (may be repeated).",
 )
 @click.option("--peers", is_flag=True, help="Measure the rivals too (extra [peers]).")
+@click.option(
+    "--checkpoint",
+    type=click.Path(),
+    help="With --peers: the bundle's checkpoint, a folder with text/ and fusion/.",
+)
 @click.option("--text-only", is_flag=True, help="Transcripts without sound.")
 @click.option(
     "--texts", type=click.Path(), help="Own utterances: CSV (text, audio, label) or lines."
@@ -150,7 +155,8 @@ def _plan(options: dict[str, Any]) -> Any:
     ours = {"bundle": path, "provider": options["provider"], "variant": options["variant"]}
     engines = [(OURS, ours)]
     if options["peers"]:
-        engines += [(name, {}) for name in RIVALS]
+        checkpoint = _checkpoint(options["checkpoint"])
+        engines += [(name, {"checkpoint": checkpoint}) for name in RIVALS]
     return Plan(
         engines=engines,
         workload={
@@ -170,6 +176,17 @@ def _plan(options: dict[str, Any]) -> Any:
         seed=options["seed"],
         bundle=path,
     )
+
+
+def _checkpoint(path: str | None) -> str:
+    """The folder that the rivals read the weights from. Raises Failure."""
+    if path is None:
+        raise click.UsageError(
+            "--peers needs --checkpoint: the folder that the bundle was exported from."
+        )
+    if not (Path(path) / "text" / "config.json").is_file():
+        raise Failure(f"{path}: holds no text/config.json: give a folder with text/ and fusion/.")
+    return str(Path(path).resolve())
 
 
 def _resolved(path: str | None) -> str | None:

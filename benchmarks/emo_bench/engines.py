@@ -9,18 +9,28 @@ from emo_bench.engine import EmoEngine, Engine
 from emo_runtime.errors import EmoError
 
 OURS = "emo"
+_CHECKPOINT_READERS = ("torch", "transformers", "librosa", "emo_models")
 
 
 @dataclass(frozen=True)
 class Rival:
-    """Where a rival lives, and which modules it needs."""
+    """Where a rival lives, in which precision, and which modules it needs."""
 
     module: str
-    needs: tuple[str, ...]
-    what: str
+    precision: str
+    needs: tuple[str, ...] = ()
 
 
-RIVALS: dict[str, Rival] = {}
+RIVALS = {
+    "pytorch-fp32": Rival("pytorch", "fp32"),
+    "pytorch-int8": Rival("pytorch", "int8"),
+    "onnxruntime-fp32": Rival("onnx", "fp32"),
+    "optimum-int8": Rival("onnx", "int8", ("optimum",)),
+    "openvino-fp32": Rival("openvino", "fp32", ("openvino",)),
+    "openvino-bf16": Rival("openvino", "bf16", ("openvino",)),
+    "openvino-nncf-int8": Rival("openvino", "int8", ("openvino", "nncf")),
+    "ctranslate2-int8": Rival("ctranslate", "int8", ("ctranslate2",)),
+}
 
 
 def open_engine(name: str, options: dict[str, Any]) -> Engine:
@@ -28,19 +38,17 @@ def open_engine(name: str, options: dict[str, Any]) -> Engine:
     if name == OURS:
         return EmoEngine(**options)
     if name == "sleeper":
-        return importlib.import_module("emo_bench.sleeper").open_engine(**options)  # type: ignore[no-any-return]
+        return _open("emo_bench.sleeper", options)
     rival = RIVALS.get(name)
     if rival is None:
         raise EmoError(f"the engine {name!r} is not known.")
-    if gap := missing(name):
-        raise EmoError(gap)
-    module = importlib.import_module(rival.module)
-    return module.open_engine(**options)  # type: ignore[no-any-return]
-
-
-def missing(name: str) -> str | None:
-    """Why a rival can't be measured here, or None."""
-    for module in RIVALS[name].needs:
+    for module in (*_CHECKPOINT_READERS, *rival.needs):
         if importlib.util.find_spec(module) is None:
-            return f"{module} is not installed"
-    return None
+            raise EmoError(f"{module} is not installed")
+    module = f"emo_bench.rivals.{rival.module}"
+    return _open(module, {**options, "precision": rival.precision})
+
+
+def _open(module: str, options: dict[str, Any]) -> Engine:
+    engine: Engine = importlib.import_module(module).open_engine(**options)
+    return engine
