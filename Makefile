@@ -36,10 +36,12 @@ format: $(VENV)/.test
 	$(BIN)/ruff check --fix $(ROOTS)
 	$(BIN)/ruff format $(ROOTS)
 
-# The manifest's JSON Schema in docs/ is generated; a test checks that it is current.
+# The JSON Schemas in docs/ are generated; tests check that they are current.
 schema: $(VENV)/.test
 	$(BIN)/python -c "import json; from emo_runtime.manifest import json_schema; \
 		print(json.dumps(json_schema(), indent=2))" > docs/manifest.schema.json
+	$(BIN)/python -c "import json; from emo_bench.report import report_schema; \
+		print(json.dumps(report_schema(), indent=2))" > docs/report.schema.json
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis

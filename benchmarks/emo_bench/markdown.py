@@ -35,6 +35,8 @@ def to_markdown(report: Report) -> str:
         ),
         "",
     ]
+    if rows := words.ratio_rows(report):
+        lines += ["## Ratios", "", *_table(words.RATIO_HEADER, rows), ""]
     for engine in report.engines:
         if phases := words.phases(engine):
             lines += [f"{engine.name}, mean of each phase: {phases}.", ""]

@@ -26,6 +26,11 @@ def show(report: Report) -> None:
             engines.add_row(*words.engine_row(engine))
     console.print(latencies)
     console.print(engines)
+    if rows := words.ratio_rows(report):
+        ratios = _table("Ratios", words.RATIO_HEADER)
+        for row in rows:
+            ratios.add_row(*row)
+        console.print(ratios)
     for engine in report.engines:
         if phases := words.phases(engine):
             console.print(f"{engine.name}, mean of each phase: {phases}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from emo_bench.ratios import ratios
 from emo_bench.report import EngineReport, Measurement, Report, too_few
 from emo_bench.statistics import Estimate
 
@@ -85,6 +86,16 @@ def figures(engine: EngineReport) -> Iterable[str]:
                 f"{name} {_short(value)}" for name, value in measurement.figures.items()
             )
             yield f"{engine.name} {measurement.scenario}: {shown}"
+
+
+RATIO_HEADER = ("engine", "scenario", "median latency over the first engine's [rounds' range]")
+
+
+def ratio_rows(report: Report) -> list[list[str]]:
+    """The rivals' ratios, where there are any."""
+    return [
+        [found.other, found.scenario, f"x {milliseconds(found.ratio)}"] for found in ratios(report)
+    ]
 
 
 def machine_line(report: Report) -> str:

@@ -10,6 +10,7 @@ from emo_bench.markdown import to_markdown
 from emo_bench.output import write_report
 from emo_bench.report import EngineReport, encode_report, read_report, report_schema
 from emo_runtime import EmoError
+from helpers.corpora import ROOT
 from helpers.reports import report
 
 
@@ -103,3 +104,5 @@ def test_a_slower_engine_is_one_beyond_the_tolerance(scale, tolerance, regressio
 def test_the_schema_describes_the_report():
     schema = report_schema()
     assert set(schema["$defs"]["Report"]["properties"]) == set(json.loads(encode_report(report())))
+    kept = json.loads((ROOT / "docs" / "report.schema.json").read_text())
+    assert kept == schema, "docs/report.schema.json is not current: run `make schema`"
