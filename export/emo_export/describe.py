@@ -153,13 +153,8 @@ def _tokenizers(checkpoints: Checkpoints, contents: Contents) -> dict[str, Token
 
 
 def _provenance(checkpoints: Checkpoints) -> dict[str, Any]:
-    parts = {"text": checkpoints.text.sha256}
-    if checkpoints.encoder is not None and not checkpoints.shared:
-        parts["encoder"] = checkpoints.encoder.sha256
-    if checkpoints.fusion is not None:
-        parts["fusion"] = checkpoints.fusion.sha256
     provenance: dict[str, Any] = {
-        "checkpoints_sha256": parts,
+        "checkpoints_sha256": checkpoints.sha256,
         "tools": {name: _version(name) for name in _TOOLS},
     }
     for name, checkpoint in (("text", checkpoints.text), ("fusion", checkpoints.fusion)):

@@ -24,9 +24,13 @@ class GateError(EmoError):
 
 @dataclass(frozen=True)
 class Int8:
-    """The int8 text graphs that were chosen, and which matrix products stay in float32."""
+    """The int8 text graphs that were chosen, and which matrix products stay in float32.
+
+    ``unrepaired`` are those that missed the gate, to tell what its repair costs.
+    """
 
     graphs: Mapping[str, onnx.ModelProto]
+    unrepaired: Mapping[str, onnx.ModelProto] = field(default_factory=dict)
     kept: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     products: Mapping[str, int] = field(default_factory=dict)
 
@@ -63,6 +67,7 @@ def choose_int8(optimized: Optimized, bench: Bench, gate: Gate) -> Int8:
     the products are kept. ``require`` then says whether that was enough.
     """
     chosen = {}
+    unrepaired = {}
     kept: dict[str, tuple[int, ...]] = {}
     names = [name for name in optimized.graphs if name != "fusion"]
     for name in names:
@@ -78,8 +83,10 @@ def choose_int8(optimized: Optimized, bench: Bench, gate: Gate) -> Int8:
                 chosen[name] = variant(optimized, name, "int8", frozenset(keep))
                 if not missed(_judge(optimized, bench, name, chosen[name], tasks), gate):
                     break
+        if keep:
+            unrepaired[name] = variant(optimized, name, "int8")
         kept[name] = tuple(sorted(products.index(product) for product in keep))
-    return Int8(chosen, kept, {name: len(optimized.products(name)) for name in names})
+    return Int8(chosen, unrepaired, kept, {name: len(optimized.products(name)) for name in names})
 
 
 def _tasks_of(name: str, bench: Bench) -> tuple[TaskName, ...]:

@@ -101,6 +101,16 @@ class Checkpoints:
         """Whether both tasks use the same encoder, so that one graph with two outputs serves."""
         return self.encoder is self.text
 
+    @property
+    def sha256(self) -> dict[str, str]:
+        """SHA-256 of the weights by part, as the manifest's provenance names them."""
+        parts = {"text": self.text.sha256}
+        if self.encoder is not None and not self.shared:
+            parts["encoder"] = self.encoder.sha256
+        if self.fusion is not None:
+            parts["fusion"] = self.fusion.sha256
+        return parts
+
 
 def load(sources: Sources) -> Checkpoints:
     """Read the checkpoints that ``sources`` names.

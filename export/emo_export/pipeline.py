@@ -21,7 +21,7 @@ from emo_export.options import Options
 from emo_export.package import check_target, package
 from emo_export.report import Report, Step
 from emo_export.speed import speed
-from emo_export.variants import Optimized, Variants, optimize, variant
+from emo_export.variants import Optimized, Variants, complete_sets, optimize, variant
 from emo_runtime.manifest import Precision
 
 
@@ -57,13 +57,13 @@ def export(options: Options, done: Callable[[Step], None] = lambda _: None) -> R
         variants, int8 = _variants(optimized, bench, options)
         sizes.update({name: next(iter(items.values())) for name, items in variants.items()})
     with run("verify"):
-        sets = _sets(variants)
+        sets = complete_sets(variants)
         found = {precision: bench.ask(chosen) for precision, chosen in sets.items()}
         comparisons = tuple(
             item for precision in sets for item in bench.compare(precision, found[precision])
         )
         require(comparisons, options.gate)
-        speeds = speed(checkpoints, variants, evaluation.texts)
+        speeds = speed(checkpoints, _rivals(variants, int8), evaluation.texts)
     with run("package"):
         golden = golden_cases(
             checkpoints,
@@ -139,12 +139,11 @@ def _variants(optimized: Optimized, bench: Bench, options: Options) -> tuple[Var
     return variants, int8
 
 
-def _sets(variants: Variants) -> Mapping[Precision, Mapping[str, onnx.ModelProto]]:
-    """One complete set of graphs for each precision of the text side."""
-    return {
-        precision: {
-            name: items["fp32"] if name == "fusion" else items[precision]
-            for name, items in variants.items()
-        }
-        for precision in variants["text"]
-    }
+def _rivals(variants: Variants, int8: Int8) -> Mapping[str, Mapping[str, onnx.ModelProto]]:
+    """What is timed: every variant, and beside a repaired int8 graph the one without repair."""
+    rivals: dict[str, dict[str, onnx.ModelProto]] = {}
+    for name, items in variants.items():
+        rivals[name] = {str(precision): model for precision, model in items.items()}
+        if name in int8.unrepaired:
+            rivals[name]["int8 without repair"] = int8.unrepaired[name]
+    return rivals

@@ -17,7 +17,6 @@ from emo_export.graph import TextOutputs
 from emo_export.load import Checkpoints
 from emo_export.reference import token_ids
 from emo_export.session import GraphSession
-from emo_runtime.manifest import Precision
 
 _TEXTS = 16
 _ROUNDS = 3
@@ -44,10 +43,13 @@ class Speed:
 
 def speed(
     checkpoints: Checkpoints,
-    variants: Mapping[str, Mapping[Precision, onnx.ModelProto]],
+    variants: Mapping[str, Mapping[str, onnx.ModelProto]],
     texts: Sequence[str],
 ) -> tuple[Speed, ...]:
-    """Median times over some of the texts, the rivals in turn on each."""
+    """Median times over some of the texts, the rivals in turn on each.
+
+    ``variants`` are the graphs ``text`` and ``encoder``, by precision or another name for each.
+    """
     chosen = texts[:: max(1, len(texts) // _TEXTS)][:_TEXTS]
     result = []
     for name in ("text", "encoder"):

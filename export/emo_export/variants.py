@@ -74,6 +74,17 @@ def variant(
     return model
 
 
+def complete_sets(variants: Variants) -> dict[Precision, dict[str, onnx.ModelProto]]:
+    """One graph of each name for each precision of the text side; fusion is always float32."""
+    return {
+        precision: {
+            name: items["fp32"] if name == "fusion" else items[precision]
+            for name, items in variants.items()
+        }
+        for precision in variants["text"]
+    }
+
+
 def _fp32(model: onnx.ModelProto) -> onnx.ModelProto:
     result = copy(model)
     keep_residuals_apart(result)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,9 +125,44 @@ def test_no_permission(files: dict[str, bytes], tmp_path: Path) -> None:
         tmp_path.chmod(0o755)
 
 
+WHOLE_RUN = """
+import sys
+from emo_export.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.endurance
+@pytest.mark.skipif(sys.platform != "linux", reason="needs renameat2's exchange")
+def test_whole_runs_killed_at_any_instant(
+    maker: Any, files: dict[str, bytes], few_csv: Path, tmp_path: Path
+) -> None:
+    """kill -9 at twenty instants of a run: the old bundle, or the new one."""
+    target = tmp_path / "bundle"
+    package(files, target, force=False)
+    words = ["--text", maker.text(), "--quantize", "--no-gate", "--evaluate", few_csv, "--force"]
+    command = [sys.executable, "-c", WHOLE_RUN, *words, "--output", target]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    start = time.monotonic()
+    subprocess.run(command, check=True, capture_output=True, env=environment)
+    whole_s = time.monotonic() - start
+    new = files_of(target)
+    for number in range(20):
+        package(files, target, force=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+        )
+        time.sleep(whole_s * (0.5 + 0.03 * number))
+        process.kill()
+        process.wait()
+        open_bundle(target).verify()
+        assert files_of(target) in [files, new]
+
+
 KILLED = """
 import pickle, sys
 from pathlib import Path
+from typing import Any
 from emo_export.package import package
 bundles = pickle.loads(Path(sys.argv[1]).read_bytes())
 print("ready", flush=True)

@@ -16,7 +16,9 @@ from emo_export.load import Checkpoints
 from emo_export.options import Gate, Identity, Options, Sources
 from emo_export.pipeline import export
 from emo_export.reference import reference, softmax
+from emo_export.repeat import repeat
 from emo_export.report import STEPS, Report
+from emo_models.errors import CheckpointError
 from emo_runtime import EmotionRecognizer
 from emo_runtime.audio import load_audio
 from emo_runtime.mfcc import MeanMfcc
@@ -149,8 +151,22 @@ def test_gate_keeps_the_worst_products_in_float32(
     kept = repaired.findings.kept["text"]
     assert after.agreement > before.agreement
     assert 0 < len(kept) <= repaired.products["text"] / 2
+    assert {item.precision for item in repaired.speeds} == {"int8", "int8 without repair"}
     with opened(repaired) as recognizer:
         assert recognizer.manifest.verification["kept_in_float32"] == {"text": list(kept)}
+
+
+def test_measured_again_later(
+    maker: Any, options: Callable[..., Options], few_csv: Path, tmp_path: Path
+) -> None:
+    encoder = maker.encoder()
+    given = options(maker.text("cls"), encoder, maker.fusion(encoder), precisions=("int8", "fp16"))
+    report = export(given)
+    found = repeat(tmp_path / "bundle", given.sources, few_csv)
+    assert found.comparisons == report.findings.comparisons
+    assert found.as_json()["evaluated"] == "few.csv (42 rows)"
+    with pytest.raises(CheckpointError, match="was made from the checkpoints"):
+        repeat(tmp_path / "bundle", Sources(str(maker.text("mean"))), few_csv)
 
 
 def test_missed_gate_writes_nothing(
