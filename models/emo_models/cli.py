@@ -61,6 +61,8 @@ def _data_options(function: _Function) -> _Function:
 @click.option("--random-weights", is_flag=True, help="Take only the shape of --encoder.")
 @click.option("--pooling", type=click.Choice(["cls", "mean"]), default="cls",
               help="What the classifier reads.")  # fmt: skip
+@click.option("--ngram-buckets", type=click.IntRange(0), default=0,
+              help="Add a linear head on hashed token n-grams (with --pooling mean).")  # fmt: skip
 @click.option("--baseline", is_flag=True, help="Also measure majority and TF-IDF + linear SVM.")
 @recipe_options(TextRecipe)
 def text(**options: Any) -> None:

@@ -38,6 +38,7 @@ class TextRecipe:
     )
     token_masking: float = _option(0.0, "Share of training tokens that become [MASK].")
     dropout: float = _option(0.1, "In the network (BERT's own default).")
+    bf16: bool = _option(False, "Compute in bfloat16 (weights stay float32).")
     max_tokens: int = _option(512, "Longer texts are cut; never more than the positions.")
     best_by: str = _option(
         "macro_f1",

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers.utils import logging as transformers_logging
 
 from emo_models.baselines import majority, tfidf_svm
@@ -15,13 +16,17 @@ from emo_models.checkpoint import save_text
 from emo_models.corpora import Row
 from emo_models.datasets import Tables, limited, read_dataset, targets_of
 from emo_models.encoders import new_classifier
+from emo_models.errors import DataError
 from emo_models.labels import LABELS
 from emo_models.metrics import Ints, paired_bootstrap
+from emo_models.ngram_fitting import fit_mixture, fit_ngrams
+from emo_models.ngrams import NgramHead
 from emo_models.plots import confusion_png, curve_png
 from emo_models.progress import epoch_bar
 from emo_models.recipes import TextRecipe
 from emo_models.report import report, report_logits, without_fear
-from emo_models.text_training import predict_logits, token_ids, train_text
+from emo_models.text_classifier import add_ngrams
+from emo_models.text_training import padded, predict_logits, token_ids, train_text
 
 CHECKPOINT = "checkpoint"
 
@@ -37,10 +42,17 @@ class TextRun:
     limit: int | None = None
     allow_leak: bool = False
     baseline: bool = False
+    ngram_buckets: int = 0
 
 
 def run_text(run: TextRun, tables: Tables, recipe: TextRecipe) -> dict[str, Any]:
-    """Train, calibrate, measure and write ``output/checkpoint``; returns its metrics."""
+    """Train, calibrate, measure and write ``output/checkpoint``; returns its metrics.
+
+    Raises:
+        DataError: bad rows, a leak, or n-grams asked for beside a stock classifier.
+    """
+    if run.ngram_buckets and run.pooling != "mean":
+        raise DataError("--ngram-buckets needs --pooling mean: the stock classifier has no place.")
     transformers_logging.set_verbosity_error()
     data = limited(read_dataset(tables, allow_leak=run.allow_leak), run.limit)
     model, tokenizer = new_classifier(
@@ -54,13 +66,19 @@ def run_text(run: TextRun, tables: Tables, recipe: TextRecipe) -> dict[str, Any]
         history, held = train_text(
             model, tokenizer, data.train, recipe, run=run.output, on_epoch=on_epoch
         )
-    model.cpu().half().float()
+    model.cpu()
     limit = min(recipe.max_tokens, int(model.config.max_position_embeddings))
 
     def logits_of(rows: list[Row]) -> Any:
         return predict_logits(model, tokenizer, token_ids(tokenizer, texts(rows), limit))
 
     validation = [data.train[i] for i in held]
+    alone = report_logits(targets_of(validation), logits_of(validation))
+    if run.ngram_buckets:
+        seen = set(held)
+        fitted = [row for i, row in enumerate(data.train) if i not in seen]
+        _add_ngrams(run.ngram_buckets, model, tokenizer, fitted, validation)
+    model.half().float()
     held_logits = logits_of(validation)
     temperature = fit_temperature(held_logits, targets_of(validation))
     logits = {name: logits_of(rows) for name, rows in data.tests.items()}
@@ -73,19 +91,32 @@ def run_text(run: TextRun, tables: Tables, recipe: TextRecipe) -> dict[str, Any]
         "epochs": {"loss": history.losses, "validation": history.scores},
         "temperature": temperature,
         "validation": report_logits(targets_of(validation), held_logits, temperature),
+        "validation_without_ngrams": alone,
         "test": {
             name: report_logits(targets_of(data.tests[name]), values, temperature)
             for name, values in logits.items()
         },
     }
     if run.baseline:
-        seen = set(held)
-        fitted = [row for i, row in enumerate(data.train) if i not in seen]
         predicted = {name: values.argmax(axis=1) for name, values in logits.items()}
-        metrics["baselines"] = compare_baselines(fitted + validation, data.tests, predicted)
+        metrics["baselines"] = compare_baselines(data.train, data.tests, predicted)
     save_text(run.output / CHECKPOINT, model, tokenizer, temperature=temperature, metrics=metrics)
     draw(run.output, metrics, "Task 1 confusion matrix")
     return metrics
+
+
+def _add_ngrams(
+    buckets: int, model: Any, tokenizer: Any, fitted: list[Row], validation: list[Row]
+) -> None:
+    """Fit an n-gram head on the training rows, weigh it on the validation rows, put it in."""
+    limit = int(model.config.max_position_embeddings)
+    head = NgramHead(buckets, len(LABELS))
+    fit_ngrams(head, token_ids(tokenizer, texts(fitted), limit), targets_of(fitted).tolist())
+    ids = token_ids(tokenizer, texts(validation), limit)
+    with torch.no_grad():
+        scores = head(*padded(ids, tokenizer.pad_token_id, torch.device("cpu"))).numpy()
+    weights = fit_mixture(predict_logits(model, tokenizer, ids), scores, targets_of(validation))
+    add_ngrams(model, head, *weights)
 
 
 def compare_baselines(

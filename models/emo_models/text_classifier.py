@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from transformers import BertForSequenceClassification, BertModel, BertPreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from emo_models.ngrams import NgramHead
+
 
 def masked_mean(states: Tensor, attention_mask: Tensor) -> Tensor:
     """Mean over the tokens that are there.
@@ -30,7 +32,10 @@ def masked_mean(states: Tensor, attention_mask: Tensor) -> Tensor:
 
 
 class BertForMeanPooledClassification(BertPreTrainedModel):  # type: ignore[misc]
-    """BERT, masked mean of the last hidden state, dropout, linear classifier."""
+    """BERT, masked mean of the last hidden state, dropout, linear classifier.
+
+    With ``ngram_buckets`` in its config, the scores of an n-gram head on the same ids are added.
+    """
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
@@ -39,6 +44,8 @@ class BertForMeanPooledClassification(BertPreTrainedModel):  # type: ignore[misc
         dropout = config.classifier_dropout
         self.dropout = nn.Dropout(config.hidden_dropout_prob if dropout is None else dropout)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        buckets = getattr(config, "ngram_buckets", 0)
+        self.ngrams = NgramHead(buckets, config.num_labels) if buckets else None
         self.post_init()
 
     def forward(
@@ -55,7 +62,22 @@ class BertForMeanPooledClassification(BertPreTrainedModel):  # type: ignore[misc
             input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
         )[0]
         logits = self.classifier(self.dropout(masked_mean(states, attention_mask)))
+        if self.ngrams is not None:
+            logits = logits + self.ngrams(input_ids, attention_mask)
         return SequenceClassifierOutput(logits=logits)
+
+
+@torch.no_grad()
+def add_ngrams(
+    model: BertForMeanPooledClassification, head: NgramHead, network: float, ngrams: float
+) -> None:
+    """Put a fitted n-gram head into a classifier, both weighed, in place."""
+    model.classifier.weight.mul_(network)
+    model.classifier.bias.mul_(network)
+    head.table.mul_(ngrams)
+    head.bias.mul_(ngrams)
+    model.ngrams = head
+    model.config.ngram_buckets = head.buckets
 
 
 def text_classifier(config: Any) -> nn.Module:

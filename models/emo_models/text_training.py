@@ -78,8 +78,9 @@ def train_text(
             if recipe.token_masking:
                 chosen = [_mask(row, recipe.token_masking, tokenizer, rng) for row in chosen]
             input_ids, attention_mask = padded(chosen, tokenizer.pad_token_id, here)
-            logits = model(input_ids=input_ids, attention_mask=attention_mask).logits
-            value = loss(logits, torch.from_numpy(targets[batch]).to(here))
+            with torch.autocast(here.type, torch.bfloat16, enabled=recipe.bf16):
+                logits = model(input_ids=input_ids, attention_mask=attention_mask).logits
+            value = loss(logits.float(), torch.from_numpy(targets[batch]).to(here))
             value.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
