@@ -7,17 +7,30 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Before anything imports onnxruntime: no test may leave a device id or a thread behind.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-# Nor may one remember a self-test in the user's cache.
-_CACHE = tempfile.TemporaryDirectory(prefix="emo-cache-")
-os.environ["XDG_CACHE_HOME"] = _CACHE.name
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 # Nor may one be spared a self-test, or leave the memory of one, in the user's cache.
-_cache = tempfile.TemporaryDirectory(prefix="emo-runtime-tests-")
-os.environ["XDG_CACHE_HOME"] = _cache.name
+_CACHE = tempfile.mkdtemp(prefix="emo-runtime-tests-")
+os.environ["XDG_CACHE_HOME"] = _CACHE
+
+# A busy machine is no fault of the code; found cases belong into the tests, not into a database.
+settings.register_profile(
+    "emo",
+    deadline=None,
+    database=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("emo")
+
+
+def pytest_unconfigure() -> None:
+    """Remove the cache of this run."""
+    shutil.rmtree(_CACHE, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
