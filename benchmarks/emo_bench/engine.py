@@ -69,8 +69,15 @@ class EmoEngine:
         return self._recognizer.stream(sample_rate=sample_rate)
 
     def describe(self) -> dict[str, Any]:
-        """The recognizer's own description."""
-        return self._recognizer.describe()
+        """The recognizer's own description, the bundle's size and what its export measured."""
+        manifest = self._recognizer.manifest
+        comparisons = manifest.verification.get("comparisons", [])
+        return self._recognizer.describe() | {
+            "model_bytes": sum(file.bytes for file in manifest.files()),
+            "label_agreement_with_fp32": {
+                f"{item['task']} {item['precision']}": item["agreement"] for item in comparisons
+            },
+        }
 
     def close(self) -> None:
         """Close the recognizer."""

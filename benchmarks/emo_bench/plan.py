@@ -166,9 +166,12 @@ class Bench:
             if reference is None:
                 reference = outcomes
                 self._tokens = [outcome.tokens for outcome in outcomes]
-                running.accuracy = _against_labels(
-                    outcomes, [sample.label for sample in self._samples]
-                )
+                exported = running.worker.description.get("label_agreement_with_fp32", {})
+                labels = [sample.label for sample in self._samples]
+                running.accuracy = {
+                    **{f"agreement with fp32 ({name})": value for name, value in exported.items()},
+                    **_against_labels(outcomes, labels),
+                }
             else:
                 same, largest = agreement(outcomes, reference[:_CHECKED])
                 running.accuracy = {"agreement_with_first": same, "largest_difference": largest}

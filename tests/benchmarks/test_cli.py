@@ -90,6 +90,15 @@ def test_errors_come_before_any_measuring(tiny_bundle, arguments, message):
     assert time.perf_counter() - start < 30
 
 
+def test_rivals_need_the_weights(tiny_bundle, tmp_path):
+    result = run("--bundle", tiny_bundle(), "--peers")
+    assert result.exit_code == 2
+    assert "--peers needs --checkpoint" in result.stderr
+    result = run("--bundle", tiny_bundle(), "--peers", "--checkpoint", tmp_path)
+    assert result.exit_code == 1
+    assert "holds no text/config.json" in result.stderr
+
+
 @pytest.mark.parametrize("missing", ["rich", "mlperf_loadgen"])
 def test_without_the_extra_one_line_says_what_mends_it(monkeypatch, missing):
     find = importlib.util.find_spec
