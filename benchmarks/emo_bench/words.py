@@ -88,7 +88,11 @@ def figures(engine: EngineReport) -> Iterable[str]:
             yield f"{engine.name} {measurement.scenario}: {shown}"
 
 
-RATIO_HEADER = ("engine", "scenario", "median latency over the first engine's [rounds' range]")
+RATIO_HEADER = (
+    "engine",
+    "scenario",
+    "median latency over the first engine's (range over the rounds)",
+)
 
 
 def ratio_rows(report: Report) -> list[list[str]]:
