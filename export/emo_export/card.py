@@ -20,10 +20,19 @@ _HEAD = """# {name}
 
 
 def card(
-    checkpoints: Checkpoints, identity: Identity, comparisons: Sequence[Comparison], evaluated: str
+    checkpoints: Checkpoints,
+    identity: Identity,
+    comparisons: Sequence[Comparison],
+    evaluated: str,
+    remarks: Sequence[str] = (),
 ) -> str:
-    """The model card in Markdown. Raises EmoError where the given one can't be read."""
-    return f"{_head(checkpoints, identity).rstrip()}\n\n{_export_section(comparisons, evaluated)}"
+    """The model card in Markdown; ``remarks`` are sentences for its section on the export.
+
+    Raises EmoError where the card that was given can't be read.
+    """
+    section = _export_section(comparisons, evaluated)
+    section += "".join(f"\n{remark}\n" for remark in remarks)
+    return f"{_head(checkpoints, identity).rstrip()}\n\n{section}"
 
 
 def _head(checkpoints: Checkpoints, identity: Identity) -> str:
@@ -60,12 +69,19 @@ def _export_section(comparisons: Sequence[Comparison], evaluated: str) -> str:
         "",
         f"Compared with the checkpoint in PyTorch (float32), on {evaluated}:",
         "",
-        "| task | precision | rows | label agreement | largest difference of a probability |",
-        "|---|---|---|---|---|",
+        "| task | precision | rows | label agreement | largest difference of a probability | "
+        "macro-F1 (the checkpoint's) |",
+        "|---|---|---|---|---|---|",
     ]
     lines += [
         f"| {item.task} | {item.precision} | {item.rows} | {item.agreement:.4f} | "
-        f"{item.largest_probability_difference:.2g} |"
+        f"{item.largest_probability_difference:.2g} | {_f1(item)} |"
         for item in comparisons
     ]
     return "\n".join(lines) + "\n"
+
+
+def _f1(item: Comparison) -> str:
+    if item.macro_f1 is None:
+        return "no labels"
+    return f"{item.macro_f1:.4f} ({item.reference_macro_f1:.4f})"

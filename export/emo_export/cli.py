@@ -86,7 +86,8 @@ def _options(given: Mapping[str, object]) -> Options:
     if default is not None:
         text, fusion = str(default / "text"), str(default / "fusion")
         encoder = str(default / "encoder") if (default / "encoder").is_dir() else None
-    card = given["card"] or (default and default / "CARD.md")
+    own_card = default / "CARD.md" if default and (default / "CARD.md").is_file() else None
+    card = given["card"] or own_card
     precisions = given["precisions"] or (("int8",) if given["quantize"] else ("fp32",))
     licence = given["licence"] or (_DEFAULT_LICENCE if default else _UNKNOWN_LICENCE)
     notice = _NOTICES.get(str(licence), f"Licence of the weights: {licence}.")
@@ -94,7 +95,7 @@ def _options(given: Mapping[str, object]) -> Options:
         sources=Sources(text=str(text), encoder=_string(encoder), fusion=_string(fusion)),
         output=_path(given["output"]) or Path("bundle"),
         identity=Identity(
-            name=str(given["name"] or ("default" if default else Path(str(text)).name)),
+            name=str(given["name"] or _title(default) or Path(str(text)).resolve().name),
             version=str(given["bundle_version"]),
             licence=str(licence),
             notice=notice,
@@ -110,6 +111,15 @@ def _options(given: Mapping[str, object]) -> Options:
             enforced=not given["no_gate"],
         ),
     )
+
+
+def _title(checkpoint: Path | None) -> str | None:
+    """The first heading of a checkpoint's own card."""
+    card = None if checkpoint is None else checkpoint / "CARD.md"
+    if card is None or not card.is_file():
+        return None
+    lines = card.read_text(encoding="utf-8").splitlines()
+    return next((line[2:].strip() for line in lines if line.startswith("# ")), None)
 
 
 def _default_checkpoint() -> Path:

@@ -33,6 +33,24 @@ class Findings:
     kept: Mapping[str, tuple[int, ...]]
     calibrations: tuple[Calibration, ...]
 
+    def remarks(self) -> list[str]:
+        """The same for people: the gate, its repair, new temperatures."""
+        gate = self.gate
+        found = [
+            f"Gate: label agreement at least {gate.min_agreement:g}, macro-F1 loss at most "
+            f"{gate.max_f1_loss:g}; {'met' if gate.enforced else 'not enforced'}."
+        ]
+        found += [
+            f"{len(kept)} matrix products of the graph `{name}` stay in float32, to meet it."
+            for name, kept in self.kept.items()
+        ]
+        found += [
+            f"Temperature of the task {item.task}: {item.temperature:g}, fitted on {item.rows} "
+            f"rows (expected calibration error {item.error_before:.3f} -> {item.error:.3f})."
+            for item in self.calibrations
+        ]
+        return found
+
     def as_json(self) -> dict[str, Any]:
         """The manifest's ``verification``: nothing in it changes from one run to the next."""
         document: dict[str, Any] = {
@@ -65,7 +83,9 @@ def bundle_files(
         tokenizers["encoder"] = "tokenizer-encoder.json"
         files["tokenizer-encoder.json"] = encoder.tokenizer.json.encode()
     files[GOLDEN] = encode_golden(findings.golden)
-    files[CARD] = card(checkpoints, identity, findings.comparisons, findings.evaluated).encode()
+    files[CARD] = card(
+        checkpoints, identity, findings.comparisons, findings.evaluated, findings.remarks()
+    ).encode()
     contents = Contents(files, graphs, tokenizers)
     manifest = describe(checkpoints, contents, identity, findings.as_json())
     return {MANIFEST_NAME: encode_manifest(manifest), **files}

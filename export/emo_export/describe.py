@@ -1,9 +1,11 @@
 """The manifest of a bundle, from what the earlier steps know."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -157,11 +159,28 @@ def _provenance(checkpoints: Checkpoints) -> dict[str, Any]:
         "checkpoints_sha256": checkpoints.sha256,
         "tools": {name: _version(name) for name in _TOOLS},
     }
-    for name, checkpoint in (("text", checkpoints.text), ("fusion", checkpoints.fusion)):
-        corpora = checkpoint.config.get("corpora") if checkpoint is not None else None
-        if corpora:
-            provenance.setdefault("corpora", {})[name] = corpora
-    return provenance
+    parts = {"text": checkpoints.text.directory}
+    if checkpoints.fusion is not None:
+        parts["fusion"] = checkpoints.fusion.directory
+    scores = {name: found for name, path in parts.items() if (found := _scores(path))}
+    return {**provenance, "scores": scores} if scores else provenance
+
+
+def _scores(directory: Path) -> dict[str, Any]:
+    """The scores on test sets that emo-train wrote beside the weights, without the details."""
+    try:
+        metrics = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    tests = metrics.get("test") if isinstance(metrics, dict) else None
+    if not isinstance(tests, dict):
+        return {}
+    kept = ("rows", "macro_f1", "accuracy")
+    return {
+        name: {key: found[key] for key in kept if key in found}
+        for name, found in tests.items()
+        if isinstance(found, dict)
+    }
 
 
 def _version(distribution: str) -> str:

@@ -47,16 +47,8 @@ def show(report: Report) -> None:
     console.print(_files(report))
     console.print(_comparisons(report))
     console.print(_speeds(report))
-    for name, kept in report.findings.kept.items():
-        console.print(
-            f"{name}: {len(kept)} of {report.products[name]} matrix products stay in float32, "
-            "to meet the gate."
-        )
-    for item in report.findings.calibrations:
-        console.print(
-            f"{item.task}: temperature {item.temperature_before:g} -> {item.temperature:g}, "
-            f"expected calibration error {item.error_before:.3f} -> {item.error:.3f}."
-        )
+    for remark in report.findings.remarks():
+        console.print(remark, soft_wrap=True)
     console.print(f"Wrote {report.output}: tasks {', '.join(report.tasks)}.", soft_wrap=True)
 
 

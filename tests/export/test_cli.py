@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from emo_export.cli import main
+from helpers.corpora import ROOT
 
 
 @pytest.fixture
@@ -81,6 +82,25 @@ def test_default_checkpoint_that_is_not_there(
     result = run("--quantize")
     assert result.exit_code == 1
     assert "Clone the repository, or give --text" in result.stderr
+
+
+CHECKPOINT = ROOT / "models" / "checkpoints" / "default"
+
+
+@pytest.mark.skipif(not CHECKPOINT.is_dir(), reason=f"no trained checkpoint at {CHECKPOINT}")
+def test_without_arguments_the_trained_checkpoint_of_the_repository(run: Any) -> None:
+    result = run("--quantize", "--no-gate", "--json")
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["tasks"][:2] == ["text", "fusion"]
+    for comparison in report["comparisons"]:
+        assert comparison["precision"] == "int8"
+        assert comparison["agreement"] >= 0.95
+    manifest = json.loads(Path("bundle/manifest.json").read_text())
+    card = (CHECKPOINT / "CARD.md").read_text(encoding="utf-8")
+    assert card.startswith(f"# {manifest['name']}\n")
+    assert manifest["licence"]["weights"] == "CC-BY-NC-SA-4.0"
+    assert Path("bundle/CARD.md").read_text(encoding="utf-8").startswith(card.rstrip())
 
 
 WITHOUT = """
