@@ -4,6 +4,7 @@ Shares no code with emo_runtime, emo_export or the networks of emo_models: only 
 checkpoint. Read beside section 4 of the paper.
 """
 
+import itertools
 import json
 import warnings
 from pathlib import Path
@@ -54,12 +55,18 @@ class SeedSystem:
         self.classifier.load_state_dict(
             {name: weights[f"classifier.{name}"] for name in ("weight", "bias")}
         )
+        self.ngrams = {
+            name.removeprefix("ngrams."): tensor.numpy()
+            for name, tensor in weights.items()
+            if name.startswith("ngrams.")
+        }
         self._load_fusion(fusion / "model.safetensors")
 
     def task_1(self, text: str) -> NDArray[np.float64]:
         """Probabilities of a transcript alone."""
         with torch.no_grad():
             logits = self.classifier(self._pooled(text))
+        logits = logits + torch.from_numpy(self._ngram_scores(text))
         return self._probabilities(logits, self.text_config["temperature"])
 
     def task_2(self, text: str, clip: Path) -> NDArray[np.float64]:
@@ -77,6 +84,20 @@ class SeedSystem:
         )
         with torch.no_grad():
             return self.encoder(**encoded).last_hidden_state.mean(dim=1)
+
+    def _ngram_scores(self, text):
+        """The linear head on hashed unigrams and bigrams that the default's text network has."""
+        if not self.ngrams:
+            return np.zeros((1, len(self.labels)), np.float32)
+        ids = self.tokenizer(text, truncation=True, max_length=self.max_tokens)["input_ids"]
+        buckets = len(self.ngrams["table"])
+        places = [token * 40_503 % buckets for token in ids]
+        places += [
+            (first * 40_503 * 31 + second * 2_654_435_761 + 7_919) % buckets
+            for first, second in itertools.pairwise(ids)
+        ]
+        length = np.sqrt(self.ngrams["squares"][places].sum())
+        return (self.ngrams["table"][places].sum(axis=0) / length + self.ngrams["bias"])[None]
 
     def _probabilities(self, logits, temperature):
         return torch.softmax(logits[0].double() / temperature, dim=0).numpy()

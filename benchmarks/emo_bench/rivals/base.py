@@ -39,10 +39,15 @@ class Both(torch.nn.Module):
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits [batch, labels] and embedding [batch, hidden]."""
-        encoded = self.model.bert(input_ids=input_ids, attention_mask=attention_mask)
-        embedding = masked_mean(encoded[0], attention_mask)
-        pooled = embedding if self.model.bert.pooler is None else encoded[1]
-        return self.model.classifier(pooled), embedding
+        states: list[torch.Tensor] = []
+        handle = self.model.bert.register_forward_hook(
+            lambda _module, _inputs, output: states.append(output[0])
+        )
+        try:
+            logits = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+        finally:
+            handle.remove()
+        return logits, masked_mean(states[0], attention_mask)
 
 
 class RivalEngine:

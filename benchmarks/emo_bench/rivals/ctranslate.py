@@ -1,4 +1,4 @@
-"""CTranslate2: the encoder in int8, the classifier in PyTorch."""
+"""CTranslate2: the encoder in int8, the classifiers in PyTorch."""
 
 import tempfile
 from pathlib import Path
@@ -35,8 +35,9 @@ def open_engine(
         )
         size = folder_bytes(target)
     classifier, pooler = model.classifier, model.bert.pooler
+    ngrams = getattr(model, "ngrams", None)
 
-    def run(ids: Ids, _: Ids) -> tuple[Floats, Floats]:
+    def run(ids: Ids, mask: Ids) -> tuple[Floats, Floats]:
         output = encoder.forward_batch(ids.tolist())
         states = np.array(output.last_hidden_state)
         embedding = states.mean(axis=1)
@@ -45,8 +46,10 @@ def open_engine(
                 pooled = torch.from_numpy(embedding)
             else:
                 pooled = pooler(torch.from_numpy(states))
-            logits = classifier(pooled).numpy()
-        return logits, embedding
+            logits = classifier(pooled)
+            if ngrams is not None:
+                logits = logits + ngrams(torch.from_numpy(ids), torch.from_numpy(mask))
+        return logits.numpy(), embedding
 
     described: dict[str, Any] = {
         "engine": "CTranslate2",
