@@ -62,7 +62,7 @@ def main() -> None:
     type=click.FloatRange(0.1),
     default=8.0,
     show_default=True,
-    help="At most so many seconds a scenario and engine.",
+    help="At most so many seconds a scenario and engine (stream: 15 at least).",
 )
 @click.option("--threads", type=click.IntRange(1), help="Default: the usable cores.")
 @click.option("--provider", default="auto", show_default=True)
