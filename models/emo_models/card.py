@@ -121,10 +121,11 @@ _TEMPLATE = """# emo-es-small
 Emotion of an utterance in Spanish, from its transcript, its sound, or both: {labels}.
 A small BERT of our own (4 layers of 256, {parameters} M parameters, cased WordPiece vocabulary of
 8,000) and the fusion network of Soto et al. (CogniCIC at EmoSPeech 2024): mean MFCCs (128) and the
-mean of the BERT's last states, 256 + 256 -> 256 -> 6. The text classifier reads the mean state too,
-and adds a linear head on hashed token uni- and bigrams (32,768 buckets), weighed on validation rows.
-The BERT was pretrained from scratch on 9.9 M tokens (two CPU cores, under an hour); the last fifth of
-them was a mix of 3 M tokens of the same text and six passes over the training transcripts.
+mean of the BERT's last states, 256 + 256 -> 256 -> 6. The text classifier reads the mean state
+too, and adds a linear head on hashed token uni- and bigrams (32,768 buckets), weighed on
+validation rows.
+The BERT was pretrained from scratch on 9.9 M tokens (two CPU cores, under an hour); the last fifth
+of them was a mix of 3 M tokens of the same text and six passes over the training transcripts.
 
 **Licence of the weights: CC BY-NC-SA 4.0** (non-commercial), because of the corpora below. The
 code is Apache-2.0.
