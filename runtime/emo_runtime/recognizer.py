@@ -62,7 +62,7 @@ class EmotionRecognizer:
     Pickled, it is opened again where it is unpickled; after a fork the child must open its own.
 
     >>> recognizer = EmotionRecognizer.open()
-    >>> recognizer.recognize(text="¡Esto es una vergüenza!").label
+    >>> recognizer.recognize(text="Es indignante que ustedes mientan a la gente.").label
     'anger'
     """
 
