@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from emo_export.again import compare_with_reference
 from emo_export.evaluation import Evaluation, golden_clip, shipped_sentences
 from emo_export.gate import GateError
 from emo_export.load import Checkpoints
 from emo_export.options import Gate, Identity, Options, Sources
 from emo_export.pipeline import export
 from emo_export.reference import reference, softmax
-from emo_export.repeat import repeat
 from emo_export.report import STEPS, Report
-from emo_models.errors import CheckpointError
 from emo_runtime import EmotionRecognizer
 from emo_runtime.audio import load_audio
+from emo_runtime.bundle import open_bundle
+from emo_runtime.errors import BundleError
 from emo_runtime.mfcc import MeanMfcc
 
 Load = Callable[..., Checkpoints]
@@ -159,14 +160,13 @@ def test_gate_keeps_the_worst_products_in_float32(
 def test_measured_again_later(
     maker: Any, options: Callable[..., Options], few_csv: Path, tmp_path: Path
 ) -> None:
-    encoder = maker.encoder()
-    given = options(maker.text("cls"), encoder, maker.fusion(encoder), precisions=("int8", "fp16"))
-    report = export(given)
-    found = repeat(tmp_path / "bundle", given.sources, few_csv)
-    assert found.comparisons == report.findings.comparisons
-    assert found.as_json()["evaluated"] == "few.csv (42 rows)"
-    with pytest.raises(CheckpointError, match="was made from the checkpoints"):
-        repeat(tmp_path / "bundle", Sources(str(maker.text("mean"))), few_csv)
+    report = export(options(maker.text("cls"), precisions=("int8", "fp16")))
+    bundle = open_bundle(tmp_path / "bundle")
+    found = compare_with_reference(bundle, maker.text("cls"), few_csv, 0.0)
+    assert found["evaluated"] == "few.csv (42 rows)"
+    assert found["comparisons"] == [item.as_json() for item in report.findings.comparisons]
+    with pytest.raises(BundleError, match="made from text weights"):
+        compare_with_reference(bundle, maker.text("mean"), few_csv, 0.0)
 
 
 def test_missed_gate_writes_nothing(
