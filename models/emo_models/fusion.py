@@ -58,10 +58,13 @@ class FusionNetwork(nn.Module):
 
     Inputs are the raw features: the standardisation (``audio_shift`` [n_mfcc], ``audio_scale`` [])
     is part of the network. The paper names none; with shift 0 and scale 1 it is the paper's.
+    ``confidence`` [2] multiplies the logits where there is (only audio, only text): one of them alone
+    is less to be trusted than one temperature for all three cases would say.
     """
 
     audio_shift: Tensor
     audio_scale: Tensor
+    confidence: Tensor
 
     def __init__(self, config: FusionConfig) -> None:
         super().__init__()
@@ -77,6 +80,7 @@ class FusionNetwork(nn.Module):
         if config.present_input:
             self.audio_missing = nn.Parameter(torch.zeros(width))
             self.text_missing = nn.Parameter(torch.zeros(width))
+            self.register_buffer("confidence", torch.ones(2))
         self.combined = nn.Sequential(
             nn.Linear(2 * width, width),
             nn.ReLU(),
@@ -106,6 +110,11 @@ class FusionNetwork(nn.Module):
             audio = audio * has_audio + self.audio_missing * (1 - has_audio)
             text = text * has_text + self.text_missing * (1 - has_text)
         logits: Tensor = self.combined(torch.cat([audio, text], dim=1))
+        if present is not None:
+            only_audio, only_text = has_audio * (1 - has_text), (1 - has_audio) * has_text
+            logits = logits * (
+                1 + only_audio * (self.confidence[0] - 1) + only_text * (self.confidence[1] - 1)
+            )
         return logits
 
 

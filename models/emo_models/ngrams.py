@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-# Tokens are numbered below 2**18, so the products stay far inside int64.
-_FIRST, _SECOND, _OFFSET = 40_503, 2_654_435_761, 7_919
+# Multipliers of a multiplicative hash: of a token alone, first and second in a pair.
+_UNIGRAM, _FIRST, _SECOND, _OFFSET = 40_503, 40_503 * 31, 2_654_435_761, 7_919
 
 
 class NgramHead(nn.Module):
@@ -22,9 +22,14 @@ class NgramHead(nn.Module):
 
     squares: Tensor
 
-    def __init__(self, buckets: int, labels: int) -> None:
+    def __init__(self, buckets: int, labels: int, vocabulary: int) -> None:
         super().__init__()
         self.buckets = buckets
+        # The hash of every token, looked up rather than computed in the graph: some engines
+        # (OpenVINO's CPU) multiply integers as float32, exact up to 2**24 only. On the CPU by
+        # name: transformers makes networks on the meta device, where nothing has a value.
+        ids = torch.arange(vocabulary, device="cpu")
+        self._hashes = [ids * factor % buckets for factor in (_UNIGRAM, _FIRST, _SECOND)]
         self.table = nn.Parameter(torch.zeros(buckets, labels))
         self.bias = nn.Parameter(torch.zeros(labels))
         self.register_buffer("squares", torch.ones(buckets))
@@ -40,9 +45,12 @@ class NgramHead(nn.Module):
 
     def unigrams(self, input_ids: Tensor) -> Tensor:
         """Bucket of each token, [batch, tokens]."""
-        return (input_ids * _FIRST) % self.buckets
+        return self._hash(0, input_ids)
 
     def bigrams(self, input_ids: Tensor) -> Tensor:
         """Bucket of each pair of neighbours, [batch, tokens - 1]."""
-        pairs = input_ids[:, :-1] * _FIRST * 31 + input_ids[:, 1:] * _SECOND + _OFFSET
-        return pairs % self.buckets
+        pairs = self._hash(1, input_ids[:, :-1]) + self._hash(2, input_ids[:, 1:])
+        return (pairs + _OFFSET % self.buckets) % self.buckets
+
+    def _hash(self, place: int, ids: Tensor) -> Tensor:
+        return self._hashes[place].to(ids.device)[ids]

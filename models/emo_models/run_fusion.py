@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import torch
 from transformers.utils import logging as transformers_logging
 
 from emo_models.calibration import fit_temperature
@@ -51,6 +52,8 @@ def run_fusion(run: FusionRun, tables: Tables, recipe: FusionRecipe) -> dict[str
         encoder_sha256=encoder_sha256,
         audio=msgspec.to_builtins(audio_contract(recipe.n_mfcc)),
     )
+    if recipe.present_input:
+        _calibrate_alone(network, data.validation)
     metrics: dict[str, Any] = {
         "task": "fusion",
         "pairs": data.note,
@@ -71,6 +74,24 @@ def run_fusion(run: FusionRun, tables: Tables, recipe: FusionRecipe) -> dict[str
     return metrics
 
 
+def _calibrate_alone(network: FusionNetwork, validation: Features) -> None:
+    """Set ``confidence`` so that the one temperature also fits sound alone and text alone."""
+    temperature = network.details.temperature
+    alone = ((_each_clip(validation), AUDIO_ONLY), (validation.pairs(0), TEXT_ONLY))
+    found = [
+        temperature
+        / fit_temperature(predict_fusion(network, validation, pairs, kind), pairs.labels)
+        for pairs, kind in alone
+    ]
+    network.confidence.copy_(torch.tensor(found).half())
+
+
+def _each_clip(features: Features) -> Pairs:
+    """Every clip once, for sound alone; its text is of no effect."""
+    clips = np.arange(len(features.audio))
+    return Pairs(clips, np.zeros_like(clips), features.audio_labels)
+
+
 def _reports(name: str, network: FusionNetwork, features: Features) -> dict[str, Any]:
     """Fused; and, where the network can do without a modality, each alone (sound: per clip)."""
     temperature = network.details.temperature
@@ -79,8 +100,7 @@ def _reports(name: str, network: FusionNetwork, features: Features) -> dict[str,
         return {
             name: report_logits(pairs.labels, predict_fusion(network, features, pairs), temperature)
         }
-    clips = np.arange(len(features.audio))
-    alone = Pairs(clips, np.zeros_like(clips), features.audio_labels)
+    alone = _each_clip(features)
     kinds = {
         "": (pairs, BOTH),
         "_text_only": (pairs, TEXT_ONLY),

@@ -110,7 +110,7 @@ def _add_ngrams(
 ) -> None:
     """Fit an n-gram head on the training rows, weigh it on the validation rows, put it in."""
     limit = int(model.config.max_position_embeddings)
-    head = NgramHead(buckets, len(LABELS))
+    head = NgramHead(buckets, len(LABELS), int(model.config.vocab_size))
     fit_ngrams(head, token_ids(tokenizer, texts(fitted), limit), targets_of(fitted).tolist())
     ids = token_ids(tokenizer, texts(validation), limit)
     with torch.no_grad():

@@ -45,7 +45,7 @@ class BertForMeanPooledClassification(BertPreTrainedModel):  # type: ignore[misc
         self.dropout = nn.Dropout(config.hidden_dropout_prob if dropout is None else dropout)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         buckets = getattr(config, "ngram_buckets", 0)
-        self.ngrams = NgramHead(buckets, config.num_labels) if buckets else None
+        self.ngrams = NgramHead(buckets, config.num_labels, config.vocab_size) if buckets else None
         self.post_init()
 
     def forward(

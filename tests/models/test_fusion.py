@@ -80,3 +80,14 @@ def test_wrong_uses_are_refused() -> None:
         FusionConfig(variant="best")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="multiple of 32"):
         FusionConfig(fused=100)
+
+
+def test_confidence_is_a_temperature_of_one_modality_alone() -> None:
+    network = FusionNetwork(FusionConfig(hidden=32, present_input=True)).eval()
+    text = torch.randn(5, 32)
+    cases = {"both": (1.0, 1.0), "audio": (1.0, 0.0), "text": (0.0, 1.0)}
+    before = {name: network(AUDIO, text, torch.tensor([p] * 5)) for name, p in cases.items()}
+    network.confidence.copy_(torch.tensor([0.5, 2.0]))
+    after = {name: network(AUDIO, text, torch.tensor([p] * 5)) for name, p in cases.items()}
+    for name, factor in (("both", 1.0), ("audio", 0.5), ("text", 2.0)):
+        torch.testing.assert_close(after[name], factor * before[name])

@@ -79,7 +79,7 @@ def test_ngrams_are_a_linear_svm_on_tfidf_of_unigrams_and_bigrams() -> None:
     rng = np.random.default_rng(0)
     texts = [rng.integers(5, 40, size=rng.integers(3, 9)).tolist() for _ in range(60)]
     targets = [int(text[1] % 3) for text in texts]
-    head = NgramHead(1 << 15, 3)
+    head = NgramHead(1 << 15, 3, 40)
     fit_ngrams(head, texts, targets, cost=0.5)
     # The same by scikit-learn's own vectorizer, on the ids as words.
     features = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\d+", use_idf=True)
@@ -106,7 +106,7 @@ def test_ngrams_do_not_see_padding_and_travel_in_the_checkpoint(
     )
     batch = tokenizer(["la pena y la rabia", "vergüenza"], padding=True, return_tensors="pt")
     plain = model.eval()(**batch).logits
-    head = NgramHead(64, 6)
+    head = NgramHead(64, 6, model.config.vocab_size)
     torch.nn.init.normal_(head.table)
     scores = head(batch["input_ids"], batch["attention_mask"]).detach()
     alone = tokenizer(["vergüenza"], return_tensors="pt")
