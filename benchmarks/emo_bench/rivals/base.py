@@ -126,20 +126,12 @@ def load_both(checkpoint: Path) -> Both:
     return Both(model).eval()
 
 
-def take_ngrams(both: Both) -> Any:
-    """Take the n-gram head out of a network, for engines that can't run it; None: it has none."""
-    head = getattr(both.model, "ngrams", None)
-    if head is not None:
-        both.model.ngrams = None
-    return head
-
-
-def export_onnx(both: Both, path: Path) -> Path:
+def export_onnx(checkpoint: Path, path: Path) -> Path:
     """The network as PyTorch exports it, untouched."""
     ids = torch.ones(1, 8, dtype=torch.int64)
     axes = {0: "batch", 1: "tokens"}
     torch.onnx.export(
-        both,
+        load_both(checkpoint),
         (ids, ids),
         str(path),
         input_names=["input_ids", "attention_mask"],

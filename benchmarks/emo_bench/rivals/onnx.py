@@ -10,7 +10,6 @@ from emo_bench.rivals.base import (
     RivalEngine,
     export_onnx,
     folder_bytes,
-    load_both,
     set_threads,
 )
 from emo_runtime.session import load_onnxruntime
@@ -23,7 +22,7 @@ def open_engine(
     runtime = load_onnxruntime()
     concurrency = set_threads(threads, serving=serving)
     with tempfile.TemporaryDirectory(prefix="emo-bench-") as name:
-        path = export_onnx(load_both(Path(checkpoint)), Path(name, "model.onnx"))
+        path = export_onnx(Path(checkpoint), Path(name, "model.onnx"))
         if precision == "int8":
             path = _quantized(path, Path(name, "quantized"))
         options = runtime.SessionOptions()

@@ -1,8 +1,4 @@
-"""OpenVINO on the exported graph: float32, bfloat16, and int8 by NNCF.
-
-Its CPU plugin computes int64 in 32 bits (2026.4), which spoils the hashes of an n-gram head: that
-head is taken out of the graph and runs in PyTorch.
-"""
+"""OpenVINO on the exported graph: float32, bfloat16, and int8 by NNCF."""
 
 import os
 import tempfile
@@ -12,18 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from transformers import AutoTokenizer
 
-from emo_bench.rivals.base import (
-    Floats,
-    Ids,
-    RivalEngine,
-    export_onnx,
-    load_both,
-    set_threads,
-    take_ngrams,
-)
+from emo_bench.rivals.base import Floats, Ids, RivalEngine, export_onnx, set_threads
 from emo_bench.workload import synthetic
 
 _CALIBRATION = 256
@@ -37,10 +24,8 @@ def open_engine(
 
     concurrency = set_threads(threads, serving=serving)
     core = openvino.Core()
-    both = load_both(Path(checkpoint))
-    ngrams = take_ngrams(both)
     with tempfile.TemporaryDirectory(prefix="emo-bench-") as name:
-        model = core.read_model(export_onnx(both, Path(name, "model.onnx")))
+        model = core.read_model(export_onnx(Path(checkpoint), Path(name, "model.onnx")))
         if precision == "int8":
             model = _quantized(model, Path(checkpoint))
         properties: dict[str, Any] = {
@@ -58,11 +43,7 @@ def open_engine(
         if not hasattr(requests, "own"):
             requests.own = compiled.create_infer_request()
         found = requests.own.infer({"input_ids": ids, "attention_mask": mask})
-        logits = np.array(found["logits"])
-        if ngrams is not None:
-            with torch.inference_mode():
-                logits = logits + ngrams(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()
-        return logits, np.array(found["embedding"])
+        return np.array(found["logits"]), np.array(found["embedding"])
 
     described: dict[str, Any] = {"engine": "OpenVINO", "precision": precision}
     return RivalEngine(Path(checkpoint), run, described, concurrency)
