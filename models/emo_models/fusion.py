@@ -58,8 +58,8 @@ class FusionNetwork(nn.Module):
 
     Inputs are the raw features: the standardisation (``audio_shift`` [n_mfcc], ``audio_scale`` [])
     is part of the network. The paper names none; with shift 0 and scale 1 it is the paper's.
-    ``confidence`` [2] multiplies the logits where there is (only audio, only text): one of them alone
-    is less to be trusted than one temperature for all three cases would say.
+    ``confidence`` [2] multiplies the logits where there is (only audio, only text): one of them
+    alone is less to be trusted than one temperature for all three cases would say.
     """
 
     audio_shift: Tensor
