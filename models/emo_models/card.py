@@ -156,10 +156,10 @@ and English, acted; disgust is heard in RAVDESS alone.
 
 Model selection and temperatures come from validation rows (10 % of the training rows; other
 speakers for sound). The test sets were looked at for three fusion networks (their settings were
-chosen on validation), and for two text networks. 95 % intervals are bootstraps over rows. Fear has 6 rows in EmoSPeech test, so
-the second column is the steadier. The winner of EmoSPeech 2024 had 0.672 in Task 1, the paper
-implemented here 0.658, with large pre-trained networks; this one is small, its pretraining
-short.
+chosen on validation), and for two text networks. 95 % intervals are bootstraps over rows. Fear has
+6 rows in EmoSPeech test, so the second column is the steadier. The winner of EmoSPeech 2024 had
+0.672 in Task 1, the paper implemented here 0.658, with large pre-trained networks; this one is
+small, its pretraining short.
 
 ### Text (task 1)
 
