@@ -105,9 +105,9 @@ class SeedSystem:
     def _load_fusion(self, path):
         weights = {name: tensor.float() for name, tensor in load_file(path).items()}
         self.shift, self.scale = weights.pop("audio_shift"), weights.pop("audio_scale")
-        # Learned stand-ins for a missing modality: both are there in this system.
-        weights.pop("audio_missing", None)
-        weights.pop("text_missing", None)
+        # What is for a missing modality only: both are there in this system.
+        for name in ("audio_missing", "text_missing", "confidence"):
+            weights.pop(name, None)
         config = self.fusion_config
         self.fusion = FusionNetwork(config["n_mfcc"], config["hidden"], len(self.labels)).eval()
         self.fusion.load_state_dict(weights)
