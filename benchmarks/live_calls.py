@@ -131,8 +131,9 @@ def rival(options: argparse.Namespace) -> Callable[[], Line]:
             mfcc = librosa.feature.mfcc(y=sound, sr=22050, n_mfcc=128).mean(axis=1)
             inputs = tokenizer(WORDS, return_tensors="pt")
             state = encoder(**inputs).last_hidden_state
-            present = torch.ones(1, 2)
-            logits: torch.Tensor = fusion(torch.from_numpy(mfcc)[None], state.mean(dim=1), present)
+            present = torch.ones(1, 2) if fusion.config.present_input else None
+            sound_and_text = torch.from_numpy(mfcc)[None], state.mean(dim=1)
+            logits: torch.Tensor = fusion(*sound_and_text, present)
             return logits.softmax(-1)
 
     line = Buffer()

@@ -111,7 +111,7 @@ class Engine:
         with clock("resample"):
             samples = resample(sound, front_end.contract.sample_rate)
         with clock("mfcc"):
-            log_mel = front_end.log_mel(front_end.padded(samples))
+            log_mel = front_end.centred_log_mel(samples)
             return self.pool(log_mel, sound.duration_s, sound.notes)
 
     def pool(self, log_mel: Floats, duration_s: float, notes: tuple[str, ...]) -> Heard:

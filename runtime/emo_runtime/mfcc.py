@@ -8,7 +8,9 @@ does not wake its threads, which would fight with ONNX Runtime's.
 """
 
 import math
+import threading
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +25,7 @@ _BANDS_PER_GROUP = 16
 
 
 class MeanMfcc:
-    """Front end for one audio contract. Immutable: safe to share between threads."""
+    """Front end for one audio contract. Safe to share between threads."""
 
     def __init__(self, contract: Audio) -> None:
         self.contract = contract
@@ -31,11 +33,16 @@ class MeanMfcc:
         self._window = window.astype(np.float32)
         self._groups = _grouped(mel_filters(contract))
         self._dct = dct_matrix(contract.n_mfcc, contract.n_mels)
+        self._local = threading.local()
         self._high_bands = _first_band_above(TELEPHONE_HZ, contract)
 
     def __call__(self, samples: Floats) -> Floats:
         """Mean MFCC vector, float32 [n_mfcc], of samples [time] at the contract's rate."""
-        return self.mean(self.log_mel(self.padded(samples)))
+        return self.mean(self.centred_log_mel(samples))
+
+    def centred_log_mel(self, samples: Floats) -> Floats:
+        """Log-mel frames of a whole utterance, between n_fft / 2 zeros on either side."""
+        return self.log_mel(samples, margin=self.contract.n_fft // 2)
 
     def is_narrow(self, log_mel: Floats) -> bool:
         """Whether nothing above the telephone band stands out of what is clipped away."""
@@ -44,23 +51,21 @@ class MeanMfcc:
         high = log_mel[edge:-edge, self._high_bands :]
         return bool(high.size and high.max() <= log_mel.max() - self.contract.top_db)
 
-    def padded(self, samples: Floats) -> Floats:
-        """Samples between n_fft / 2 zeros on either side, so that frames are centred."""
-        margin = np.zeros(self.contract.n_fft // 2, np.float32)
-        return np.concatenate([margin, samples, margin])
-
-    def log_mel(self, padded: Floats) -> Floats:
+    def log_mel(self, samples: Floats, margin: int = 0) -> Floats:
         """Unclipped log-mel frames in dB, float32 [frames, n_mels], of all whole windows.
 
-        ``power_to_db(melspectrogram(...), top_db=None)`` in librosa's terms, transposed.
+        ``margin`` zeros stand before and after the samples. In librosa's terms
+        ``power_to_db(melspectrogram(..., center=False), top_db=None)``, transposed.
         """
         contract = self.contract
-        windows = np.lib.stride_tricks.sliding_window_view(padded, contract.n_fft)
-        windows = windows[:: contract.hop_length]
-        result = np.empty((len(windows), contract.n_mels), np.float32)
-        for start in range(0, len(windows), BLOCK_FRAMES):
-            block = slice(start, start + BLOCK_FRAMES)
-            self._mel_power(windows[block], result[block])
+        length = len(samples) + 2 * margin
+        windows = max(0, 1 + (length - contract.n_fft) // contract.hop_length)
+        result = np.empty((windows, contract.n_mels), np.float32)
+        workspace = self._workspace()
+        for start in range(0, windows, BLOCK_FRAMES):
+            block = result[start : start + BLOCK_FRAMES]
+            workspace.fill(samples, start * contract.hop_length - margin)
+            self._mel_power(workspace, block)
         np.maximum(result, np.float32(contract.amin), out=result)
         np.log10(result, out=result)
         result *= np.float32(10)
@@ -73,11 +78,48 @@ class MeanMfcc:
         coefficients: Floats = (self._dct * mean).sum(axis=1).astype(np.float32)
         return coefficients
 
-    def _mel_power(self, windows: Floats, out: Floats) -> None:
-        spectrum = np.fft.rfft(windows * self._window)
-        power = spectrum.real**2 + spectrum.imag**2
+    def _mel_power(self, workspace: "_Workspace", out: Floats) -> None:
+        count = len(out)
+        frames, spectrum = workspace.frames[:count], workspace.spectrum[:count]
+        np.multiply(workspace.windows[:count], self._window, out=frames)
+        np.fft.rfft(frames, out=spectrum)
+        parts = spectrum.view(np.float32)
+        np.multiply(parts, parts, out=parts)
+        power = np.add(parts[:, ::2], parts[:, 1::2], out=workspace.power[:count])
         for group in self._groups:
             np.matmul(power[:, group.bins], group.weights, out=out[:, group.bands])
+
+    def _workspace(self) -> "_Workspace":
+        """This thread's own."""
+        if not hasattr(self._local, "workspace"):
+            self._local.workspace = _Workspace(self.contract)
+        workspace: _Workspace = self._local.workspace
+        return workspace
+
+
+class _Workspace:
+    """Arrays of one block, kept by a thread and used again for the next.
+
+    Fresh ones for each call cost more than the arithmetic: they come as pages that the system must
+    clear first (measured: 2.6 ms instead of 1.6 ms for 5 s of sound in a process of its own).
+    """
+
+    def __init__(self, contract: Audio) -> None:
+        hop, size, bins = contract.hop_length, contract.n_fft, 1 + contract.n_fft // 2
+        self._samples = np.zeros((BLOCK_FRAMES - 1) * hop + size, np.float32)
+        sliding = np.lib.stride_tricks.sliding_window_view(self._samples, size)
+        self.windows = sliding[::hop]
+        self.frames = np.empty((BLOCK_FRAMES, size), np.float32)
+        self.spectrum: NDArray[Any] = np.empty((BLOCK_FRAMES, bins), np.complex64)
+        self.power = np.empty((BLOCK_FRAMES, bins), np.float32)
+
+    def fill(self, samples: Floats, start: int) -> None:
+        """The block's samples, from ``start`` on (may be negative); zeros where there are none."""
+        before = max(0, -start)
+        there = samples[max(0, start) : max(0, start + len(self._samples))]
+        self._samples[:before] = 0
+        self._samples[before : before + len(there)] = there
+        self._samples[before + len(there) :] = 0
 
 
 def mel_filters(contract: Audio) -> Floats:
