@@ -22,7 +22,6 @@ MAX_GOLDEN_BYTES = 8 << 20
 
 FLOAT32_TOLERANCE = 1e-4
 REDUCED_TOLERANCE = 0.05
-DECISIVE_MARGIN = 0.1
 
 
 class GoldenAudio(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -106,16 +105,14 @@ def compare(case: GoldenCase, found: Sequence[float], precisions: frozenset[Prec
     """The largest difference between the reference's probabilities and ``found``.
 
     ``precisions`` are those of the graphs that ran. Raises SelfTestError where float32 differs by
-    more than 1e-4, a reduced precision by more than 0.05, or the label differs although the
-    reference's margin exceeds 0.1.
+    more than 1e-4, or a reduced precision by more than 0.05. The label is then the reference's too
+    wherever its margin exceeds 0.1: no two probabilities can close more than twice 0.05.
     """
     expected = np.asarray(case.probabilities)
     answer = np.asarray(found)
     tolerance = FLOAT32_TOLERANCE if precisions == {"fp32"} else REDUCED_TOLERANCE
     difference = float(np.abs(expected - answer).max())
-    runner_up, best = np.sort(expected)[-2:]
-    label_differs = answer.argmax() != expected.argmax() and best - runner_up > DECISIVE_MARGIN
-    if not difference <= tolerance or label_differs:
+    if not difference <= tolerance:  # so that NaN is refused too
         raise SelfTestError(
             f"self-test of task {case.task!r}: probabilities differ from the reference by "
             f"{difference:.2g} (allowed {tolerance:g}). This machine computes something else than "
