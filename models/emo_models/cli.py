@@ -28,20 +28,35 @@ def main() -> None:
     """Train the systems of the paper."""
 
 
+def _rows_options(*, required: bool) -> Callable[[_Function], _Function]:
+    """Which rows are trained on."""
+
+    def decorate(function: _Function) -> _Function:
+        for option in reversed(
+            [
+                click.option("--train", type=_FILE, multiple=True, required=required,
+                             help="CSV with text (or transcription) and label; may be repeated."),
+                click.option("--extra", type=_FILE, multiple=True,
+                             help="More training rows, without those of an excluded row's video."),
+                click.option("--exclude", type=_FILE, multiple=True,
+                             help="Rows never trained on: left out by id and by text."),
+                click.option("--videos", type=_FOLDER,
+                             help="MEACorpus folder, which tells the videos of its rows."),
+            ]
+        ):  # fmt: skip
+            function = option(function)
+        return function
+
+    return decorate
+
+
 def _data_options(function: _Function) -> _Function:
     for option in reversed(
         [
-            click.option("--train", type=_FILE, multiple=True, required=True,
-                         help="CSV with text (or transcription) and label; may be repeated."),
-            click.option("--extra", type=_FILE, multiple=True,
-                         help="More training rows, without those of an excluded row's video."),
-            click.option("--exclude", type=_FILE, multiple=True,
-                         help="Rows never trained on: left out by id and by text."),
+            _rows_options(required=True),
             click.option("--test", type=_FILE, multiple=True, help="CSV to report on, whole."),
             click.option("--unseen-test", type=_FILE, multiple=True,
                          help="CSV to report on, without rows and videos seen in training."),
-            click.option("--videos", type=_FOLDER,
-                         help="MEACorpus folder, which tells the videos of its rows."),
             click.option("--allow-leak", is_flag=True,
                          help="Accept test rows whose id stands in the training rows."),
             click.option("--limit", type=click.IntRange(1),
@@ -122,17 +137,18 @@ def tokenizer(**options: Any) -> None:
 @click.option("--text", "texts", type=_FILE, multiple=True, required=True,
               help="Plain text, a piece per line; .xz is read too.")  # fmt: skip
 @click.option("--tokenizer", type=_FOLDER, required=True, help="What `emo-train tokenizer` wrote.")
+@_rows_options(required=False)
 @click.option("--output", type=_FOLDER, required=True, help="Directory of the run.")
 @config_option
 @recipe_options(PretrainRecipe)
 def pretrain(**options: Any) -> None:
-    """Pretrain a small BERT on plain text."""
+    """Pretrain a small BERT on plain text, and on the transcripts of --train if given."""
     require_extra("train", "torch", "transformers", "sklearn")
     from emo_models.run_pretrain import run_pretrain
 
     output = _begin(options)
-    recipe = take_recipe(PretrainRecipe, options)
-    metrics = run_pretrain(options["texts"], options["tokenizer"], output, recipe)
+    recipe, tables = take_recipe(PretrainRecipe, options), _tables(options)
+    metrics = run_pretrain(options["texts"], tables, options["tokenizer"], output, recipe)
     click.echo(f"wrote {output}/checkpoint: loss {metrics['last_loss']:.4f}")
 
 

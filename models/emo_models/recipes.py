@@ -103,6 +103,7 @@ class PretrainRecipe:
     minutes: float = _option(0.0, "Time to spend in all; 0: as long as the tokens take.")
     sequence_length: int = _option(96, "Tokens per row, [CLS] and [SEP] included.")
     batch_size: int = _option(64, "Rows per step.")
+    transcript_passes: int = _option(10, "How often the transcripts of --train are in the text.")
     masked_share: float = _option(0.2, "Share of tokens to be guessed.")
     learning_rate: float = _option(1e-3, "Peak, after the warm-up.")
     warmup_share: float = _option(0.03, "Share of the run with a rising learning rate.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from emo_models.checkpoint import save_text
+from emo_models.datasets import Tables, read_dataset
 from emo_models.errors import DataError
 from emo_models.pretraining import corpus_ids, pretrain
 from emo_models.recipes import PretrainRecipe
@@ -25,20 +27,38 @@ def run_tokenizer(
 ) -> None:
     """Train a vocabulary on text files and write it to ``output``."""
     _check_files(texts)
-    tokenizer = train_tokenizer(read_lines(texts), vocab_size=vocab_size)
+    tokenizer = train_tokenizer(lambda: read_lines(texts), vocab_size=vocab_size)
     save_tokenizer(tokenizer, output, positions=positions)
 
 
 def run_pretrain(
-    texts: tuple[Path, ...], tokenizer_directory: Path, output: Path, recipe: PretrainRecipe
+    texts: tuple[Path, ...],
+    tables: Tables,
+    tokenizer_directory: Path,
+    output: Path,
+    recipe: PretrainRecipe,
 ) -> dict[str, Any]:
-    """Pretrain, or go on with it, and write ``output/checkpoint`` (an encoder)."""
+    """Pretrain, or go on with it, and write ``output/checkpoint`` (an encoder).
+
+    Args:
+        texts: plain text files.
+        tables: of labelled utterances; the transcripts of their training rows are read as well,
+            ``recipe.transcript_passes`` times.
+        tokenizer_directory: with tokenizer.json.
+        output: directory of the run.
+        recipe: hyper-parameters.
+
+    Raises:
+        DataError: a file is missing or bad.
+    """
     _check_files(texts)
     path = tokenizer_directory / "tokenizer.json"
     if not path.is_file():
         raise DataError(f"{path}: no such file. Make one with `emo-train tokenizer`.")
     tokenizer = Tokenizer.from_file(str(path))
-    ids = corpus_ids(list(texts), tokenizer, output / "corpus.npy")
+    rows = read_dataset(tables).train if tables.train else []
+    transcripts = [row.text or "" for row in rows] * recipe.transcript_passes
+    ids = corpus_ids(chain(read_lines(texts), transcripts), tokenizer)
     losses: list[float] = []
 
     def on_step(step: int, loss: float, progress: float, rate: float) -> None:
@@ -56,6 +76,7 @@ def run_pretrain(
         "task": "masked language",
         "recipe": asdict(recipe),
         "corpus_tokens": len(ids),
+        "transcripts": len(rows),
         "tokens_seen": steps * recipe.batch_size * recipe.sequence_length,
         "last_loss": sum(losses[-_REPORT_STEPS:]) / max(1, len(losses[-_REPORT_STEPS:])),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import lzma
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
@@ -18,19 +18,45 @@ UNKNOWN = SPECIAL_TOKENS[1]
 
 
 def train_tokenizer(
-    lines: Iterable[str], *, vocab_size: int = 8000, limit_alphabet: int = 160
+    lines: Callable[[], Iterable[str]], *, vocab_size: int = 8000, limit_alphabet: int = 160
 ) -> Tokenizer:
-    """Train a cased WordPiece tokenizer in BERT's manner.
+    """Train a cased WordPiece tokenizer in BERT's manner; the same text gives the same vocabulary.
 
     Accents and case are kept: they carry meaning in Spanish. Text is brought to NFC first, so that
     "é" as one and as two code points gives the same ids.
 
     Args:
-        lines: the text, one piece per item.
+        lines: makes an iterator over the text, one piece per item; it is read twice.
         vocab_size: entries, the five special ones included.
         limit_alphabet: single characters that are kept, the most frequent first.
     """
-    tokenizer = Tokenizer(models.WordPiece(unk_token=UNKNOWN, max_input_chars_per_word=100))
+    # The trainer numbers the "##x" in the order of a randomly seeded hash map and breaks ties
+    # between merges by those numbers. So a first pass finds the alphabet, and the second is given
+    # it, sorted, ahead of everything.
+    alphabet = _trained(lines(), list(SPECIAL_TOKENS), len(SPECIAL_TOKENS), limit_alphabet)
+    pieces = sorted(set(alphabet.get_vocab()) - set(SPECIAL_TOKENS))
+    trained = _trained(lines(), [*SPECIAL_TOKENS, *pieces], vocab_size, limit_alphabet)
+    return _bert_tokenizer(trained.get_vocab())
+
+
+def _trained(
+    lines: Iterable[str], first: list[str], vocab_size: int, limit_alphabet: int
+) -> Tokenizer:
+    tokenizer = _bert_tokenizer({})
+    trainer = WordPieceTrainer(
+        vocab_size=vocab_size,
+        special_tokens=first,
+        limit_alphabet=limit_alphabet,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(lines, trainer)
+    return tokenizer
+
+
+def _bert_tokenizer(vocabulary: dict[str, int]) -> Tokenizer:
+    tokenizer = Tokenizer(
+        models.WordPiece(vocabulary, unk_token=UNKNOWN, max_input_chars_per_word=100)
+    )
     tokenizer.normalizer = normalizers.Sequence(
         [
             normalizers.NFC(),
@@ -41,16 +67,11 @@ def train_tokenizer(
     )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    trainer = WordPieceTrainer(
-        vocab_size=vocab_size,
-        special_tokens=list(SPECIAL_TOKENS),
-        limit_alphabet=limit_alphabet,
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(lines, trainer)
+    if vocabulary:
+        tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
     tokenizer.post_processor = processors.BertProcessing(
-        sep=("[SEP]", tokenizer.token_to_id("[SEP]")),
-        cls=("[CLS]", tokenizer.token_to_id("[CLS]")),
+        sep=("[SEP]", SPECIAL_TOKENS.index("[SEP]")),
+        cls=("[CLS]", SPECIAL_TOKENS.index("[CLS]")),
     )
     return tokenizer
 

@@ -130,6 +130,19 @@ def split_rows(targets: Sequence[int], share: float, seed: int) -> tuple[list[in
     return [i for i in range(len(labels)) if i not in chosen], sorted(held)
 
 
+def check_identity(path: Path, saved: object, wanted: object) -> None:
+    """Refuse a resumable state of another run.
+
+    Raises:
+        DataError: the two differ.
+    """
+    if saved != wanted:
+        raise DataError(
+            f"{path}: belongs to a run with another recipe or other data. Give another --output, "
+            "or remove that file to start anew."
+        )
+
+
 def device() -> torch.device:
     """The GPU where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -148,11 +161,7 @@ def _resume(
     if path is None or not path.exists():
         return History(), {}
     state = torch.load(path, map_location=device(), weights_only=True)
-    if state["identity"] != identity:
-        raise DataError(
-            f"{path}: belongs to a run with another recipe or other data. Give another --output, "
-            "or remove that file to start anew."
-        )
+    check_identity(path, state["identity"], identity)
     network.load_state_dict(state["network"])
     optimizer.load_state_dict(state["optimizer"])
     return History(**state["history"]), state["best"]

@@ -69,7 +69,7 @@ def fixed_tokenizer() -> Tokenizer:
     entries = [*SPECIAL_TOKENS, *letters, *(f"##{letter}" for letter in letters), *frequent]
     vocabulary = {entry: index for index, entry in enumerate(dict.fromkeys(entries))}
     kept = {entry: index for entry, index in vocabulary.items() if index < VOCABULARY}
-    tokenizer = train_tokenizer([], vocab_size=len(SPECIAL_TOKENS))
+    tokenizer = train_tokenizer(list, vocab_size=len(SPECIAL_TOKENS))
     tokenizer.model = WordPiece(kept, unk_token="[UNK]")
     return tokenizer
 

@@ -36,7 +36,7 @@ def _one_thread() -> None:
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Directory of an untrained BERT of 2 x 16 with a vocabulary of its own."""
     directory = tmp_path_factory.mktemp("encoder")
-    tokenizer = train_tokenizer(list(WORDS.values()) * 3, vocab_size=120)
+    tokenizer = train_tokenizer(lambda: list(WORDS.values()) * 3, vocab_size=120)
     save_tokenizer(tokenizer, directory / "tokenizer", positions=24)
     torch.manual_seed(0)
     model = BertModel(

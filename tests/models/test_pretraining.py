@@ -32,7 +32,7 @@ VOCABULARY = 60
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return train_tokenizer(["uno dos tres cuatro cinco seis"] * 3, vocab_size=VOCABULARY)
+    return train_tokenizer(lambda: ["uno dos tres cuatro cinco seis"] * 3, vocab_size=VOCABULARY)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ LINES = ["¡Qué vergüenza, señor ministro!", "Mañana será otro día.", "no 
 
 
 def test_composed_and_decomposed_text_give_the_same_ids() -> None:
-    tokenizer = train_tokenizer(LINES, vocab_size=150)
+    tokenizer = train_tokenizer(lambda: LINES, vocab_size=150)
     for line in LINES[:3]:
         decomposed = unicodedata.normalize("NFD", line)
         assert tokenizer.encode(decomposed).ids == tokenizer.encode(line).ids
@@ -18,12 +18,12 @@ def test_composed_and_decomposed_text_give_the_same_ids() -> None:
 
 
 def test_case_and_accents_are_kept() -> None:
-    tokenizer = train_tokenizer([*LINES, "Señor"], vocab_size=300)
+    tokenizer = train_tokenizer(lambda: [*LINES, "Señor"], vocab_size=300)
     assert tokenizer.decode(tokenizer.encode("Señor Qué").ids) == "Señor Qué"
 
 
 def test_special_tokens_have_berts_places(tmp_path: Path) -> None:
-    tokenizer = train_tokenizer(LINES, vocab_size=150)
+    tokenizer = train_tokenizer(lambda: LINES, vocab_size=150)
     assert [tokenizer.token_to_id(token) for token in SPECIAL_TOKENS] == [0, 1, 2, 3, 4]
     save_tokenizer(tokenizer, tmp_path, positions=24)
     loaded = AutoTokenizer.from_pretrained(tmp_path)
@@ -44,7 +44,7 @@ def test_lines_of_plain_and_of_packed_files(tmp_path: Path) -> None:
 @needs("meacorpus")
 def test_ids_equal_those_of_transformers_bert_tokenizer(tmp_path: Path) -> None:
     texts = meacorpus_texts()[:1000]
-    tokenizer = train_tokenizer(texts, vocab_size=2000)
+    tokenizer = train_tokenizer(lambda: texts, vocab_size=2000)
     vocab = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
     (tmp_path / "vocab.txt").write_text("\n".join(token for token, _ in vocab), encoding="utf-8")
     stock = BertTokenizerFast(
