@@ -5,12 +5,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from emo_export.load import Checkpoints, TextCheckpoint
+from emo_export.load import Checkpoints, FusionCheckpoint, TextCheckpoint
 from emo_export.options import Identity
 from emo_models.errors import CheckpointError
 from emo_runtime.manifest import (
@@ -159,17 +158,25 @@ def _provenance(checkpoints: Checkpoints) -> dict[str, Any]:
         "checkpoints_sha256": checkpoints.sha256,
         "tools": {name: _version(name) for name in _TOOLS},
     }
-    parts = {"text": checkpoints.text.directory}
+    parts: dict[str, TextCheckpoint | FusionCheckpoint] = {"text": checkpoints.text}
     if checkpoints.fusion is not None:
-        parts["fusion"] = checkpoints.fusion.directory
-    scores = {name: found for name, path in parts.items() if (found := _scores(path))}
-    return {**provenance, "scores": scores} if scores else provenance
+        parts["fusion"] = checkpoints.fusion
+    for key, look in (("decisions", _decisions), ("scores", _scores)):
+        if values := {name: value for name, part in parts.items() if (value := look(part))}:
+            provenance[key] = values
+    return provenance
 
 
-def _scores(directory: Path) -> dict[str, Any]:
+def _decisions(part: TextCheckpoint | FusionCheckpoint) -> dict[str, str]:
+    """What the trainer says it decided where the paper is silent."""
+    decisions = part.config.get("decisions")
+    return dict(decisions) if isinstance(decisions, dict) else {}
+
+
+def _scores(part: TextCheckpoint | FusionCheckpoint) -> dict[str, Any]:
     """The scores on test sets that emo-train wrote beside the weights, without the details."""
     try:
-        metrics = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
+        metrics = json.loads((part.directory / "metrics.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     tests = metrics.get("test") if isinstance(metrics, dict) else None

@@ -23,8 +23,8 @@ from transformers.utils import logging as transformers_logging
 
 from emo_models.errors import CheckpointError
 from emo_models.files import atomic_text
-from emo_models.fusion import FusionConfig, FusionNetwork, TrainedFusion
-from emo_models.text_classifier import CLASSES
+from emo_models.fusion import DECISIONS, WIRING, FusionConfig, FusionNetwork, TrainedFusion
+from emo_models.text_classifier import CLASSES, POOLING_DECISIONS
 
 WEIGHTS = "model.safetensors"
 ARCHITECTURE = "emo-fusion"
@@ -120,6 +120,8 @@ def save_text(
     config["architectures"] = [type(model).__name__]
     config["temperature"] = temperature
     config["strip_text"] = False
+    if pooling := config.get("pooling"):
+        config["decisions"] = {"pooling": POOLING_DECISIONS[pooling]}
     config.pop("dtype", None)
     with replaced(Path(directory)) as new:
         _save_half(new / WEIGHTS, _without_duplicates(model))
@@ -145,6 +147,7 @@ def save_fusion(
         "temperature": network.details.temperature,
         "strip_text": True,
         "encoder_sha256": network.details.encoder_sha256,
+        "decisions": {**DECISIONS, "attention": WIRING[network.config.variant]},
         "audio": network.details.audio,
     }
     with replaced(Path(directory)) as new:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
 from emo_models.corpora import Row
@@ -68,6 +69,21 @@ def audio_features(
     if path is not None:
         atomic_write(path, lambda temporary: _save(temporary, features))
     return features
+
+
+def bandwidth(rows: Sequence[Row]) -> float:
+    """The highest frequency in Hz that any of the rows' sound files can hold (half its rate).
+
+    Raises:
+        DataError: sound that can't be read; names the row.
+    """
+    highest = 0.0
+    for row in rows:
+        try:
+            highest = max(highest, soundfile.info(row.audio).samplerate / 2)
+        except (soundfile.SoundFileError, OSError, TypeError) as error:
+            raise DataError(f"{row.where}: {error}") from None
+    return highest
 
 
 def text_features(rows: Sequence[Row], encoder: Any, tokenizer: Any) -> Floats:

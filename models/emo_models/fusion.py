@@ -14,6 +14,18 @@ from emo_models.labels import LABELS
 Variant = Literal["plain", "attention", "multihead"]
 VARIANTS: tuple[Variant, ...] = ("plain", "attention", "multihead")
 
+# What the paper leaves open, as it was decided here; kept in config.json and in the manifest. The
+# reasons stand at the code: ``masked_mean``, ``FeatureAttention``, ``MultiHeadAttention``.
+DECISIONS = {
+    "text vector": "mean of the encoder's last states, [CLS] and [SEP] in it, padding not",
+    "encoder": "whichever network the sha256 names; the paper says only a pre-trained BERT",
+}
+WIRING: dict[Variant, str] = {
+    "plain": "none",
+    "attention": "a softmax over each modality's own features, after its linear layer",
+    "multihead": "4 heads over 8 chunks of each modality's features, with a residual",
+}
+
 HEADS = 4
 CHUNKS = 8
 

@@ -16,7 +16,7 @@ from transformers.utils import logging as transformers_logging
 from emo_models.calibration import fit_temperature
 from emo_models.checkpoint import WEIGHTS, file_sha256, save_fusion
 from emo_models.datasets import Tables
-from emo_models.features import audio_contract
+from emo_models.features import audio_contract, bandwidth
 from emo_models.files import atomic_text
 from emo_models.fusion import FusionNetwork, TrainedFusion
 from emo_models.fusion_data import Features, FusionRun, fusion_data
@@ -47,10 +47,13 @@ def run_fusion(run: FusionRun, tables: Tables, recipe: FusionRecipe) -> dict[str
     network.half().float()
     pairs = data.validation.pairs(0)
     held = predict_fusion(network, data.validation, pairs)
+    contract = msgspec.structs.replace(
+        audio_contract(recipe.n_mfcc), bandwidth_hz=bandwidth(data.train.audio_rows)
+    )
     network.details = TrainedFusion(
         temperature=fit_temperature(held, pairs.labels),
         encoder_sha256=encoder_sha256,
-        audio=msgspec.to_builtins(audio_contract(recipe.n_mfcc)),
+        audio=msgspec.to_builtins(contract),
     )
     if recipe.present_input:
         _calibrate_alone(network, data.validation)

@@ -11,6 +11,12 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from emo_models.ngrams import NgramHead
 
+# What the paper leaves open, as it was decided here; kept in config.json and in the manifest.
+POOLING_DECISIONS = {
+    "cls": "the classifier reads [CLS] (a stock BERT classifier; the paper says only fine-tuned)",
+    "mean": "the classifier reads the mean of the last states, [CLS] and [SEP] in it, padding not",
+}
+
 
 def masked_mean(states: Tensor, attention_mask: Tensor) -> Tensor:
     """Mean over the tokens that are there.
