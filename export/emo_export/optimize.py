@@ -9,6 +9,7 @@ from onnxruntime.transformers import optimizer
 from onnxruntime.transformers.fusion_options import FusionOptions
 
 from emo_export.cls_only import keep_cls_only
+from emo_export.gemm import split_large_gemms
 from emo_export.linear import fold_linear
 from emo_export.onnx_graph import CONTRIB, copy, prune
 from emo_export.positions import drop_position_ids
@@ -44,6 +45,7 @@ def optimize_text(
         fused.opset_import.append(onnx.helper.make_opsetid(CONTRIB, 1))
     drop_position_ids(fused)
     keep_cls_only(fused)
+    split_large_gemms(fused)
     prune(fused)
     return fused
 

@@ -39,7 +39,7 @@ def quantize(
 ) -> onnx.ModelProto:
     """An optimized text graph with int8 matrix products, those in ``keep`` excepted.
 
-    ``keep`` holds names as ``products`` gives them. Products of two computed tensors, and the few
+    ``keep`` holds names as ``products`` gives them. Products of two computed tensors, and the small
     ``Gemm`` of a classifier's head, stay in float32: they cost nothing.
     """
     model = copy(model)

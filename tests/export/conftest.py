@@ -59,10 +59,7 @@ def noisy(model: nn.Module, seed: int) -> nn.Module:
 
 
 def fixed_tokenizer() -> Tokenizer:
-    """The letters and the most frequent words of the sentences that ship, the same every time.
-
-    (A trained one breaks ties anew in every process, so that a test would see other ids.)
-    """
+    """The letters and the most frequent words of the sentences that ship."""
     words = Counter(word for text in shipped_sentences().texts for word in text.split())
     letters = sorted({letter for word in words for letter in word})
     frequent = sorted(words, key=lambda word: (-words[word], word))

@@ -12,6 +12,7 @@ from onnx import helper
 
 from emo_export.cls_only import keep_cls_only
 from emo_export.evaluation import Evaluation
+from emo_export.gemm import split_large_gemms
 from emo_export.graph import graph
 from emo_export.linear import fold_linear
 from emo_export.load import Checkpoints
@@ -210,3 +211,37 @@ def test_clean_leaves_the_answers_and_no_trace(text_graph: Callable[[str], Any])
     assert b"/model/" not in data
     assert b"pytorch" not in data
     onnx.checker.check_model(cleaned)
+
+
+@pytest.mark.parametrize("transposed", [0, 1])
+def test_a_large_gemm_becomes_a_product_and_a_sum(transposed: int) -> None:
+    random = np.random.default_rng(0)
+    weight = random.normal(size=(256, 300)).astype(np.float32)
+    bias = random.normal(size=300).astype(np.float32)
+    values = random.normal(size=(5, 256)).astype(np.float32)
+
+    def model(**attributes: Any) -> onnx.ModelProto:
+        kept = weight.T if attributes.get("transB") else weight
+        return helper.make_model(
+            helper.make_graph(
+                [helper.make_node("Gemm", ["x", "w", "b"], ["y"], **attributes)],
+                "gemm",
+                [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["batch", 256])],
+                [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["batch", 300])],
+                [
+                    onnx.numpy_helper.from_array(np.ascontiguousarray(kept), "w"),
+                    onnx.numpy_helper.from_array(bias, "b"),
+                ],
+            ),
+            opset_imports=[helper.make_opsetid("", 17)],
+            ir_version=9,
+        )
+
+    rewritten = model(transB=transposed)
+    assert split_large_gemms(rewritten) == 1
+    assert operators(rewritten) == {"MatMul": 1, "Add": 1}
+    session = load_onnxruntime().InferenceSession(
+        encode(rewritten), providers=["CPUExecutionProvider"]
+    )
+    np.testing.assert_allclose(session.run(None, {"x": values})[0], values @ weight + bias, 1e-4)
+    assert split_large_gemms(model(transB=transposed, alpha=0.5)) == 0
