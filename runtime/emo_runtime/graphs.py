@@ -22,6 +22,7 @@ class Loading:
     provider: str
     threads: int
     spin: bool
+    huge_pages: bool
     fallback: bool
     variant: Precision | None
 
@@ -60,7 +61,9 @@ def _candidates(loading: Loading) -> list[Provider]:
 def _load_on(
     bundle: Bundle, names: Sequence[str], provider: Provider, loading: Loading
 ) -> dict[str, Session]:
-    placement = Placement(provider, loading.threads, loading.spin)
+    placement = Placement(
+        provider, loading.threads, spin=loading.spin, huge_pages=loading.huge_pages
+    )
     sessions = {}
     for name in names:
         graph = bundle.manifest.graphs[name]

@@ -21,6 +21,7 @@ from emo_runtime.engine import Clock, Engine
 from emo_runtime.errors import ClosedError, EmoError, ProviderError, TaskError
 from emo_runtime.golden import parse_golden
 from emo_runtime.graphs import Loading
+from emo_runtime.huge_pages import resident_huge_pages
 from emo_runtime.manifest import Manifest, Precision, TaskName
 from emo_runtime.providers import installed_distributions
 from emo_runtime.result import Answer, Utterance
@@ -49,6 +50,7 @@ class _Settings:
     threads: int | None
     mode: Mode
     spin: bool
+    huge_pages: bool
     variant: Precision | None
     tasks: tuple[TaskName, ...] | None
     max_duration_s: float
@@ -77,6 +79,7 @@ class EmotionRecognizer:
             provider=settings.providers,
             threads=1 if throughput else self._threads.count,
             spin=settings.spin and not throughput,
+            huge_pages=settings.huge_pages,
             fallback=settings.fallback,
             variant=settings.variant,
         )
@@ -98,6 +101,7 @@ class EmotionRecognizer:
         threads: int | None = None,
         mode: Mode = "latency",
         spin: bool = True,
+        huge_pages: bool = True,
         variant: Precision | None = None,
         tasks: Iterable[TaskName] | None = None,
         max_duration_s: float = MAX_DURATION_S,
@@ -113,7 +117,8 @@ class EmotionRecognizer:
         named and does not attach is an error unless ``fallback``. ``threads``: how many cores to
         use (None: those this process may use). ``mode``: "latency" puts all of them on one
         utterance, "throughput" one on each of as many utterances. ``spin``: whether idle threads
-        of "latency" wait actively (faster; False spares shared hosts). ``variant``: insist on a
+        of "latency" wait actively (faster; False spares shared hosts). ``huge_pages``: ask Linux
+        to keep the weights in them (the same answers, sooner). ``variant``: insist on a
         precision of the text-side graphs. ``tasks``: load only what these need.
         ``max_duration_s``: the longest utterance. ``max_waiting``: how many ``arecognize`` calls
         may wait. ``self_test``: compare with the bundle's golden answers (None: once for this
@@ -131,6 +136,7 @@ class EmotionRecognizer:
                 threads=threads,
                 mode=mode,
                 spin=spin,
+                huge_pages=huge_pages,
                 variant=variant,
                 tasks=None if tasks is None else tuple(tasks),
                 max_duration_s=max_duration_s,
@@ -307,6 +313,7 @@ class EmotionRecognizer:
             "provider_requested": self._settings.providers,
             "mode": self._settings.mode,
             "threads": {"count": self._threads.count, "origin": self._threads.origin},
+            "huge_page_bytes": resident_huge_pages(),
             "telemetry_off": telemetry_is_off(),
             "versions": {
                 "emo_runtime": __version__,

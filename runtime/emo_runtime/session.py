@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from emo_runtime.bundle import VerifiedFile
 from emo_runtime.errors import BundleError, ProviderError
+from emo_runtime.huge_pages import in_huge_pages
 from emo_runtime.manifest import Precision
 from emo_runtime.providers import (
     CPU,
@@ -63,11 +64,15 @@ def telemetry_is_off() -> bool:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a graph shall run: the provider, the threads, whether idle ones wait actively."""
+    """Where a graph shall run: the provider, the threads, whether idle ones wait actively.
+
+    ``huge_pages``: whether the kernel is asked to put the weights into them (CPU, Linux).
+    """
 
     provider: Provider
     threads: int
     spin: bool = True
+    huge_pages: bool = True
 
 
 class Session:
@@ -113,9 +118,10 @@ def _create(graph: VerifiedFile, placement: Placement) -> Any:
     try:
         # enable_fallback: else the Python wrapper builds a CPU session when the creation or a
         # run fails, and only prints so.
-        session = runtime.InferenceSession(
-            graph.source, options, providers=wanted, enable_fallback=0
-        )
+        with in_huge_pages(wanted=placement.huge_pages and name == CPU):
+            session = runtime.InferenceSession(
+                graph.source, options, providers=wanted, enable_fallback=0
+            )
     except Exception as error:  # noqa: BLE001  (see Session.run)
         if name != CPU:
             raise ProviderError(_did_not_attach(name, first_line(error))) from None

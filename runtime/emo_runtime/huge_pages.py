@@ -1,0 +1,88 @@
+"""Weights in huge pages (Linux): the same answers, a few percent sooner on short utterances.
+
+A text graph at batch 1 reads every weight once per answer, 85 MB at BETO's size. In pages of 4 KiB
+that is some 20,000 entries of the address cache, and the prefetcher stops at the end of each. The
+kernel joins 512 of them when it is asked to (``MADV_COLLAPSE``, Linux 6.1; madvise(2)); what the
+memory holds does not change. Where the administrator has switched huge pages off, or the kernel
+says no, nothing happens.
+"""
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+HUGE_PAGE = 2 << 20
+# What is worth asking for: a graph's weights, not every buffer of the process.
+SMALLEST = 4 << 20
+_MADV_COLLAPSE = 25
+_SWITCH = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+_MAPS = Path("/proc/self/maps")
+_ROLLUP = Path("/proc/self/smaps_rollup")
+
+Range = tuple[int, int]
+
+
+@contextmanager
+def in_huge_pages(*, wanted: bool = True) -> Iterator[None]:
+    """Large private memory that the process takes inside the block is joined at its end.
+
+    Another thread's that it takes meanwhile is as well, to no harm.
+    """
+    before = _anonymous() if wanted and available() else None
+    yield
+    if before is not None:
+        for start, end in _new(before, _anonymous()):
+            _collapse(start, end)
+
+
+def available() -> bool:
+    """Whether this is a Linux on which huge pages are not switched off."""
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        return "[never]" not in _SWITCH.read_text()
+    except OSError:
+        return False
+
+
+def resident_huge_pages() -> int:
+    """Bytes of this process's private memory that are in huge pages; 0 where that is not told."""
+    try:
+        lines = _ROLLUP.read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("AnonHugePages:"))
+
+
+def _anonymous() -> list[Range]:
+    """Address ranges of private writable memory without a file, the heap included."""
+    ranges = []
+    for line in _MAPS.read_text().splitlines():
+        addresses, access, _, _, inode, *name = line.split(maxsplit=5)
+        if access == "rw-p" and inode == "0" and (not name or name[0] == "[heap]"):
+            start, end = addresses.split("-")
+            ranges.append((int(start, 16), int(end, 16)))
+    return ranges
+
+
+def _new(before: list[Range], after: list[Range]) -> list[Range]:
+    """Parts of ``after`` that are not in ``before``, cut to whole huge pages; the large ones."""
+    found = []
+    for first, last in after:
+        start = first
+        for known_start, known_end in [*before, (last, last)]:
+            if known_end < start or known_start > last:
+                continue
+            low, high = -(-start // HUGE_PAGE) * HUGE_PAGE, known_start // HUGE_PAGE * HUGE_PAGE
+            if high - low >= SMALLEST:
+                found.append((low, high))
+            start = max(start, known_end)
+    return found
+
+
+def _collapse(start: int, end: int) -> None:
+    # A refusal (an old kernel, no free huge page) leaves everything as it was: no reason to fail.
+    madvise = ctypes.CDLL(None).madvise
+    madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _MADV_COLLAPSE)
