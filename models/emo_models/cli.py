@@ -185,14 +185,18 @@ def compare(runs: tuple[Path, ...], bundles: tuple[Path, ...], *, as_json: bool)
 
 
 @main.command()
-@click.option("--text", type=_FOLDER, required=True, help="The text checkpoint.")
-@click.option("--fusion", type=_FOLDER, required=True, help="The fusion checkpoint.")
+@click.option("--text", type=_FOLDER, required=True, help="Run of `emo-train text`.")
+@click.option("--fusion", type=_FOLDER, required=True, help="Run of `emo-train fusion`.")
+@click.option("--bundle", type=_FOLDER, required=True, help="What emo-export made of both.")
 @click.option("--output", type=_FILE, required=True, help="CARD.md to write.")
-def card(text: Path, fusion: Path, output: Path) -> None:
-    """Write the default model's card from the metrics of its checkpoints."""
+def card(text: Path, fusion: Path, bundle: Path, output: Path) -> None:
+    """Measure the default model's bundle on its runs' test sets, and write its card."""
+    require_extra("train", "torch", "transformers", "sklearn", "matplotlib", "rich", "safetensors")
+    from emo_models.bundle_figures import bundle_figures
     from emo_models.card import write_card
 
-    write_card(text, fusion, output)
+    figures = bundle_figures(bundle, text, fusion, lambda name: click.echo(name, err=True))
+    write_card(text, fusion, figures, output)
     click.echo(f"wrote {output}")
 
 

@@ -105,3 +105,7 @@ def _table(document: dict[str, Any]) -> None:
         f"{document['calibration_error']:.4f}  rows {document['rows']}",
         highlight=False,
     )
+
+
+if __name__ == "__main__":
+    main()

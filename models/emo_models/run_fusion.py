@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,15 +14,14 @@ from emo_models.calibration import fit_temperature
 from emo_models.checkpoint import WEIGHTS, file_sha256, save_fusion
 from emo_models.datasets import Tables
 from emo_models.features import audio_contract, bandwidth
-from emo_models.files import atomic_text
 from emo_models.fusion import FusionNetwork, TrainedFusion
 from emo_models.fusion_data import Features, FusionRun, fusion_data
 from emo_models.fusion_training import AUDIO_ONLY, BOTH, TEXT_ONLY, predict_fusion, train_fusion
-from emo_models.labels import LABELS
 from emo_models.pairs import Pairs
 from emo_models.progress import epoch_bar
 from emo_models.recipes import FusionRecipe
 from emo_models.report import report_logits
+from emo_models.run_files import write_clips, write_pairs
 from emo_models.run_text import CHECKPOINT, draw
 
 
@@ -71,7 +67,10 @@ def run_fusion(run: FusionRun, tables: Tables, recipe: FusionRecipe) -> dict[str
     }
     for name, features in data.tests.items():
         metrics["test"] |= _reports(name, network, features)
-        _write_pairs(run.output / f"pairs_{name}.csv", features)
+        pairs = features.pairs(0)
+        write_pairs(run.output, name, pairs, features.text_rows, features.audio_rows)
+        if recipe.present_input:
+            write_clips(run.output, name, features.audio_rows)
     save_fusion(run.output / CHECKPOINT, network, metrics=metrics)
     draw(run.output, metrics, "Task 2 confusion matrix")
     return metrics
@@ -115,16 +114,3 @@ def _reports(name: str, network: FusionNetwork, features: Features) -> dict[str,
         )
         for kind, (chosen, present) in kinds.items()
     }
-
-
-def _write_pairs(path: Path, features: Features) -> None:
-    """The pairs of a test set as a table, with which `emo-evaluate` measures a bundle on them."""
-    pairs = features.pairs(0)
-    stream = io.StringIO()
-    writer = csv.writer(stream)
-    writer.writerow(("id", "label", "text", "audio"))
-    for number, (clip, text) in enumerate(zip(pairs.audio, pairs.text, strict=True)):
-        sound, words = features.audio_rows[clip], features.text_rows[text]
-        audio = sound.audio.absolute() if sound.audio else ""
-        writer.writerow((number, LABELS[words.label], words.text, audio))
-    atomic_text(path, stream.getvalue())

@@ -16,7 +16,7 @@ from emo_models.datasets import Tables, read_dataset
 from emo_models.errors import DataError
 from emo_models.pretraining import corpus_ids, pretrain
 from emo_models.recipes import PretrainRecipe
-from emo_models.run_text import CHECKPOINT
+from emo_models.run_text import CHECKPOINT, MASKED_LANGUAGE
 from emo_models.tokenizer import read_lines, save_tokenizer, train_tokenizer
 
 _REPORT_STEPS = 50
@@ -73,7 +73,7 @@ def run_pretrain(
 
     model, steps = pretrain(ids, tokenizer, recipe, output, on_step)
     metrics = {
-        "task": "masked language",
+        "task": MASKED_LANGUAGE,
         "recipe": asdict(recipe),
         "corpus_tokens": len(ids),
         "transcripts": len(rows),

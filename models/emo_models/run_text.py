@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from emo_models.baselines import majority, tfidf_svm
 from emo_models.calibration import fit_temperature
 from emo_models.checkpoint import save_text
 from emo_models.corpora import Row
-from emo_models.datasets import Tables, limited, read_dataset, targets_of
+from emo_models.datasets import Dataset, Tables, limited, read_dataset, targets_of
 from emo_models.encoders import new_classifier
 from emo_models.errors import DataError
 from emo_models.labels import LABELS
@@ -25,10 +26,12 @@ from emo_models.plots import confusion_png, curve_png
 from emo_models.progress import epoch_bar
 from emo_models.recipes import TextRecipe
 from emo_models.report import report, report_logits, without_fear
+from emo_models.run_files import write_rows
 from emo_models.text_classifier import add_ngrams
 from emo_models.text_training import padded, predict_logits, token_ids, train_text
 
 CHECKPOINT = "checkpoint"
+MASKED_LANGUAGE = "masked language"
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ def run_text(run: TextRun, tables: Tables, recipe: TextRecipe) -> dict[str, Any]
     temperature = fit_temperature(held_logits, targets_of(validation))
     logits = {name: logits_of(rows) for name, rows in data.tests.items()}
     metrics: dict[str, Any] = {
+        "pretraining": _pretraining(Path(run.encoder)),
         "task": "text",
         "recipe": asdict(recipe),
         "rows": {"train": len(data.train) - len(held), "validation": len(held)},
@@ -97,12 +101,23 @@ def run_text(run: TextRun, tables: Tables, recipe: TextRecipe) -> dict[str, Any]
             for name, values in logits.items()
         },
     }
+    svm: dict[str, Ints] = {}
     if run.baseline:
+        svm = dict(zip(data.tests, tfidf_svm(data.train, *data.tests.values()), strict=True))
         predicted = {name: values.argmax(axis=1) for name, values in logits.items()}
-        metrics["baselines"] = compare_baselines(data.train, data.tests, predicted)
+        metrics["baselines"] = compare_baselines(data, svm, predicted)
+    for name, rows in data.tests.items():
+        write_rows(run.output, name, rows, svm.get(name))
     save_text(run.output / CHECKPOINT, model, tokenizer, temperature=temperature, metrics=metrics)
     draw(run.output, metrics, "Task 1 confusion matrix")
     return metrics
+
+
+def _pretraining(encoder: Path) -> dict[str, Any]:
+    """What `emo-train pretrain` wrote beside the encoder; empty where it comes from elsewhere."""
+    path = encoder / "metrics.json"
+    document: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return document if document.get("task") == MASKED_LANGUAGE else {}
 
 
 def _add_ngrams(
@@ -120,19 +135,18 @@ def _add_ngrams(
 
 
 def compare_baselines(
-    train: list[Row], tests: Mapping[str, list[Row]], predicted: Mapping[str, Ints]
+    data: Dataset, svm: Mapping[str, Ints], predicted: Mapping[str, Ints]
 ) -> dict[str, Any]:
     """Majority and TF-IDF + linear SVM on the same rows, and the paired bootstrap against it."""
     result: dict[str, Any] = {}
-    svm = dict(zip(tests, tfidf_svm(train, *tests.values()), strict=True))
-    for name, rows in tests.items():
+    for name, rows in data.tests.items():
         targets = targets_of(rows)
         compared = {
             key: paired_bootstrap(targets, predicted[name], svm[name], len(LABELS), without=without)
             for key, without in (("macro_f1", ()), ("macro_f1_without_fear", without_fear()))
         }
         result[name] = {
-            "majority": report(targets, majority(train, rows)),
+            "majority": report(targets, majority(data.train, rows)),
             "tfidf_svm": report(targets, svm[name]),
             "network_minus_tfidf_svm": compared,
         }

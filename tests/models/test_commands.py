@@ -161,6 +161,36 @@ def test_pretrain_makes_an_encoder_that_text_takes(tmp_path: Path, texts: Path) 
     )  # fmt: skip
 
 
+def test_pretrain_reads_the_training_transcripts_too(tmp_path: Path, texts: Path) -> None:
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("qué vergüenza señor ministro\n" * 40)
+    good(
+        "tokenizer", "--text", corpus, "--vocab-size", 120, "--positions", 16,
+        "--output", tmp_path / "tokenizer",
+    )  # fmt: skip
+    seen = {}
+    for passes in (1, 3):
+        run_ = tmp_path / f"mlm{passes}"
+        good(
+            "pretrain", "--text", corpus, "--tokenizer", tmp_path / "tokenizer",
+            "--train", texts / "train.csv", "--exclude", texts / "test.csv",
+            "--transcript-passes", passes, "--output", run_, "--hidden", 128, "--layers", 1,
+            "--heads", 2, "--intermediate", 32, "--positions", 16, "--sequence-length", 16,
+            "--batch-size", 4, "--tokens", 64,
+        )  # fmt: skip
+        metrics = json.loads((run_ / "checkpoint" / "metrics.json").read_text())
+        assert metrics["transcripts"] == 120
+        seen[passes] = metrics["corpus_tokens"]
+    alone = 3 * seen[1] - seen[3]  # twice the corpus
+    assert 0 < alone < 2 * seen[1]
+    good(
+        "text", "--train", texts / "train.csv", "--encoder", run_ / "checkpoint", "--epochs", 1,
+        "--output", tmp_path / "text",
+    )  # fmt: skip
+    made = json.loads((tmp_path / "text" / "checkpoint" / "metrics.json").read_text())
+    assert made["pretraining"] == metrics
+
+
 @needs("beto")
 def test_beto_shape_and_vocabulary_are_read_without_weights(tmp_path: Path, texts: Path) -> None:
     small = tmp_path / "beto_cased"

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer
 from transformers import BertForMaskedLM
 
+from emo_models.errors import DataError
 from emo_models.initial_weights import SHARP, head_start, sinusoids, word_vectors
 from emo_models.pretraining import (
     batch_at,
@@ -104,6 +107,20 @@ def test_a_killed_run_goes_on(
         resumed.state_dict().items(), whole.state_dict().values(), strict=True
     ):
         torch.testing.assert_close(ours, theirs, msg=name)
+
+
+def test_a_state_of_other_text_or_another_recipe_is_refused(
+    tmp_path, tokenizer: Tokenizer, ids: np.ndarray
+) -> None:
+    pretrain(ids, tokenizer, RECIPE, tmp_path, lambda *_: None)
+    for other, recipe in ((ids[:-1], RECIPE), (ids, replace(RECIPE, seed=7))):
+        with pytest.raises(DataError, match=r"state\.pt: belongs to a run with another recipe"):
+            pretrain(other, tokenizer, recipe, tmp_path, lambda *_: None)
+
+
+def test_too_little_text_is_refused(tmp_path, tokenizer: Tokenizer) -> None:
+    with pytest.raises(DataError, match="too few"):
+        pretrain(np.zeros(20, np.uint16), tokenizer, RECIPE, tmp_path, lambda *_: None)
 
 
 def test_sharp_positions_tell_neighbours_apart() -> None:

@@ -5,6 +5,7 @@ from transformers import AutoTokenizer, BertTokenizerFast
 
 from emo_models.tokenizer import SPECIAL_TOKENS, read_lines, save_tokenizer, train_tokenizer
 from helpers.corpora import meacorpus_texts, needs
+from helpers.processes import run_python
 
 LINES = ["¡Qué vergüenza, señor ministro!", "Mañana será otro día.", "no hay derecho"] * 5
 
@@ -15,6 +16,22 @@ def test_composed_and_decomposed_text_give_the_same_ids() -> None:
         decomposed = unicodedata.normalize("NFD", line)
         assert tokenizer.encode(decomposed).ids == tokenizer.encode(line).ids
         assert 1 not in tokenizer.encode(line).ids  # [UNK]
+
+
+def test_the_same_text_gives_the_same_vocabulary_in_every_process() -> None:
+    # Ties everywhere: the library's trainer breaks them by a map seeded anew in each process.
+    code = (
+        "import hashlib, random\n"
+        "from emo_models.tokenizer import train_tokenizer\n"
+        "rng = random.Random(0)\n"
+        "words = [''.join(rng.choices('abcdefghij', k=6)) for _ in range(300)]\n"
+        "tokenizer = train_tokenizer(lambda: words, vocab_size=150)\n"
+        "assert tokenizer.get_vocab_size() == 150\n"
+        "print(hashlib.sha256(tokenizer.to_str().encode()).hexdigest())\n"
+    )
+    runs = [run_python("-c", code) for _ in range(3)]
+    assert all(run.returncode == 0 for run in runs), runs[0].stderr
+    assert len({run.stdout for run in runs}) == 1
 
 
 def test_case_and_accents_are_kept() -> None:

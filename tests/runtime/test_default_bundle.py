@@ -130,6 +130,22 @@ def test_it_knows_all_tasks_and_says_what_its_weights_may_be_used_for(int8):
     assert "non-commercial" in card
 
 
+@needs("emospeech")
+def test_emo_evaluate_prints_the_cards_numbers():
+    table = DATA / "emospeech" / "test.csv"
+    done = run_python("-m", "emo_models.evaluate_cli", DEFAULT_BUNDLE, "--data", table, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    intervals = (found[f"{name}_interval"] for name in ("macro_f1", "macro_f1_without_fear"))
+    six, five = (f"[{low:.3f}, {high:.3f}]" for low, high in intervals)
+    figures = (
+        f"{found['macro_f1']:.3f} {six} | {found['macro_f1_without_fear']:.3f} {five} | "
+        f"{found['accuracy']:.3f}"
+    )
+    line = f"| EmoSPeech 2024 test (official) | 750 | {figures} |"
+    assert line in (DEFAULT_BUNDLE / "CARD.md").read_text(encoding="utf-8")
+
+
 def test_its_size():
     files = itertools.chain(DEFAULT_BUNDLE.rglob("*"), CHECKPOINT.rglob("*"))
     assert sum(file.stat().st_size for file in files) < 60 << 20
