@@ -13,6 +13,8 @@ from emo_runtime.mfcc import BLOCK_FRAMES, MeanMfcc
 
 Floats = NDArray[np.float32]
 
+GATHER_S = 0.1
+
 
 class MfccStream:
     """Collects mono samples at ``sample_rate`` Hz; memory grows by 22 kB a second at most.
@@ -28,6 +30,9 @@ class MfccStream:
         self._rates = (sample_rate, contract.sample_rate)
         self._resampler = _resampler(*self._rates)
         self._received = self._resampled = 0
+        # Packets are gathered before they are resampled: each call of soxr has a price of its own.
+        self._packets = np.empty(round(GATHER_S * sample_rate), np.float32)
+        self._gathered = 0
         # Samples that wait for their block to fill; half a window of zeros comes first.
         advance = BLOCK_FRAMES * contract.hop_length
         self._advance = advance
@@ -47,12 +52,17 @@ class MfccStream:
     def feed(self, samples: Floats) -> None:
         """Take mono samples [time]; whole blocks of frames are computed at once."""
         self._received += len(samples)
-        if self._resampler is not None:
-            samples = self._resampler.resample_chunk(samples)
-        self._take(samples)
+        if self._gathered + len(samples) > len(self._packets):
+            self._pass_on()
+        if len(samples) > len(self._packets):
+            self._resample(samples)
+        else:
+            self._packets[self._gathered : self._gathered + len(samples)] = samples
+            self._gathered += len(samples)
 
     def log_mel(self) -> Floats:
-        """Log-mel frames [frames, n_mels] of all whole windows so far; changes nothing."""
+        """Log-mel frames [frames, n_mels] of all whole windows so far; changes no later answer."""
+        self._pass_on()
         waiting = self._buffer[: self._filled]
         if self._filled < self._front_end.contract.n_fft:
             return self._frames[: self._count]
@@ -60,6 +70,7 @@ class MfccStream:
 
     def finish(self) -> Floats:
         """Log-mel frames of the whole utterance; nothing may be fed any more."""
+        self._pass_on()
         source, target = self._rates
         length = math.ceil(self._received * (target / source))
         if self._resampler is not None:
@@ -68,6 +79,14 @@ class MfccStream:
         margin = self._front_end.contract.n_fft // 2
         self._take(np.zeros(length - self._resampled + margin, np.float32))
         return self.log_mel()
+
+    def _pass_on(self) -> None:
+        if self._gathered:
+            samples, self._gathered = self._packets[: self._gathered], 0
+            self._resample(samples)
+
+    def _resample(self, samples: Floats) -> None:
+        self._take(samples if self._resampler is None else self._resampler.resample_chunk(samples))
 
     def _take(self, samples: Floats) -> None:
         self._resampled += len(samples)
