@@ -8,17 +8,23 @@ says no, nothing happens.
 """
 
 import ctypes
+import mmap
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 HUGE_PAGE = 2 << 20
 # What is worth asking for: a graph's weights, not every buffer of the process.
 SMALLEST = 4 << 20
+# The share of a huge page that must be in memory already.
+FILLED = 0.9
 _MADV_COLLAPSE = 25
 _SWITCH = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 _MAPS = Path("/proc/self/maps")
+_PAGES = Path("/proc/self/pagemap")
 _ROLLUP = Path("/proc/self/smaps_rollup")
 
 Range = tuple[int, int]
@@ -34,7 +40,8 @@ def in_huge_pages(*, wanted: bool = True) -> Iterator[None]:
     yield
     if before is not None:
         for start, end in _new(before, _anonymous()):
-            _collapse(start, end)
+            for first, last in _filled(start, end):
+                _collapse(first, last)
 
 
 def available() -> bool:
@@ -80,6 +87,20 @@ def _new(before: list[Range], after: list[Range]) -> list[Range]:
                 found.append((low, high))
             start = max(start, known_end)
     return found
+
+
+def _filled(start: int, end: int) -> list[Range]:
+    """The parts of a range whose huge pages are in memory nearly whole: no hole is to be filled."""
+    page = mmap.PAGESIZE
+    with _PAGES.open("rb", buffering=0) as stream:
+        stream.seek(start // page * 8)
+        entries = np.frombuffer(stream.read((end - start) // page * 8), np.uint64)
+    present = (entries >> np.uint64(63)).reshape(-1, HUGE_PAGE // page)
+    whole = np.flatnonzero(present.mean(axis=1) >= FILLED)
+    runs = np.split(whole, np.flatnonzero(np.diff(whole) > 1) + 1) if len(whole) else []
+    return [
+        (start + int(run[0]) * HUGE_PAGE, start + (int(run[-1]) + 1) * HUGE_PAGE) for run in runs
+    ]
 
 
 def _collapse(start: int, end: int) -> None:

@@ -3,6 +3,7 @@
 A named execution provider that does not attach is an error, never a silent move to the CPU.
 """
 
+import ctypes
 import os
 import sys
 import warnings
@@ -122,6 +123,7 @@ def _create(graph: VerifiedFile, placement: Placement) -> Any:
             session = runtime.InferenceSession(
                 graph.source, options, providers=wanted, enable_fallback=0
             )
+            _give_back_freed_memory()
     except Exception as error:  # noqa: BLE001  (see Session.run)
         if name != CPU:
             raise ProviderError(_did_not_attach(name, first_line(error))) from None
@@ -145,6 +147,14 @@ def _options(runtime: ModuleType, placement: Placement) -> Any:
     )
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     return options
+
+
+def _give_back_freed_memory() -> None:
+    """Let glibc return what reading the graph took and freed: 70 MB of 260 at BETO's size."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
+        if trim is not None:
+            trim(0)
 
 
 def _nodes_by_provider(session: Any) -> dict[str, int]:

@@ -23,6 +23,17 @@ def test_memory_taken_inside_the_block_ends_in_huge_pages_unchanged() -> None:
 
 
 @needs_huge_pages
+def test_holes_are_not_filled() -> None:
+    values = np.empty(8 << 20, dtype=np.uint8)  # no page of it is there yet
+    start = -(-values.ctypes.data // HUGE_PAGE) * HUGE_PAGE
+    offset = start - values.ctypes.data
+    values[offset + HUGE_PAGE : offset + 2 * HUGE_PAGE] = 1
+    assert huge_pages._filled(start, start + 3 * HUGE_PAGE) == [
+        (start + HUGE_PAGE, start + 2 * HUGE_PAGE)
+    ]
+
+
+@needs_huge_pages
 def test_not_wanted_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(huge_pages, "_collapse", lambda *where: asked.append(where))
