@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+BENCH ?= runs/bench
 ROOTS := runtime models export benchmarks tests examples
 
 .PHONY: demo test lint format types pytest endurance bench schema clean
@@ -29,8 +30,23 @@ pytest: $(VENV)/.test
 endurance: $(VENV)/.test
 	$(BIN)/pytest -m endurance
 
-bench: $(VENV)/.test
-	$(BIN)/emo-bench
+# The figures of docs/performance.md: about an hour, on a machine that does nothing else.
+bench: $(VENV)/.peers
+	$(BIN)/emo-bench --output $(BENCH)/default
+	$(BIN)/python benchmarks/beto_size.py $(BENCH)/checkpoint
+	$(BIN)/emo-export --text $(BENCH)/checkpoint/text --fusion $(BENCH)/checkpoint/fusion \
+		--quantize --no-gate --force --output $(BENCH)/bundle
+	$(BIN)/emo-bench --bundle $(BENCH)/bundle --peers --checkpoint $(BENCH)/checkpoint \
+		--duration 30 --output $(BENCH)/beto
+	$(BIN)/python benchmarks/by_length.py --bundle $(BENCH)/bundle --checkpoint $(BENCH)/checkpoint
+	$(BIN)/python benchmarks/first_answer.py
+	$(BIN)/python benchmarks/first_answer.py --bundle $(BENCH)/bundle
+	$(BIN)/python benchmarks/mfcc_vs_librosa.py
+	$(BIN)/python benchmarks/stream_costs.py
+	$(BIN)/python benchmarks/stream_costs.py --bundle $(BENCH)/bundle
+	$(BIN)/python benchmarks/live_calls.py ours --bundle $(BENCH)/bundle
+	$(BIN)/python benchmarks/live_calls.py rival --text $(BENCH)/checkpoint/text \
+		--fusion $(BENCH)/checkpoint/fusion
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix $(ROOTS)
@@ -56,3 +72,7 @@ $(VENV)/.base: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --constraint constraints.txt --editable ".[test]"
 	@touch $@ $(VENV)/.base
+
+$(VENV)/.peers: $(VENV)/.test
+	$(PIP) install --constraint constraints.txt --editable ".[test,peers]"
+	@touch $@
