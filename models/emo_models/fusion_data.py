@@ -113,17 +113,14 @@ def fusion_data(run: FusionRun, tables: Tables, recipe: FusionRecipe) -> FusionD
 def _pairs(
     name: str, texts: Ints, clips: Ints, own: bool, recipe: FusionRecipe
 ) -> Callable[[int], Pairs]:
-    """A corpus's own pairs; or label-matched ones, in training anew for each epoch."""
+    """A corpus's own pairs; or label-matched ones, others for each number."""
     if own:
         fixed = own_pairs(texts.tolist())
-    elif name == "train":
-        return lambda epoch: matched_pairs(
-            texts.tolist(), clips.tolist(), (recipe.seed, _TRAIN_SEED, epoch), both=True
-        )
-    else:
-        seed = _VALIDATION_SEED if name == "validation" else _TEST_SEED
-        fixed = matched_pairs(texts.tolist(), clips.tolist(), (recipe.seed, seed), both=False)
-    return lambda _: fixed
+        return lambda _: fixed
+    seed = {"train": _TRAIN_SEED, "validation": _VALIDATION_SEED}.get(name, _TEST_SEED)
+    return lambda number: matched_pairs(
+        texts.tolist(), clips.tolist(), (recipe.seed, seed, number), both=name == "train"
+    )
 
 
 def _clips(

@@ -63,6 +63,15 @@ def matched_pairs(
     )
 
 
+def joined(pairs: Sequence[Pairs]) -> Pairs:
+    """Several sets of pairs as one."""
+    return Pairs(
+        np.concatenate([each.audio for each in pairs]),
+        np.concatenate([each.text for each in pairs]),
+        np.concatenate([each.labels for each in pairs]),
+    )
+
+
 def split_speakers(
     rows: Sequence[Row], validation_share: float, test_share: float, seed: int
 ) -> tuple[list[Row], list[Row], list[Row]]:

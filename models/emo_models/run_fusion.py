@@ -17,12 +17,15 @@ from emo_models.features import audio_contract, bandwidth
 from emo_models.fusion import FusionNetwork, TrainedFusion
 from emo_models.fusion_data import Features, FusionRun, fusion_data
 from emo_models.fusion_training import AUDIO_ONLY, BOTH, TEXT_ONLY, predict_fusion, train_fusion
-from emo_models.pairs import Pairs
+from emo_models.pairs import Pairs, joined
 from emo_models.progress import epoch_bar
 from emo_models.recipes import FusionRecipe
 from emo_models.report import report_logits
 from emo_models.run_files import write_clips, write_pairs
 from emo_models.run_text import CHECKPOINT, draw
+
+# Label-matched validation texts meet so many clips each before the temperature is fitted.
+_CALIBRATION_PAIRINGS = 10
 
 
 def run_fusion(run: FusionRun, tables: Tables, recipe: FusionRecipe) -> dict[str, Any]:
@@ -43,11 +46,12 @@ def run_fusion(run: FusionRun, tables: Tables, recipe: FusionRecipe) -> dict[str
     network.half().float()
     pairs = data.validation.pairs(0)
     held = predict_fusion(network, data.validation, pairs)
+    more = joined([data.validation.pairs(number) for number in range(_CALIBRATION_PAIRINGS)])
     contract = msgspec.structs.replace(
         audio_contract(recipe.n_mfcc), bandwidth_hz=bandwidth(data.train.audio_rows)
     )
     network.details = TrainedFusion(
-        temperature=fit_temperature(held, pairs.labels),
+        temperature=fit_temperature(predict_fusion(network, data.validation, more), more.labels),
         encoder_sha256=encoder_sha256,
         audio=msgspec.to_builtins(contract),
     )
