@@ -141,3 +141,7 @@ def _string(value: object) -> str | None:
 
 def _path(value: object) -> Path | None:
     return None if value is None else Path(str(value))
+
+
+if __name__ == "__main__":
+    main()

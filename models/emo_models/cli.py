@@ -225,3 +225,7 @@ def _tell(metrics: dict[str, Any], output: Path) -> None:
             f"{figures['calibration_error']:.4f}, {figures['rows']} rows"
         )
     click.echo(f"wrote {output}/checkpoint (best epoch {metrics['best_epoch']})")
+
+
+if __name__ == "__main__":
+    main()
