@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from emo_bench.report import EngineReport, Measurement, Report
 
@@ -41,6 +42,7 @@ def _cdf(report: Report, axes: Any) -> bool:
         shares = np.arange(1, len(latencies) + 1) / len(latencies)
         axes.step(latencies, shares, where="post", color=colour, label=engine.name)
     axes.set(xscale="log", xlabel="latency (ms)", ylabel="share of utterances")
+    _plain_numbers(axes.xaxis)
     axes.set_title("How many utterances are answered within how long")
     return _finish(axes)
 
@@ -76,6 +78,7 @@ def _throughput(report: Report, axes: Any) -> bool:
             axes.scatter(throughput, p99, color=colour, label=label, zorder=3)
             axes.annotate(scenario, (throughput, p99), xytext=(5, 4), textcoords="offset points")
     axes.set(xlabel="utterances a second", ylabel="p99 (ms)", yscale="log")
+    _plain_numbers(axes.yaxis)
     axes.margins(x=0.15)
     axes.set_title("Throughput against p99")
     return _finish(axes)
@@ -95,19 +98,32 @@ def _phases(report: Report, axes: Any) -> bool:
     left = np.zeros(len(engines))
     for colour, name in zip(_cycle(), names, strict=False):
         widths = [e.costs.phases_ms.get(name, 0.0) for e in engines if e.costs]
-        axes.barh([e.name for e in engines], widths, left=left, color=colour, label=name)
+        axes.barh([e.name for e in engines], widths, 0.6, left, color=colour, label=name)
         left += np.array(widths)
+    for place, total in enumerate(left):
+        shown = f"{total:,.0f} ms" if total >= 100 else f"{total:.3g} ms"
+        axes.annotate(shown, (total, place), (4, 0), textcoords="offset points", va="center")
     axes.set(xlabel="mean (ms)")
     axes.set_title("Where the time of an utterance goes")
-    return _finish(axes)
+    axes.margins(x=0.12)
+    axes.invert_yaxis()
+    axes.figure.set_size_inches(8, 1.8 + 0.4 * len(engines))
+    return _finish(axes, "outside lower center", columns=len(names))
 
 
-def _finish(axes: Any) -> bool:
-    """Whether anything was drawn; if so, a legend."""
+def _finish(axes: Any, place: str = "outside right upper", columns: int = 1) -> bool:
+    """Whether anything was drawn; if so, a legend beside it, where it covers nothing."""
     if not axes.get_legend_handles_labels()[0]:
         return False
-    axes.legend(frameon=False)
+    axes.figure.legend(frameon=False, loc=place, ncols=columns)
     return True
+
+
+def _plain_numbers(axis: Any) -> None:
+    """1, 2, 5, 10 ... on a logarithmic axis, not powers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _of_scenario(report: Report, scenario: str) -> Iterator[tuple[str, EngineReport, Measurement]]:
