@@ -18,6 +18,9 @@ Floats = NDArray[np.float32]
 SHIPPED = "the evaluation sentences that ship with emo-export"
 _DATA = "emo_export"
 _SEED = 20240612
+# Of the sentences that ship, every 13th serves static quantization: some of each label, and the
+# others are still more than 500.
+_QUANTIZING = 13
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,21 @@ def shipped_sentences() -> Evaluation:
     with files(_DATA).joinpath("data/sentences.csv").open(encoding="utf-8") as stream:
         rows = tuple(Row(text=row["text"], label=row["label"]) for row in csv.DictReader(stream))
     return Evaluation(SHIPPED, rows)
+
+
+def apart(evaluation: Evaluation) -> tuple[Evaluation, Evaluation]:
+    """Rows to evaluate on, and the sentences that static quantization is fitted to: no leak.
+
+    The latter are a part of those that ship, which is taken out of the former.
+    """
+    fitted = Evaluation("sentences that ship", shipped_sentences().rows[::_QUANTIZING])
+    if evaluation.name == SHIPPED:
+        used = {row.text for row in fitted.rows}
+        kept = tuple(row for row in evaluation.rows if row.text not in used)
+        return Evaluation(evaluation.name, kept), fitted
+    both = {text.strip() for text in evaluation.texts}
+    others = tuple(row for row in fitted.rows if row.text.strip() not in both)
+    return evaluation, Evaluation(fitted.name, others)
 
 
 def golden_clip() -> tuple[Floats, int]:
