@@ -96,7 +96,7 @@ def _checkpoint(folder: Path, layers: int) -> None:
     entries += [f"[unused{number}]" for number in range(VOCABULARY - len(entries))]
     tokenizer: Tokenizer = train_tokenizer(list, vocab_size=len(SPECIAL_TOKENS))
     vocabulary = {entry: number for number, entry in enumerate(entries)}
-    tokenizer.model = WordPiece(vocabulary, unk_token="[UNK]")
+    tokenizer.model = WordPiece(vocabulary, unk_token="[UNK]")  # noqa: S106
     save_tokenizer(tokenizer, folder, positions=512)
     config = BertConfig(
         vocab_size=VOCABULARY,

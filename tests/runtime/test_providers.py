@@ -166,7 +166,21 @@ def test_int8_is_refused_on_a_gpu(fake, tiny_bundle, bundle):
     with pytest.raises(ProviderError, match="graph 'text' in int8 is refused"):
         opened(tiny_bundle(precisions=("int8",)), providers="cuda")
     assert precisions_for(CUDA) == ("fp16", "fp32")
-    assert precisions_for(CPU) == ("int8", "fp32", "fp16")
+    assert precisions_for(CPU) == ("int8", "fp32", "int8-qdq", "fp16")
+
+
+def test_fixed_scales_are_for_openvino(fake, tiny_bundle):
+    fake(available=[OPENVINO, CUDA, CPU])
+    both = tiny_bundle(precisions=("int8", "int8-qdq"))
+    assert opened(both, providers="openvino")["text"]["precision"] == "int8-qdq"
+    assert opened(both, providers="cpu")["text"]["precision"] == "int8"
+    assert opened(both, providers="cpu", variant="int8-qdq")["text"]["precision"] == "int8-qdq"
+    older = tiny_bundle(precisions=("int8", "fp32"))
+    assert opened(older, providers="openvino")["text"]["precision"] == "int8"
+    alone = tiny_bundle(precisions=("int8-qdq",))
+    assert opened(alone, providers="cpu")["text"]["precision"] == "int8-qdq"
+    with pytest.raises(ProviderError, match="in int8 is refused on CUDAExecutionProvider"):
+        opened(alone, providers="cuda")
 
 
 def test_threads_and_spinning_reach_the_session(fake, bundle):
