@@ -10,7 +10,7 @@ import math
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from emo_export.onnx_graph import CONTRIB, Graph, Node, prune
 
@@ -38,7 +38,17 @@ def in_standard_operators(model: onnx.ModelProto) -> None:
             case _:
                 raise ValueError(f"no standard form of {node.op_type} ({node.output[0]}) is known")
         graph.replace_node(node, nodes)
+    _constants_to_initializers(graph)
     prune(model)
+
+
+def _constants_to_initializers(graph: Graph) -> None:
+    """One form of constants: NNCF looks for the table of a ``Gather`` among initializers only."""
+    for node in [node for node in graph.nodes if node.op_type == "Constant"]:
+        value = graph.constant(node.output[0])
+        if value is not None:
+            graph.nodes.remove(node)
+            graph.model.graph.initializer.append(numpy_helper.from_array(value, node.output[0]))
 
 
 def _bias_gelu(graph: Graph, node: Node) -> list[Node]:
