@@ -92,7 +92,7 @@ def export(options: Options, done: Callable[[Step], None] = lambda _: None) -> R
             gate=options.gate,
             kept={name: kept for name, kept in int8.kept.items() if kept},
             calibrations=calibrations,
-            fitted=fitted and f"{fitted.name} ({len(fitted.rows)} rows)",
+            fitted=None if fitted is None else f"{fitted.name} ({len(fitted.rows)} rows)",
         )
         files = bundle_files(checkpoints, variants, findings, options.identity)
         package(files, options.output, force=options.force)
