@@ -51,7 +51,8 @@ class FakeRuntime:
 
     def InferenceSession(self, source, options, providers, enable_fallback):  # noqa: N802
         assert enable_fallback == 0
-        named = providers or [device.ep_name for device in options.devices] + [CPU]
+        given = providers or [device.ep_name for device in options.devices] + [CPU]
+        named = [item if isinstance(item, str) else item[0] for item in given]
         if self.error and named[0] != CPU:
             raise RuntimeError(self.error)
         self.created.append((named, options))
