@@ -82,16 +82,22 @@ def shipped_sentences() -> Evaluation:
 def apart(evaluation: Evaluation) -> tuple[Evaluation, Evaluation]:
     """Rows to evaluate on, and the sentences that static quantization is fitted to: no leak.
 
-    The latter are a part of those that ship, which is taken out of the former.
+    The latter are some of those that ship: taken out of the former where these ship too, else
+    those that do not stand there. Raises EmoError where all of them do.
     """
-    fitted = Evaluation("sentences that ship", shipped_sentences().rows[::_QUANTIZING])
+    shipped, name = shipped_sentences().rows, "sentences that ship"
     if evaluation.name == SHIPPED:
-        used = {row.text for row in fitted.rows}
-        kept = tuple(row for row in evaluation.rows if row.text not in used)
-        return Evaluation(evaluation.name, kept), fitted
-    both = {text.strip() for text in evaluation.texts}
-    others = tuple(row for row in fitted.rows if row.text.strip() not in both)
-    return evaluation, Evaluation(fitted.name, others)
+        fitted = shipped[::_QUANTIZING]
+        kept = tuple(row for row in evaluation.rows if row not in fitted)
+        return Evaluation(evaluation.name, kept), Evaluation(name, fitted)
+    evaluated = {text.strip() for text in evaluation.texts}
+    free = tuple(row for row in shipped if row.text.strip() not in evaluated)
+    if not free:
+        raise EmoError(
+            f"{evaluation.name} holds every sentence that ships: none is left to fit int8-qdq to. "
+            "Take some out."
+        )
+    return evaluation, Evaluation(name, free[::_QUANTIZING])
 
 
 def golden_clip() -> tuple[Floats, int]:

@@ -70,6 +70,7 @@ def test_what_it_is_fitted_to_is_not_evaluated_on(few: Evaluation) -> None:
     assert len(set(Counter(row.label for row in fitted.rows).values())) == 1
     own, fitted = apart(few)
     assert own is few
+    assert len(fitted.rows) > 30
     assert not {text.strip() for text in few.texts} & {text.strip() for text in fitted.texts}
 
 
@@ -117,6 +118,12 @@ def test_nothing_of_it_where_it_is_not_asked_for(options: Options) -> None:
     manifest = json.loads((options.output / "manifest.json").read_text())
     assert "int8_qdq_fitted_to" not in manifest["verification"]
     assert "nncf" not in manifest["provenance"]["tools"]
+
+
+def test_refused_where_no_sentence_is_left() -> None:
+    everything = Evaluation("all.csv", shipped_sentences().rows)
+    with pytest.raises(EmoError, match=r"^all\.csv holds every sentence that ships"):
+        apart(everything)
 
 
 @needs_nncf
