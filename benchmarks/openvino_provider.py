@@ -228,3 +228,7 @@ def _bundle(folder: Path, engine: str) -> Callable[[dict[str, Any]], object]:
     session = load_graphs(open_bundle(folder / "bundle"), ("text",), loading)["text"]
     print(f"{engine}: nodes by provider {session.nodes or session.providers}", file=sys.stderr)
     return lambda feeds: session.run(["logits"], feeds)[0]
+
+
+if __name__ == "__main__":
+    main()
