@@ -13,6 +13,7 @@ from emo_runtime.cli.common import (
     print_json,
     require_extra,
 )
+from emo_runtime.manifest import PRECISIONS
 
 _DEFAULT_SCENARIOS = ("SingleStream", "MultiStream", "Server", "Offline", "stream", "cold")
 
@@ -66,7 +67,7 @@ def main() -> None:
 )
 @click.option("--threads", type=click.IntRange(1), help="Default: the usable cores.")
 @click.option("--provider", default="auto", show_default=True)
-@click.option("--variant", type=click.Choice(["int8", "fp16", "fp32"]))
+@click.option("--variant", type=click.Choice(PRECISIONS))
 @click.option("--bound", type=click.FloatRange(0.001), default=100.0, show_default=True,
               help="Server: p99 in ms that the rate must meet.")  # fmt: skip
 @click.option("--calls", type=click.IntRange(1), default=16, show_default=True, help="Of stream.")

@@ -8,6 +8,7 @@ import click
 
 from emo_export.options import Gate, Identity, Options, Sources
 from emo_runtime.cli.common import Command, Failure, GateFailure, print_json, require_extra
+from emo_runtime.manifest import PRECISIONS
 
 _NEEDED = ("onnx", "optimum", "torch", "transformers", "safetensors", "rich")
 _DEFAULT_LICENCE = "CC-BY-NC-SA-4.0"
@@ -31,8 +32,9 @@ _NOTICES = {
     "--precision",
     "precisions",
     multiple=True,
-    type=click.Choice(["int8", "fp16", "fp32"]),
-    help="Of the text graphs; several make several variants.  [default: fp32]",
+    type=click.Choice(PRECISIONS),
+    help="Of the text graphs; several make several variants. int8-qdq is for OpenVINO's provider "
+    "(extra [qdq]).  [default: fp32]",
 )
 @click.option("--evaluate", type=click.Path(path_type=Path), help="CSV: text[, audio][, label].")
 @click.option("--calibrate", type=click.Path(path_type=Path), help="CSV: fit temperatures on it.")

@@ -23,7 +23,8 @@ Variants = Mapping[str, Mapping[Precision, onnx.ModelProto]]
 class Findings:
     """What was measured, on what, and the golden cases that were chosen.
 
-    ``kept`` are the matrix products (by their number in the graph) that int8 leaves in float32.
+    ``kept`` are the matrix products (by their number in the graph) that int8 leaves in float32;
+    ``fitted`` is what int8-qdq was fitted to, in words, if there is one.
     """
 
     evaluated: str
@@ -32,6 +33,7 @@ class Findings:
     gate: Gate
     kept: Mapping[str, tuple[int, ...]]
     calibrations: tuple[Calibration, ...]
+    fitted: str | None = None
 
     def remarks(self) -> list[str]:
         """The same for people: the gate, its repair, new temperatures."""
@@ -44,6 +46,8 @@ class Findings:
             f"{len(kept)} matrix products of the graph `{name}` stay in float32, to meet it."
             for name, kept in self.kept.items()
         ]
+        if self.fitted is not None:
+            found.append(f"int8-qdq was fitted to {self.fitted}, which are not evaluated on.")
         found += [
             f"Temperature of the task {item.task}: {item.temperature:g}, fitted on {item.rows} "
             f"rows (expected calibration error {item.error_before:.3f} -> {item.error:.3f})."
@@ -60,6 +64,8 @@ class Findings:
             "comparisons": [item.as_json() for item in self.comparisons],
             "kept_in_float32": {name: list(numbers) for name, numbers in self.kept.items()},
         }
+        if self.fitted is not None:
+            document["int8_qdq_fitted_to"] = self.fitted
         if self.calibrations:
             document["calibration"] = [item.as_json() for item in self.calibrations]
         return document

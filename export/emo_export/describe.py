@@ -84,7 +84,7 @@ def describe(
         golden=_file(contents, GOLDEN),
         card=_file(contents, CARD),
         verification=dict(verification),
-        provenance=_provenance(checkpoints),
+        provenance=_provenance(checkpoints, contents),
         audio=audio_contract(checkpoints),
     )
 
@@ -153,10 +153,11 @@ def _tokenizers(checkpoints: Checkpoints, contents: Contents) -> dict[str, Token
     return result
 
 
-def _provenance(checkpoints: Checkpoints) -> dict[str, Any]:
+def _provenance(checkpoints: Checkpoints, contents: Contents) -> dict[str, Any]:
+    tools = _TOOLS + (("nncf",) if "int8-qdq" in contents.graphs["text"] else ())
     provenance: dict[str, Any] = {
         "checkpoints_sha256": checkpoints.sha256,
-        "tools": {name: _version(name) for name in _TOOLS},
+        "tools": {name: _version(name) for name in tools},
     }
     parts: dict[str, TextCheckpoint | FusionCheckpoint] = {"text": checkpoints.text}
     if checkpoints.fusion is not None:

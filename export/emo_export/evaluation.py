@@ -18,6 +18,9 @@ Floats = NDArray[np.float32]
 SHIPPED = "the evaluation sentences that ship with emo-export"
 _DATA = "emo_export"
 _SEED = 20240612
+# Of the sentences that ship, every 13th serves static quantization: some of each label, and the
+# others are still more than 500.
+_QUANTIZING = 13
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,27 @@ def shipped_sentences() -> Evaluation:
     with files(_DATA).joinpath("data/sentences.csv").open(encoding="utf-8") as stream:
         rows = tuple(Row(text=row["text"], label=row["label"]) for row in csv.DictReader(stream))
     return Evaluation(SHIPPED, rows)
+
+
+def apart(evaluation: Evaluation) -> tuple[Evaluation, Evaluation]:
+    """Rows to evaluate on, and the sentences that static quantization is fitted to: no leak.
+
+    The latter are some of those that ship: taken out of the former where these ship too, else
+    those that do not stand there. Raises EmoError where all of them do.
+    """
+    shipped, name = shipped_sentences().rows, "sentences that ship"
+    if evaluation.name == SHIPPED:
+        fitted = shipped[::_QUANTIZING]
+        kept = tuple(row for row in evaluation.rows if row not in fitted)
+        return Evaluation(evaluation.name, kept), Evaluation(name, fitted)
+    evaluated = {text.strip() for text in evaluation.texts}
+    free = tuple(row for row in shipped if row.text.strip() not in evaluated)
+    if not free:
+        raise EmoError(
+            f"{evaluation.name} holds every sentence that ships: none is left to fit int8-qdq to. "
+            "Take some out."
+        )
+    return evaluation, Evaluation(name, free[::_QUANTIZING])
 
 
 def golden_clip() -> tuple[Floats, int]:

@@ -10,7 +10,7 @@ from emo_export.calibrate import Calibration, calibrate
 from emo_export.check import check
 from emo_export.contents import Findings, bundle_files
 from emo_export.describe import audio_contract
-from emo_export.evaluation import Evaluation, read_rows, refuse_leak, shipped_sentences
+from emo_export.evaluation import Evaluation, apart, read_rows, refuse_leak, shipped_sentences
 from emo_export.gate import Int8, choose_int8, require
 from emo_export.golden_cases import golden_cases
 from emo_export.graph import graph
@@ -19,9 +19,17 @@ from emo_export.measure import Bench
 from emo_export.onnx_graph import size_bytes
 from emo_export.options import Options
 from emo_export.package import check_target, package
+from emo_export.qdq import require_nncf
 from emo_export.report import Report, Step
 from emo_export.speed import speed
-from emo_export.variants import Optimized, Variants, complete_sets, optimize, variant
+from emo_export.variants import (
+    Optimized,
+    Variants,
+    complete_sets,
+    optimize,
+    static_variant,
+    variant,
+)
 from emo_runtime.manifest import Precision
 
 
@@ -33,9 +41,11 @@ def export(options: Options, done: Callable[[Step], None] = lambda _: None) -> R
     """
     run = _Run(done)
     check_target(options.output, force=options.force)
+    if "int8-qdq" in options.precisions:
+        require_nncf()
     with run("load"):
         checkpoints = load(options.sources)
-        evaluation, calibration_rows = _rows(options)
+        evaluation, calibration_rows, fitted = _rows(options)
     with run("check"):
         check(checkpoints)
         contract = audio_contract(checkpoints)
@@ -54,7 +64,7 @@ def export(options: Options, done: Callable[[Step], None] = lambda _: None) -> R
     with run("reference"):
         bench = Bench.of(checkpoints, evaluation, contract)
     with run("quantize") as sizes:
-        variants, int8 = _variants(optimized, bench, options)
+        variants, int8 = _variants(optimized, bench, options, fitted)
         sizes.update({name: next(iter(items.values())) for name, items in variants.items()})
     with run("verify"):
         sets = complete_sets(variants)
@@ -82,6 +92,7 @@ def export(options: Options, done: Callable[[Step], None] = lambda _: None) -> R
             gate=options.gate,
             kept={name: kept for name, kept in int8.kept.items() if kept},
             calibrations=calibrations,
+            fitted=None if fitted is None else f"{fitted.name} ({len(fitted.rows)} rows)",
         )
         files = bundle_files(checkpoints, variants, findings, options.identity)
         package(files, options.output, force=options.force)
@@ -113,16 +124,22 @@ class _Run:
         self._done(self.steps[-1])
 
 
-def _rows(options: Options) -> tuple[Evaluation, Evaluation | None]:
+def _rows(options: Options) -> tuple[Evaluation, Evaluation | None, Evaluation | None]:
+    """Rows to evaluate on, for the temperatures, and for int8-qdq, as far as they are needed."""
     evaluation = read_rows(options.evaluate) if options.evaluate else shipped_sentences()
+    fitted = None
+    if "int8-qdq" in options.precisions:
+        evaluation, fitted = apart(evaluation)
     if options.calibrate is None:
-        return evaluation, None
+        return evaluation, None, fitted
     calibration = read_rows(options.calibrate)
     refuse_leak(evaluation, calibration)
-    return evaluation, calibration
+    return evaluation, calibration, fitted
 
 
-def _variants(optimized: Optimized, bench: Bench, options: Options) -> tuple[Variants, Int8]:
+def _variants(
+    optimized: Optimized, bench: Bench, options: Options, fitted: Evaluation | None
+) -> tuple[Variants, Int8]:
     """Every graph in the precisions that were asked for; the fusion network in float32."""
     int8 = Int8({})
     if "int8" in options.precisions:
@@ -130,20 +147,28 @@ def _variants(optimized: Optimized, bench: Bench, options: Options) -> tuple[Var
     variants: Variants = {}
     for name in optimized.graphs:
         wanted: tuple[Precision, ...] = ("fp32",) if name == "fusion" else options.precisions
-        variants[name] = {
-            precision: int8.graphs[name]
-            if precision == "int8"
-            else variant(optimized, name, precision)
-            for precision in wanted
-        }
+        variants[name] = {}
+        for precision in wanted:
+            if precision == "int8":
+                made = int8.graphs[name]
+            elif precision == "int8-qdq" and fitted is not None:
+                made = static_variant(optimized, bench.checkpoints, name, fitted.texts)
+            else:
+                made = variant(optimized, name, precision)
+            variants[name][precision] = made
     return variants, int8
 
 
 def _rivals(variants: Variants, int8: Int8) -> Mapping[str, Mapping[str, onnx.ModelProto]]:
-    """What is timed: every variant, and beside a repaired int8 graph the one without repair."""
+    """What is timed: the variants for this provider, and int8 without repair beside a repaired one.
+
+    int8-qdq is for another provider than the one that times here.
+    """
     rivals: dict[str, dict[str, onnx.ModelProto]] = {}
     for name, items in variants.items():
-        rivals[name] = {str(precision): model for precision, model in items.items()}
+        rivals[name] = {
+            str(precision): model for precision, model in items.items() if precision != "int8-qdq"
+        }
         if name in int8.unrepaired:
             rivals[name]["int8 without repair"] = int8.unrepaired[name]
     return rivals

@@ -1,7 +1,7 @@
 """The variants of every graph: optimized, and in each precision that was asked for."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import onnx
 
@@ -10,8 +10,11 @@ from emo_export.half import half
 from emo_export.load import Checkpoints, TextCheckpoint
 from emo_export.onnx_graph import clean, copy
 from emo_export.optimize import optimize_fusion, optimize_text
+from emo_export.qdq import quantize_static
 from emo_export.quantize import products, quantize
+from emo_export.reference import token_ids
 from emo_export.residual import keep_residuals_apart
+from emo_export.standard import in_standard_operators
 from emo_runtime.manifest import Precision
 
 Graphs = Mapping[str, onnx.ModelProto]
@@ -23,11 +26,13 @@ class Optimized:
     """Exact float32 graphs by name.
 
     ``graphs`` are what float32 and float16 are made from, ``for_int8`` what int8 is: the same, or
-    with the embedding unfused where the word table is to be quantized by rows.
+    with the embedding unfused where the word table is to be quantized by rows. ``standard`` are
+    the text graphs in standard operators, for int8-qdq; empty where that is not asked for.
     """
 
     graphs: Graphs
     for_int8: Graphs
+    standard: Graphs = field(default_factory=dict)
 
     def products(self, name: str) -> tuple[str, ...]:
         """The matrix products of a text graph that int8 can be chosen for, one by one."""
@@ -41,7 +46,7 @@ def optimize(
     owners: dict[str, TextCheckpoint] = {"text": checkpoints.text}
     if checkpoints.encoder is not None:
         owners["encoder"] = checkpoints.encoder
-    result, separate = {}, {}
+    result, separate, standard = {}, {}, {}
     for name, model in graphs.items():
         if name == "fusion":
             result[name] = optimize_fusion(model)
@@ -54,7 +59,11 @@ def optimize(
             result[name] = separate[name]
         else:
             result[name] = optimize_text(model, heads=heads, hidden=hidden)
-    return Optimized(result, {**result, **separate})
+        if "int8-qdq" in precisions:
+            standard[name] = optimize_text(model, heads=heads, hidden=hidden, embedding_fused=False)
+            in_standard_operators(standard[name])
+            clean(standard[name])
+    return Optimized(result, {**result, **separate}, standard)
 
 
 def variant(
@@ -70,6 +79,19 @@ def variant(
         "int8": lambda: _int8(optimized.for_int8[name], keep),
     }
     model = make[precision]()
+    clean(model)
+    return model
+
+
+def static_variant(
+    optimized: Optimized, checkpoints: Checkpoints, name: str, texts: Sequence[str]
+) -> onnx.ModelProto:
+    """One text graph in int8-qdq, fitted to transcripts, ready to be written."""
+    owner = checkpoints.text if name == "text" else checkpoints.encoder
+    if owner is None:
+        raise ValueError(f"no checkpoint for the graph {name!r}")
+    strip = owner.strip or name == "encoder"
+    model = quantize_static(optimized.standard[name], token_ids(owner, texts, strip=strip))
     clean(model)
     return model
 

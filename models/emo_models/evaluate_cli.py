@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from emo_runtime.cli.common import Command, print_json, require_extra
+from emo_runtime.manifest import PRECISIONS
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -28,7 +29,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 )
 @click.option("--encoder", type=_FOLDER, help="Text encoder of a fusion checkpoint.")
 @click.option("--audio-folder", type=_FOLDER, help="Where the sound files of --data are.")
-@click.option("--variant", type=click.Choice(["int8", "fp16", "fp32"]), help="Of a bundle.")
+@click.option("--variant", type=click.Choice(PRECISIONS), help="Of a bundle.")
 @click.option("--png", type=_FILE, help="Write the confusion matrix as a picture.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def main(

@@ -4,7 +4,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, get_args
 
 import msgspec
 
@@ -14,9 +14,9 @@ SCHEMA = "emo-bundle/1"
 MANIFEST_NAME = "manifest.json"
 SIGNATURE_NAME = "manifest.sig"
 MAX_MANIFEST_BYTES = 4 << 20
-PRECISIONS = ("int8", "fp16", "fp32")
-
-Precision = Literal["int8", "fp16", "fp32"]
+# "int8" has scales that are found while a graph runs, "int8-qdq" fixed ones (for OpenVINO).
+Precision = Literal["int8", "int8-qdq", "fp16", "fp32"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 TaskName = Literal["text", "fusion", "audio"]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 FileName = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]

@@ -75,8 +75,15 @@ def choose_providers(requested: str, runtime: ModuleType) -> list[Provider]:
 
 
 def precisions_for(provider: str) -> tuple[Precision, ...]:
-    """The variants that a provider may run, best first: int8 is slower than fp16 on a GPU."""
-    return ("fp16", "fp32") if provider in _GPU else ("int8", "fp32", "fp16")
+    """The variants that a provider may run, best first.
+
+    int8 is slower than fp16 on a GPU; OpenVINO has int8 kernels for fixed scales only.
+    """
+    if provider in _GPU:
+        return ("fp16", "fp32")
+    if provider == PROVIDERS["openvino"]:
+        return ("int8-qdq", "int8", "fp32", "fp16")
+    return ("int8", "fp32", "int8-qdq", "fp16")
 
 
 def provider_options(provider: str, threads: int) -> dict[str, str]:

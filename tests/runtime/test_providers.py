@@ -51,7 +51,8 @@ class FakeRuntime:
 
     def InferenceSession(self, source, options, providers, enable_fallback):  # noqa: N802
         assert enable_fallback == 0
-        named = providers or [device.ep_name for device in options.devices] + [CPU]
+        given = providers or [device.ep_name for device in options.devices] + [CPU]
+        named = [item if isinstance(item, str) else item[0] for item in given]
         if self.error and named[0] != CPU:
             raise RuntimeError(self.error)
         self.created.append((named, options))
@@ -166,7 +167,21 @@ def test_int8_is_refused_on_a_gpu(fake, tiny_bundle, bundle):
     with pytest.raises(ProviderError, match="graph 'text' in int8 is refused"):
         opened(tiny_bundle(precisions=("int8",)), providers="cuda")
     assert precisions_for(CUDA) == ("fp16", "fp32")
-    assert precisions_for(CPU) == ("int8", "fp32", "fp16")
+    assert precisions_for(CPU) == ("int8", "fp32", "int8-qdq", "fp16")
+
+
+def test_fixed_scales_are_for_openvino(fake, tiny_bundle):
+    fake(available=[OPENVINO, CUDA, CPU])
+    both = tiny_bundle(precisions=("int8", "int8-qdq"))
+    assert opened(both, providers="openvino")["text"]["precision"] == "int8-qdq"
+    assert opened(both, providers="cpu")["text"]["precision"] == "int8"
+    assert opened(both, providers="cpu", variant="int8-qdq")["text"]["precision"] == "int8-qdq"
+    older = tiny_bundle(precisions=("int8", "fp32"))
+    assert opened(older, providers="openvino")["text"]["precision"] == "int8"
+    alone = tiny_bundle(precisions=("int8-qdq",))
+    assert opened(alone, providers="cpu")["text"]["precision"] == "int8-qdq"
+    with pytest.raises(ProviderError, match="in int8 is refused on CUDAExecutionProvider"):
+        opened(alone, providers="cuda")
 
 
 def test_threads_and_spinning_reach_the_session(fake, bundle):

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from emo_runtime.errors import EmoError, MissingExtraError, SelfTestError
+from emo_runtime.manifest import PRECISIONS
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -84,7 +85,7 @@ def bundle_options(function: _Function) -> _Function:
             click.option("--threads", type=click.IntRange(1), help="Default: the usable cores."),
             click.option(
                 "--variant",
-                type=click.Choice(["int8", "fp16", "fp32"]),
+                type=click.Choice(PRECISIONS),
                 help="Insist on a precision of the text graphs.",
             ),
         ]

@@ -1,0 +1,234 @@
+"""OpenVINO's provider on `int8-qdq` against OpenVINO itself, at BETO size, in interleaved rounds.
+
+The three engines need three installations (`onnxruntime-openvino` brings the same module as
+`onnxruntime`), so that each runs in a process of its own, under the Python that is given for it:
+
+    python benchmarks/openvino_provider.py make FOLDER        # needs emo-runtime[peers]
+    python benchmarks/openvino_provider.py run FOLDER --openvino PYTHON --provider PYTHON
+
+`make` writes a checkpoint with random weights, its bundle (int8 and int8-qdq), and OpenVINO's own
+int8 by NNCF of the same checkpoint. `run` prints milliseconds and ratios.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ENGINES = {
+    "openvino": "OpenVINO itself, NNCF int8",
+    "provider": "bundle, OpenVINO's provider, int8-qdq",
+    "cpu": "bundle, CPU provider, int8",
+}
+THREADS = 2
+VOCABULARY = 31_002
+PAUSE_S = 0.1  # idle threads of ONNX Runtime wait actively for a while
+
+
+def main() -> None:
+    """Make the models, measure them, or be one of the processes that are measured."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("action", choices=["make", "run", "worker"])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--openvino", default=sys.executable, help="Python with openvino.")
+    parser.add_argument("--provider", default=sys.executable, help="... onnxruntime-openvino.")
+    parser.add_argument("--cpu", default=sys.executable, help="... onnxruntime.")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--calls", type=int, default=40, help="Of each engine, in each round.")
+    parser.add_argument("--tokens", type=int, nargs="+", default=[8, 16, 32, 64])
+    parser.add_argument("--layers", type=int, default=12)
+    parser.add_argument("--engine", choices=list(ENGINES), help="Of a worker.")
+    options = parser.parse_args()
+    if options.action == "make":
+        make(options.folder, options.layers)
+    elif options.action == "worker":
+        work(options.engine, options.folder)
+    else:
+        run(options)
+
+
+def make(folder: Path, layers: int) -> None:
+    """A checkpoint of BETO's shape, its bundle, and OpenVINO's own int8 of it."""
+    os.environ["NNCF_CI"] = "1"  # else it reports its use to its makers
+    from emo_export.options import Gate, Identity, Options, Sources
+    from emo_export.pipeline import export
+
+    folder.mkdir(parents=True, exist_ok=True)
+    _checkpoint(folder / "text", layers)
+    options = Options(
+        sources=Sources(text=str(folder / "text")),
+        output=folder / "bundle",
+        identity=Identity("beto-size", "1.0", "Apache-2.0", "Random weights."),
+        precisions=("int8", "int8-qdq"),
+        force=True,
+        gate=Gate(enforced=False),
+    )
+    report = export(options, lambda step: print(f"{step.name}: {step.duration_s:.0f} s"))
+    for item in report.findings.comparisons:
+        print(f"{item.precision}: label agreement {item.agreement:.4f}")
+    _quantize_by_openvino(folder)
+
+
+def _checkpoint(folder: Path, layers: int) -> None:
+    """Random weights; biases and layer norms too, which would otherwise be merged."""
+    import torch
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordPiece
+    from transformers import AutoTokenizer, BertConfig
+
+    from emo_export.evaluation import shipped_sentences
+    from emo_models.checkpoint import save_text
+    from emo_models.labels import LABELS
+    from emo_models.text_classifier import text_classifier
+    from emo_models.tokenizer import SPECIAL_TOKENS, save_tokenizer, train_tokenizer
+
+    words = sorted({word for text in shipped_sentences().texts for word in text.split()})
+    letters = sorted({letter for word in words for letter in word})
+    entries = [*SPECIAL_TOKENS, *letters, *(f"##{letter}" for letter in letters), *words]
+    entries = list(dict.fromkeys(entries))
+    entries += [f"[unused{number}]" for number in range(VOCABULARY - len(entries))]
+    tokenizer: Tokenizer = train_tokenizer(list, vocab_size=len(SPECIAL_TOKENS))
+    vocabulary = {entry: number for number, entry in enumerate(entries)}
+    tokenizer.model = WordPiece(vocabulary, unk_token="[UNK]")  # noqa: S106
+    save_tokenizer(tokenizer, folder, positions=512)
+    config = BertConfig(
+        vocab_size=VOCABULARY,
+        num_hidden_layers=layers,
+        id2label=dict(enumerate(LABELS)),
+        label2id={label: number for number, label in enumerate(LABELS)},
+    )
+    model = text_classifier(config)
+    random = torch.Generator().manual_seed(1)
+    for name, parameter in model.named_parameters():
+        noise = torch.randn(parameter.shape, generator=random)
+        if name.endswith("bias"):
+            parameter.data = 0.1 * noise
+        elif "LayerNorm" in name:
+            parameter.data = 1 + 0.2 * noise
+        elif "classifier" in name or "embeddings" in name:
+            parameter.data = 0.5 * noise
+        else:
+            parameter.data = noise / parameter.shape[1] ** 0.5
+    save_text(folder, model.eval(), AutoTokenizer.from_pretrained(folder))
+
+
+def _quantize_by_openvino(folder: Path) -> None:
+    """The untouched graph in OpenVINO's own format, by NNCF's defaults for transformers."""
+    import nncf
+    import onnx
+    import openvino
+
+    from emo_export.evaluation import apart, shipped_sentences
+    from emo_export.graph import graph
+    from emo_export.load import load
+    from emo_export.options import Sources
+    from emo_export.reference import token_ids
+
+    checkpoints = load(Sources(text=str(folder / "text")))
+    onnx.save(graph(checkpoints)["text"], folder / "plain.onnx")
+    _, fitted = apart(shipped_sentences())
+    rows = token_ids(checkpoints.text, fitted.texts, strip=False)
+    batches = [{"input_ids": row[None], "attention_mask": np.ones_like(row)[None]} for row in rows]
+    model = nncf.quantize(
+        openvino.Core().read_model(str(folder / "plain.onnx")),
+        nncf.Dataset(batches),
+        model_type=nncf.ModelType.TRANSFORMER,
+        preset=nncf.QuantizationPreset.MIXED,
+        subset_size=len(batches),
+    )
+    openvino.save_model(model, str(folder / "openvino.xml"), compress_to_fp16=False)
+
+
+def run(options: argparse.Namespace) -> None:
+    """The engines in turn, round by round; only one computes at any time."""
+    workers = {name: _worker(getattr(options, name), name, options.folder) for name in ENGINES}
+    medians: dict[tuple[str, int], list[float]] = {}
+    for number in range(options.rounds + 1):
+        for tokens in options.tokens:
+            for name, ask in workers.items():
+                time.sleep(PAUSE_S)
+                took = ask(tokens, options.calls)
+                if number:  # the first round is for warming up
+                    medians.setdefault((name, tokens), []).append(took)
+    for tokens in options.tokens:
+        base = np.array(medians["openvino", tokens])
+        for name, title in ENGINES.items():
+            own = np.array(medians[name, tokens])
+            ratio = own / base
+            print(
+                f"{tokens:3d} tokens  {title:40s} {np.median(own):7.2f} ms  "
+                f"x {np.median(ratio):.3f} [{ratio.min():.3f}, {ratio.max():.3f}]"
+            )
+            print(f"            per round: {' '.join(f'{value:.2f}' for value in ratio)}")
+
+
+def _worker(python: str, engine: str, folder: Path) -> Callable[[int, int], float]:
+    """Start a process; the function that asks it for a round's median in milliseconds."""
+    process = subprocess.Popen(
+        [python, __file__, "worker", str(folder), "--engine", engine],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def ask(tokens: int, calls: int) -> float:
+        if process.stdin is None or process.stdout is None:
+            raise SystemExit(f"{engine}: no pipes")
+        print(tokens, calls, file=process.stdin, flush=True)
+        line = process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{engine}: its process ended with {process.wait()}")
+        return float(np.median(json.loads(line)))
+
+    return ask
+
+
+def work(engine: str, folder: Path) -> None:
+    """Answer lines of "tokens calls" with the times of so many calls, in milliseconds."""
+    random = np.random.default_rng(0)
+    answer = _openvino(folder) if engine == "openvino" else _bundle(folder, engine)
+    for line in sys.stdin:
+        tokens, calls = map(int, line.split())
+        times = []
+        for _ in range(calls + 3):
+            ids = random.integers(5, 3000, (1, tokens))
+            start = time.perf_counter()
+            answer({"input_ids": ids, "attention_mask": np.ones_like(ids)})
+            times.append((time.perf_counter() - start) * 1e3)
+        print(json.dumps(times[3:]), flush=True)
+
+
+def _openvino(folder: Path) -> Callable[[dict[str, Any]], object]:
+    import openvino
+
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": THREADS,
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    compiled = openvino.Core().compile_model(str(folder / "openvino.xml"), "CPU", settings)
+    request = compiled.create_infer_request()
+    return lambda feeds: np.array(request.infer(feeds)["logits"])
+
+
+def _bundle(folder: Path, engine: str) -> Callable[[dict[str, Any]], object]:
+    """The text graph as the runtime loads it; an error where the provider does not attach."""
+    from emo_runtime.bundle import open_bundle
+    from emo_runtime.graphs import Loading, load_graphs
+
+    provider, variant = ("openvino", "int8-qdq") if engine == "provider" else ("cpu", "int8")
+    loading = Loading(provider, THREADS, spin=True, fallback=False, variant=variant)
+    session = load_graphs(open_bundle(folder / "bundle"), ("text",), loading)["text"]
+    print(f"{engine}: nodes by provider {session.nodes or session.providers}", file=sys.stderr)
+    return lambda feeds: session.run(["logits"], feeds)[0]
+
+
+if __name__ == "__main__":
+    main()
