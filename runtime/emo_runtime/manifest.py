@@ -14,6 +14,7 @@ SCHEMA = "emo-bundle/1"
 MANIFEST_NAME = "manifest.json"
 SIGNATURE_NAME = "manifest.sig"
 MAX_MANIFEST_BYTES = 4 << 20
+MAX_FILE_BYTES = (1 << 31) - 1  # protobuf can't read a larger graph
 PRECISIONS = ("int8", "fp16", "fp32")
 
 Precision = Literal["int8", "fp16", "fp32"]
@@ -36,7 +37,7 @@ class File(_Struct, frozen=True):
 
     file: FileName
     sha256: Sha256
-    bytes: Annotated[int, msgspec.Meta(ge=0, le=1 << 34)]
+    bytes: Annotated[int, msgspec.Meta(ge=0, le=MAX_FILE_BYTES)]
 
 
 class Tokenizer(File, frozen=True):

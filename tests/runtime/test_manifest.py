@@ -102,7 +102,7 @@ counts = st.integers(1, 1 << 24)
 @st.composite
 def manifests(draw):
     unique = draw(st.lists(names, min_size=5, max_size=5, unique=True))
-    sizes = st.integers(0, 1 << 34)
+    sizes = st.integers(0, (1 << 31) - 1)
     files = [File(file=name, sha256=draw(digests), bytes=draw(sizes)) for name in unique]
     text = Graph(
         outputs=["logits", "embedding"],
