@@ -21,6 +21,7 @@ from helpers.tiny import Tiny
 from helpers.tiny_graphs import fusion_graph, text_graph
 
 TINY = Tiny()
+DESCRIPTORS = Path("/proc/self/fd")
 TEXT = text_graph(TINY.text_weights)
 
 
@@ -174,12 +175,12 @@ def test_without_memory_files_bytes_do(tiny_bundle, monkeypatch, how):
         monkeypatch.setattr(bundle_module, "_write_all", refuse)
     else:
         monkeypatch.setattr(bundle_module, "_DESCRIPTORS", Path("/nowhere"))
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(DESCRIPTORS.iterdir()))
     bundle = open_bundle(tiny_bundle())
     bundle.verify()
     with bundle.verified(bundle.manifest.card) as verified:
         assert isinstance(verified.source, bytes)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(DESCRIPTORS.iterdir())) == before
 
 
 def test_a_disk_that_fails_while_it_is_read(tiny_bundle, monkeypatch):

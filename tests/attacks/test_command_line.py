@@ -193,9 +193,9 @@ def test_without_home_cache_or_space(command, tmp_path):
 def test_a_read_only_file_system(bundle, tmp_path):
     """Gain: none; containers are often mounted so."""
     script = 'mount -o remount,ro,bind / 2>/dev/null || exit 77; exec "$@"'
+    inside = ["unshare", "-m", "sh", "-c", script, "sh"]
     done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", script, "sh", sys.executable, *PREDICT]
-        + ["--bundle", bundle, "--text", "hola", "--json"],
+        [*inside, sys.executable, *PREDICT, "--bundle", bundle, "--text", "hola", "--json"],
         env=environment(XDG_CACHE_HOME=str(tmp_path / "cache")),
         capture_output=True,
         timeout=120,
