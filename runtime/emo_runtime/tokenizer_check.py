@@ -15,7 +15,7 @@ from emo_runtime.errors import BundleError
 MAX_STEPS = 256
 # One character, escape or class, repeated or not: matched in linear time.
 _LINEAR = re.compile(
-    r"(?:[^\\\[\](){}*+?|^$.]|\\.|\[\^?(?:[^\\\[\]]|\\.)+\])(?:[*+?]|\{\d*,?\d*\})?"
+    r"(?:[^\\\[\](){}*+?|^$.]|\\\D|\[\^?(?:[^\\\[\]]|\\\D)+\])(?:[*+?]|\{\d*,?\d*\})?"
 )
 _GROWING = frozenset({"Replace", "Prepend", "Append"})
 
@@ -58,13 +58,14 @@ def _check_step(step: dict[str, Any], name: str) -> None:
     pattern = step.get("Regex")
     if isinstance(pattern, str) and not _LINEAR.fullmatch(pattern):
         _refuse(name, f"its pattern {pattern[:80]!r} may need unbounded time")
-    if step.get("type") in _GROWING:
+    kind = step.get("type")
+    if isinstance(kind, str) and kind in _GROWING:
         wanted = step.get("pattern")
         replaced = wanted.get("String") if isinstance(wanted, dict) else None
         longest = max(1, len(replaced) if isinstance(replaced, str) else 0)
         added = step.get("content", step.get("prepend", step.get("append")))
         if isinstance(added, str) and len(added) > longest:
-            _refuse(name, f"its step {step['type']} makes every text longer")
+            _refuse(name, f"its step {kind} makes every text longer")
 
 
 def _refuse(name: str, why: str) -> NoReturn:
