@@ -221,6 +221,7 @@ def raw(before, after):
         (raw('"n_mfcc": 56', '"n_mfcc": 129'), "n_mfcc 129 exceeds n_mels 128"),
         (raw('"n_mfcc": 56', '"fmax": 20000'), "0 to 20000 Hz is no range"),
         (raw('"n_mfcc": 56', '"fmin": 11025.0'), "no range"),
+        (raw('"n_mfcc": 56', '"center": false'), "not centred"),
     ],
 )
 def test_what_is_refused_and_why(data, message):
