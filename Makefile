@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BENCH ?= runs/bench
 ROOTS := runtime models export benchmarks tests examples
 
-.PHONY: demo test lint format types pytest endurance bench schema clean
+.PHONY: demo test lint format types pytest endurance fuzz sbom audit bench schema clean
 
 demo: $(VENV)/.base
 	@echo; echo "# One utterance, sound and transcript"
@@ -48,6 +48,24 @@ bench: $(VENV)/.peers
 	$(BIN)/python benchmarks/live_calls.py rival --text $(BENCH)/checkpoint/text \
 		--fusion $(BENCH)/checkpoint/fusion
 
+# libFuzzer over each parser in turn, MINUTES in all; what it finds lies in tests/fuzz/found.
+MINUTES ?= 10
+FUZZ := manifest sound transcript graph tokenizer
+fuzz: $(VENV)/.test
+	$(PIP) install --constraint constraints.txt atheris
+	for target in $(FUZZ); do PYTHONPATH=runtime:tests $(BIN)/python tests/fuzz/run.py $$target \
+		$$(( $(MINUTES) * 60 / $(words $(FUZZ)) )) build/fuzz || exit 1; done
+
+# The software bill of materials of the base package, and what is known to be wrong with it.
+sbom: $(VENV)/.audit
+	$(VENV)/audit/bin/cyclonedx-py environment --output-reproducible \
+		--output-file build/sbom.json $(VENV)/audit/base/bin/python
+
+audit: $(VENV)/.audit
+	$(VENV)/audit/bin/pip-audit --path $$($(VENV)/audit/base/bin/python -c \
+		"import sysconfig; print(sysconfig.get_path('purelib'))")
+
+
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix $(ROOTS)
 	$(BIN)/ruff format $(ROOTS)
@@ -75,4 +93,14 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.peers: $(VENV)/.test
 	$(PIP) install --constraint constraints.txt --editable ".[test,peers]"
+	@touch $@
+
+# The tools stand apart from what they look at: an environment of the base package alone.
+$(VENV)/.audit: pyproject.toml constraints.txt | $(BIN)/python
+	$(PYTHON) -m venv $(VENV)/audit
+	$(PYTHON) -m venv $(VENV)/audit/base
+	$(VENV)/audit/bin/python -m pip --quiet install --constraint constraints.txt \
+		cyclonedx-bom pip-audit
+	$(VENV)/audit/base/bin/python -m pip --quiet install --constraint constraints.txt .
+	@mkdir -p build
 	@touch $@

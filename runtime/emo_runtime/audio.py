@@ -15,8 +15,8 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from emo_runtime.containers import Container, GuardedStream, inspect
 from emo_runtime.errors import AudioError
-from emo_runtime.wav import check_wav
 
 Floats = NDArray[np.float32]
 AudioSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | tuple[NDArray[Any], int]
@@ -28,6 +28,7 @@ MAX_SAMPLE_RATE = 384_000
 # Speech in floats stays near [-1, 1]; a peak beyond this is 16-bit samples never divided by 32768.
 MAX_PEAK = 100.0
 _BLOCK_FRAMES = 1 << 16
+_FLAC_FRAMES = 4096  # about one of its own: no more than that is lost where the file ends
 _O_BINARY = getattr(os, "O_BINARY", 0)
 
 
@@ -43,6 +44,15 @@ class Sound:
     def duration_s(self) -> float:
         """Length in seconds."""
         return len(self.samples) / self.sample_rate
+
+
+@dataclass(frozen=True)
+class OpenSound:
+    """An open ``soundfile.SoundFile``, its name for messages, and its container."""
+
+    file: Any
+    name: str
+    container: Container
 
 
 def load_audio(
@@ -66,8 +76,8 @@ def decode(source: AudioSource, max_duration_s: float = MAX_DURATION_S) -> Sound
         samples, sample_rate = pair_of(source)
         sound = Sound(_mono(as_floats(time_by_channels(samples))), sample_rate)
     else:
-        with open_sound(source) as (file, name):
-            sound = _read(file, name, max_duration_s)
+        with open_sound(source) as opened:
+            sound = _read(opened, max_duration_s)
     if sound.duration_s > max_duration_s:
         raise _too_long("the sound", max_duration_s)
     check_samples(sound.samples)
@@ -102,23 +112,24 @@ def silent_wav(seconds: float, sample_rate: int = 8000) -> bytes:
 
 
 @contextlib.contextmanager
-def open_sound(source: AudioSource) -> Iterator[tuple[Any, str]]:
-    """An open ``soundfile.SoundFile`` and its name for messages. Raises AudioError."""
+def open_sound(source: AudioSource) -> Iterator[OpenSound]:
+    """A sound file, opened once its container was looked at. Raises AudioError."""
     import soundfile  # noqa: PLC0415  (arrays do without it: start-up counts)
 
     with _open_stream(source) as (stream, name):
+        guarded = None
         try:
-            if not stream.seek(0, io.SEEK_END):
-                raise AudioError(
-                    f"{name}: is empty (0 bytes). Check how it was recorded or copied."
-                )
-            check_wav(stream, name)
-            stream.seek(0)
-            with soundfile.SoundFile(stream) as file:
+            container = inspect(stream, name)
+            guarded = GuardedStream(stream, container.start)
+            with soundfile.SoundFile(guarded) as file:
                 check_rate(file.samplerate, name)
                 _check_channels(file.channels, name)
-                yield file, name
+                yield OpenSound(file, name, container)
+                if guarded.error is not None:
+                    raise guarded.error
         except soundfile.LibsndfileError as error:
+            if guarded is not None and guarded.error is not None:
+                raise AudioError(f"{name}: can't be read: {guarded.error}.") from None
             raise AudioError(
                 f"{name}: not a sound that can be read ({error.error_string.rstrip('.')}). WAV, "
                 "FLAC, OGG, Opus and MP3 can; convert others first."
@@ -204,11 +215,12 @@ def _open_regular(path: Path) -> BinaryIO:
     return open(descriptor, "rb")
 
 
-def _read(file: Any, name: str, max_duration_s: float) -> Sound:
-    limit = int(max_duration_s * file.samplerate)
-    blocks = [np.zeros(0, np.float32), *_mono_blocks(file, limit, name, max_duration_s)]
+def _read(opened: OpenSound, max_duration_s: float) -> Sound:
+    rate = opened.file.samplerate
+    blocks = [np.zeros(0, np.float32), *_mono_blocks(opened, max_duration_s)]
     samples = np.concatenate(blocks)
-    return Sound(samples, file.samplerate, _ends_early(file, len(samples)))
+    notes = opened.container.notes or _ends_early(opened.file, len(samples))
+    return Sound(samples, rate, notes)
 
 
 def _mono(frames: Floats) -> Floats:
@@ -217,16 +229,29 @@ def _mono(frames: Floats) -> Floats:
     return np.ascontiguousarray(mono)
 
 
-def _mono_blocks(file: Any, limit: int, name: str, max_duration_s: float) -> Iterator[Floats]:
-    """Blocks of mono samples: memory follows what is really there, not what a header claims."""
+def _mono_blocks(opened: OpenSound, max_duration_s: float) -> Iterator[Floats]:
+    """Blocks of mono samples: memory follows what is really there, not what a header claims.
+
+    Where the decoder gives up in the middle, what came before counts: a call that was cut off
+    deserves an answer, with a note.
+    """
+    import soundfile  # noqa: PLC0415  (see open_sound)
+
+    limit = int(max_duration_s * opened.file.samplerate)
+    frames = _FLAC_FRAMES if opened.container.kind == "FLAC" else _BLOCK_FRAMES
     total = 0
     while True:
-        block = file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)
+        try:
+            block = opened.file.read(frames, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError:
+            if not total:
+                raise
+            return
         if not len(block):
             return
         total += len(block)
         if total > limit:
-            raise _too_long(name, max_duration_s)
+            raise _too_long(opened.name, max_duration_s)
         yield _mono(block)
 
 

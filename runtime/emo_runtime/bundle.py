@@ -25,7 +25,9 @@ from emo_runtime.signature import check_signature
 
 ENTRY_POINTS = "emo_runtime.bundles"
 DEFAULT = "default"
+MAX_SMALL_BYTES = 64 << 20
 _CHUNK_BYTES = 1 << 20
+_DESCRIPTORS = Path("/proc/self/fd")
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,16 @@ class Bundle:
                 raise BundleError(
                     f"{file.file}: {found:,} bytes, the manifest says {file.bytes:,}. {_REMEDY}"
                 )
-            if sys.platform == "linux":
-                with _in_memory_file(descriptor, file) as verified:
-                    yield verified
-            else:
-                yield _in_bytes(descriptor, file)
+            with contextlib.ExitStack() as stack:
+                yield _copy(descriptor, file, stack)
 
     def read(self, file: File) -> bytes:
-        """The verified bytes of a small file. Raises BundleError."""
+        """The verified bytes of a small file (no graph). Raises BundleError."""
+        if file.bytes > MAX_SMALL_BYTES:
+            raise BundleError(
+                f"{file.file}: {file.bytes:,} bytes, at most {MAX_SMALL_BYTES:,} are read of a "
+                "file that is no graph. Do not use this bundle."
+            )
         with self.verified(file) as verified:
             return bytes(verified.data)
 
@@ -167,6 +171,21 @@ def _open_regular(path: Path, name: str) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _copy(descriptor: int, file: File, stack: contextlib.ExitStack) -> VerifiedFile:
+    """In a memory file where the system has them, and room for one; else in Python's memory."""
+    try:
+        if sys.platform == "linux" and _DESCRIPTORS.is_dir():
+            with contextlib.suppress(OSError):
+                return stack.enter_context(_in_memory_file(descriptor, file))
+            os.lseek(descriptor, 0, os.SEEK_SET)
+        return _in_bytes(descriptor, file)
+    except (OSError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or "no memory"
+        raise BundleError(
+            f"{file.file}: can't be read: {reason}. Mend the disk, or give the process more memory."
+        ) from None
 
 
 @contextlib.contextmanager

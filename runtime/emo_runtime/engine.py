@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from emo_runtime.audio import AudioSource, decode, resample
 from emo_runtime.bundle import Bundle
-from emo_runtime.errors import AudioError, TaskError, TextError
+from emo_runtime.errors import AudioError, BundleError, TaskError, TextError
 from emo_runtime.graphs import Loading, load_graphs
 from emo_runtime.manifest import Precision, TaskName
 from emo_runtime.mfcc import TELEPHONE_HZ, MeanMfcc
@@ -138,6 +138,8 @@ class Engine:
         with clock("text"):
             feeds = {"input_ids": tokens.ids, "attention_mask": np.ones_like(tokens.ids)}
             [vector] = self.sessions[graph].run([output], feeds)
+        width = len(self.manifest.labels) if name == "text" else self.manifest.graphs[graph].hidden
+        _check_row(vector, width, graph)
         return Read(vector, tokens.ids.shape[1], tokens.notes)
 
     def answer(
@@ -172,6 +174,7 @@ class Engine:
         if graph.present_input:
             feeds["present"] = np.array([[1, read is not None]], np.float32)
         [logits] = self.sessions[name].run(["logits"], feeds)
+        _check_row(logits, len(self.manifest.labels), name)
         return logits
 
 
@@ -190,6 +193,15 @@ def _load_tokenizers(bundle: Bundle, sessions: dict[str, Session]) -> dict[str, 
             )
         by_graph[graph] = by_name[name]
     return by_graph
+
+
+def _check_row(row: Floats, width: int | None, graph: str) -> None:
+    if row.shape != (1, width) or not np.isfinite(row).all():
+        raise BundleError(
+            f"graph {graph!r} gave numbers that are not finite, or of shape {row.shape} where "
+            f"{(1, width)} was expected: its weights are damaged, or this provider is. "
+            "Run `emo-bundle verify`, or ask for providers='cpu'."
+        )
 
 
 def _softmax(logits: Floats) -> NDArray[np.float64]:

@@ -2,7 +2,8 @@
 
 A short walk over the protobuf wire format: enough to know a graph's inputs and outputs and to
 refuse what no bundle needs and what could read files, run foreign code or never end: external
-data, foreign operator domains, local functions, subgraphs (If, Loop, Scan), absurd node counts.
+data, precompiled contexts, foreign operator domains, local functions, subgraphs (If, Loop, Scan),
+absurd counts of nodes or fields.
 Field numbers are those of ``onnx.proto3``.
 """
 
@@ -13,6 +14,7 @@ from typing import NoReturn
 from emo_runtime.errors import BundleError
 
 MAX_NODES = 20_000
+MAX_FIELDS = 1_000_000
 DOMAINS = frozenset({b"", b"ai.onnx", b"com.microsoft"})
 FLOAT, INT64 = 1, 7
 
@@ -36,124 +38,143 @@ class GraphInfo:
     nodes: int
 
 
+@dataclass
+class _Walk:
+    """The file's name, and how many fields may still be visited: the walk must end."""
+
+    name: str
+    left: int = MAX_FIELDS
+
+
 def check_graph(data: memoryview, name: str) -> GraphInfo:
     """Walk over the ONNX model ``data`` of the file ``name``. Raises BundleError."""
+    walk = _Walk(name)
+    if bytes(data[4:8]) == b"ORTM":
+        _refuse(walk, "it is in ONNX Runtime's own format, which can't be looked into")
     graph: memoryview | None = None
-    for field, value in _fields(data, name):
+    for field, value in _fields(data, walk):
         if field == 7:
             if graph is not None:
-                _refuse(name, "it holds two graphs")
-            graph = _message(value, name)
+                _refuse(walk, "it holds two graphs")
+            graph = _message(value, walk)
         elif field == 20:
-            _refuse(name, "it holds training information")
+            _refuse(walk, "it holds training information")
         elif field == 25:
-            _refuse(name, "it holds local functions")
+            _refuse(walk, "it holds local functions")
     if graph is None:
-        _refuse(name, "it holds no graph")
-    return _check_graph_proto(graph, name)
+        _refuse(walk, "it holds no graph")
+    return _check_graph_proto(graph, walk)
 
 
-def _check_graph_proto(graph: memoryview, name: str) -> GraphInfo:
+def _check_graph_proto(graph: memoryview, walk: _Walk) -> GraphInfo:
     inputs: dict[str, TensorInfo] = {}
     outputs: dict[str, TensorInfo] = {}
     nodes = 0
-    for field, value in _fields(graph, name):
+    for field, value in _fields(graph, walk):
         if field == 1:
             nodes += 1
             if nodes > MAX_NODES:
-                _refuse(name, f"it has more than {MAX_NODES:,} nodes")
-            _check_node(_message(value, name), name)
+                _refuse(walk, f"it has more than {MAX_NODES:,} nodes")
+            _check_node(_message(value, walk), walk)
         elif field == 5:
-            _check_tensor(_message(value, name), name)
+            _check_tensor(_message(value, walk), walk)
         elif field == 11:
-            inputs.update(_value_info(_message(value, name), name))
+            inputs.update(_value_info(_message(value, walk), walk))
         elif field == 12:
-            outputs.update(_value_info(_message(value, name), name))
+            outputs.update(_value_info(_message(value, walk), walk))
         elif field == 15:
-            _refuse(name, "it holds sparse tensors")
+            _refuse(walk, "it holds sparse tensors")
     return GraphInfo(inputs, outputs, nodes)
 
 
-def _check_node(node: memoryview, name: str) -> None:
-    for field, value in _fields(node, name):
+def _check_node(node: memoryview, walk: _Walk) -> None:
+    for field, value in _fields(node, walk):
         if field == 7:
-            domain = bytes(_message(value, name))
+            domain = bytes(_message(value, walk))
             if domain not in DOMAINS:
-                _refuse(name, f"it uses operators of the domain {domain[:80]!r}")
+                _refuse(walk, f"it uses operators of the domain {domain[:80]!r}")
+        elif field == 4 and bytes(_message(value, walk)) == b"EPContext":
+            _refuse(walk, "it holds a context compiled for a provider (EPContext)")
         elif field == 5:
-            _check_attribute(_message(value, name), name)
+            _check_attribute(_message(value, walk), walk)
 
 
-def _check_attribute(attribute: memoryview, name: str) -> None:
-    for field, value in _fields(attribute, name):
+def _check_attribute(attribute: memoryview, walk: _Walk) -> None:
+    for field, value in _fields(attribute, walk):
         if field in {5, 10}:
-            _check_tensor(_message(value, name), name)
+            _check_tensor(_message(value, walk), walk)
         elif field in {6, 11}:
-            _refuse(name, "it has subgraphs (If, Loop or Scan)")
+            _refuse(walk, "it has subgraphs (If, Loop or Scan)")
         elif field in {22, 23}:
-            _refuse(name, "it holds sparse tensors")
+            _refuse(walk, "it holds sparse tensors")
 
 
-def _check_tensor(tensor: memoryview, name: str) -> None:
-    for field, value in _fields(tensor, name):
+def _check_tensor(tensor: memoryview, walk: _Walk) -> None:
+    for field, value in _fields(tensor, walk):
         if field == 13 or (field == 14 and value != 0):
-            _refuse(name, "it keeps weights in other files (external data)")
+            _refuse(walk, "it keeps weights in other files (external data)")
 
 
-def _value_info(info: memoryview, name: str) -> dict[str, TensorInfo]:
+def _value_info(info: memoryview, walk: _Walk) -> dict[str, TensorInfo]:
     key, result = "", TensorInfo(0, ())
-    for field, value in _fields(info, name):
+    for field, value in _fields(info, walk):
         if field == 1:
-            key = bytes(_message(value, name)).decode("utf-8", "replace")
+            key = bytes(_message(value, walk)).decode("utf-8", "replace")
         elif field == 2:
-            for kind, tensor in _fields(_message(value, name), name):
+            for kind, tensor in _fields(_message(value, walk), walk):
                 if kind == 1:
-                    result = _tensor_type(_message(tensor, name), name)
+                    result = _tensor_type(_message(tensor, walk), walk)
     return {key: result}
 
 
-def _tensor_type(tensor: memoryview, name: str) -> TensorInfo:
+def _tensor_type(tensor: memoryview, walk: _Walk) -> TensorInfo:
     element_type, dimensions = 0, []
-    for field, value in _fields(tensor, name):
+    for field, value in _fields(tensor, walk):
         if field == 1 and isinstance(value, int):
             element_type = value
         elif field == 2:
-            for shape_field, dimension in _fields(_message(value, name), name):
+            for shape_field, dimension in _fields(_message(value, walk), walk):
                 if shape_field == 1:
-                    dimensions.append(_dimension(_message(dimension, name), name))
+                    dimensions.append(_dimension(_message(dimension, walk), walk))
     return TensorInfo(element_type, tuple(dimensions))
 
 
-def _dimension(dimension: memoryview, name: str) -> int | None:
-    for field, value in _fields(dimension, name):
+def _dimension(dimension: memoryview, walk: _Walk) -> int | None:
+    for field, value in _fields(dimension, walk):
         if field == 1 and isinstance(value, int):
             return value
     return None
 
 
-def _fields(data: memoryview, name: str) -> Iterator[tuple[int, int | memoryview]]:
+def _fields(data: memoryview, walk: _Walk) -> Iterator[tuple[int, int | memoryview]]:
     """Field numbers with their values: integers, or the bytes of what is length-delimited."""
     position, end = 0, len(data)
     while position < end:
-        key, position = _varint(data, position, name)
+        walk.left -= 1
+        if not walk.left:
+            _refuse(walk, f"it has more than {MAX_FIELDS:,} fields")
+        key, position = _varint(data, position, walk)
+        if not 8 <= key < 1 << 32:
+            # protobuf keeps 32 bits of a key: a larger one would be another field to it than here.
+            _refuse(walk, "it has a field number that can't be")
         wire = key & 7
         if wire == _VARINT:
-            number, position = _varint(data, position, name)
+            number, position = _varint(data, position, walk)
             yield key >> 3, number
             continue
         if wire == _BYTES:
-            length, position = _varint(data, position, name)
+            length, position = _varint(data, position, walk)
         elif wire in {_FIXED64, _FIXED32}:
             length = 8 if wire == _FIXED64 else 4
         else:
-            _refuse(name, "it is not an ONNX file")
+            _refuse(walk, "it is not an ONNX file")
         if length > end - position:
-            _refuse(name, "it is cut off or no ONNX file")
+            _refuse(walk, "it is cut off or no ONNX file")
         yield key >> 3, data[position : position + length]
         position += length
 
 
-def _varint(data: memoryview, position: int, name: str) -> tuple[int, int]:
+def _varint(data: memoryview, position: int, walk: _Walk) -> tuple[int, int]:
     value = shift = 0
     while position < len(data) and shift < 64:
         byte = data[position]
@@ -162,16 +183,16 @@ def _varint(data: memoryview, position: int, name: str) -> tuple[int, int]:
         if byte < 0x80:
             return value, position
         shift += 7
-    _refuse(name, "it is cut off or no ONNX file")
+    _refuse(walk, "it is cut off or no ONNX file")
 
 
-def _message(value: int | memoryview, name: str) -> memoryview:
+def _message(value: int | memoryview, walk: _Walk) -> memoryview:
     if isinstance(value, int):
-        _refuse(name, "it is not an ONNX file")
+        _refuse(walk, "it is not an ONNX file")
     return value
 
 
-def _refuse(name: str, why: str) -> NoReturn:
+def _refuse(walk: _Walk, why: str) -> NoReturn:
     raise BundleError(
-        f"{name}: refused: {why}. No bundle of emo-export is like that: export again."
+        f"{walk.name}: refused: {why}. No bundle of emo-export is like that: export again."
     )

@@ -14,6 +14,7 @@ SCHEMA = "emo-bundle/1"
 MANIFEST_NAME = "manifest.json"
 SIGNATURE_NAME = "manifest.sig"
 MAX_MANIFEST_BYTES = 4 << 20
+MAX_FILE_BYTES = (1 << 31) - 1  # protobuf can't read a larger graph
 # "int8" has scales that are found while a graph runs, "int8-qdq" fixed ones (for OpenVINO).
 Precision = Literal["int8", "int8-qdq", "fp16", "fp32"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -36,7 +37,7 @@ class File(_Struct, frozen=True):
 
     file: FileName
     sha256: Sha256
-    bytes: Annotated[int, msgspec.Meta(ge=0, le=1 << 34)]
+    bytes: Annotated[int, msgspec.Meta(ge=0, le=MAX_FILE_BYTES)]
 
 
 class Tokenizer(File, frozen=True):
@@ -82,7 +83,7 @@ class Audio(_Struct, frozen=True):
     n_fft: Annotated[int, msgspec.Meta(ge=16, le=1 << 16)] = 2048
     hop_length: Annotated[int, msgspec.Meta(ge=1, le=1 << 16)] = 512
     window: Literal["hann"] = "hann"
-    center: Literal[True] = True
+    center: bool = True
     pad_mode: Literal["constant"] = "constant"
     power: Literal[2] = 2
     n_mels: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 128
@@ -267,6 +268,8 @@ def _check_sound_task(manifest: Manifest, name: TaskName, task: Task, graph: Gra
 
 
 def _check_audio(audio: Audio) -> None:
+    if not audio.center:
+        _refuse("audio", "frames that are not centred ('center') are not known here")
     if audio.n_mfcc > audio.n_mels:
         _refuse("audio", f"n_mfcc {audio.n_mfcc} exceeds n_mels {audio.n_mels}")
     if not audio.fmin < audio.fmax <= audio.sample_rate / 2:

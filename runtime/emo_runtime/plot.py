@@ -4,10 +4,11 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from emo_runtime.errors import MissingExtraError
+from emo_runtime.errors import MissingExtraError, TextError
 from emo_runtime.timeline import Moment
 from emo_runtime.transcripts import Cue
 
+MAX_SPEAKERS = 32
 # Okabe and Ito's colours, which colour-blind people tell apart.
 _COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#7F7F7F", "#0072B2", "#56B4E9", "#F0E442")
 
@@ -17,7 +18,7 @@ def plot_timeline(
 ) -> None:
     """A PNG: for each speaker six bands over time, the darker the likelier.
 
-    Raises MissingExtraError without matplotlib.
+    Raises MissingExtraError without matplotlib, and TextError where the speakers are too many.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
@@ -27,21 +28,25 @@ def plot_timeline(
             'a plot needs matplotlib: pip install "emo-runtime[plot]"'
         ) from None
     speakers = list(dict.fromkeys(who(moment.cue) for moment in moments)) or [""]
+    if len(speakers) > MAX_SPEAKERS:
+        raise TextError(
+            f"{len(speakers):,} speakers, at most {MAX_SPEAKERS} can be drawn: mend the transcript."
+        )
     figure = Figure(figsize=(12, 1.0 + 2.2 * len(speakers)), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(speakers), 1, sharex=True, squeeze=False)[:, 0]
-    figure.suptitle(title)
+    figure.suptitle(_printable(title), parse_math=False)
     end_s = max((moment.cue.end_s for moment in moments), default=1.0)
     for panel, speaker in zip(panels, speakers, strict=True):
         _bands(panel, [m for m in moments if who(m.cue) == speaker], labels)
-        panel.set(title=speaker, xlim=(0, end_s), ylim=(len(labels) - 0.5, -0.5))
-        panel.title.set_fontsize(10)
-        panel.set_yticks(range(len(labels)), labels)
+        panel.set(xlim=(0, end_s), ylim=(len(labels) - 0.5, -0.5))
+        panel.set_title(_printable(speaker), fontsize=10, parse_math=False)
+        panel.set_yticks(range(len(labels)), [*map(_printable, labels)], parse_math=False)
         panel.xaxis.set_major_formatter(lambda seconds, _: clock(seconds)[:-2])
         panel.grid(axis="x", alpha=0.3)
         panel.set_axisbelow(True)
     panels[-1].set_xlabel("time (min:s)")
-    figure.savefig(path, dpi=130)
+    figure.savefig(path, dpi=130, format="png")
 
 
 def _bands(panel: Any, moments: Sequence[Moment], labels: Sequence[str]) -> None:
@@ -59,6 +64,11 @@ def _bands(panel: Any, moments: Sequence[Moment], labels: Sequence[str]) -> None
                 edgecolor=edge,
                 linewidth=0.8,
             )
+
+
+def _printable(text: str) -> str:
+    """What a font can be asked for: lone surrogates escaped, a name of bounded length."""
+    return text.encode("utf-8", "backslashreplace").decode()[:200]
 
 
 def who(cue: Cue) -> str:

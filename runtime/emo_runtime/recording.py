@@ -40,8 +40,11 @@ class Recording:
                 f"{self.duration_s:g} s."
             )
         frames = self._frames(start, end)
+        notes: tuple[str, ...] = ()
+        if len(frames) < end - start:
+            notes = (f"the recording ends early, {len(frames) / self.sample_rate:.2f} s are there",)
         mono = frames[:, channel] if channel is not None else frames.mean(axis=1)
-        return Sound(mono, self.sample_rate)
+        return Sound(mono, self.sample_rate, notes)
 
 
 @contextmanager
@@ -57,10 +60,19 @@ def open_recording(audio: AudioSource) -> Iterator[Recording]:
             lambda start, end: as_floats(array[start:end]), sample_rate, array.shape[1], len(array)
         )
         return
-    with open_sound(audio) as (file, _):
+    import soundfile  # noqa: PLC0415  (arrays do without it: start-up counts)
+
+    with open_sound(audio) as opened:
+        file = opened.file
 
         def read(start: int, end: int) -> Any:
-            file.seek(start)
-            return file.read(end - start, dtype="float32", always_2d=True)
+            try:
+                file.seek(start)
+                return file.read(end - start, dtype="float32", always_2d=True)
+            except soundfile.LibsndfileError as error:
+                raise AudioError(
+                    f"{opened.name}: can't be read from {start / file.samplerate:g} s on "
+                    f"({error.error_string.rstrip('.')}): the file was cut off or damaged."
+                ) from None
 
         yield Recording(read, file.samplerate, file.channels, file.frames)

@@ -1,5 +1,6 @@
 """Transcripts to token ids, by the bundle's own tokenizer.json."""
 
+import unicodedata
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from emo_runtime.errors import BundleError, TextError
+from emo_runtime.tokenizer_check import check_tokenizer
 
 MAX_CHARACTERS = 100_000
 
@@ -23,6 +25,7 @@ class TextTokenizer:
     """A Hugging Face fast tokenizer, truncating to ``max_tokens``. Safe to share."""
 
     def __init__(self, data: bytes, name: str, max_tokens: int, vocab_size: int) -> None:
+        check_tokenizer(data, name)
         try:
             tokenizer = Tokenizer.from_buffer(data)
         except Exception as error:  # noqa: BLE001  (tokenizers raises bare Exception)
@@ -38,20 +41,37 @@ class TextTokenizer:
         tokenizer.no_padding()
         tokenizer.enable_truncation(max_tokens)
         self._tokenizer = tokenizer
+        self._name = name
         self._max_tokens = max_tokens
         self._unknown = tokenizer.token_to_id("[UNK]")
 
     def __call__(self, text: str, *, strip: bool = False) -> Tokens:
-        """Token ids of one transcript, without its outer blanks if ``strip``. Raises TextError."""
+        """Token ids of one transcript, without its outer blanks if ``strip``.
+
+        Composed and decomposed accents (NFC, NFD) are the same text. Raises TextError, and
+        BundleError where the tokenizer fails.
+        """
         _check_text(text)
+        composed = unicodedata.normalize("NFC", text.strip() if strip else text)
         try:
-            encoding = self._tokenizer.encode(text.strip() if strip else text)
+            encoding = self._tokenizer.encode(composed)
         except (UnicodeError, TypeError):
             raise TextError(
                 "the transcript has characters that are no Unicode text (lone surrogates). Decode "
                 "it with errors='replace', or mend its source."
             ) from None
+        except Exception as error:  # noqa: BLE001  (tokenizers raises bare Exception)
+            raise BundleError(
+                f"{self._name}: the tokenizer failed: {error}. Export the bundle again."
+            ) from None
         ids = np.array([encoding.ids], np.int64)
+        if not ids.size:
+            raise TextError("nothing of the transcript is left once it is tokenized. Give words.")
+        if ids.size > self._max_tokens:
+            raise BundleError(
+                f"{self._name}: gave {ids.size} tokens, the graph takes {self._max_tokens}. Export "
+                "the bundle again."
+            )
         notes = []
         if encoding.overflowing:
             notes.append(

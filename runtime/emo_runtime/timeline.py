@@ -1,7 +1,7 @@
 """The course of a recording: one answer for each cue of its transcript."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from emo_runtime.audio import AudioSource
@@ -39,6 +39,7 @@ def _moment(recognizer: "EmotionRecognizer", recording: Recording, cue: Cue) -> 
             return Moment(cue, recognizer.recognize(cue.text))
         sound = recording.slice(cue.start_s, cue.end_s, cue.channel)
         pair = (sound.samples, sound.sample_rate)
-        return Moment(cue, recognizer.recognize(cue.text if task == "fusion" else None, pair))
+        answer = recognizer.recognize(cue.text if task == "fusion" else None, pair)
+        return Moment(cue, replace(answer, notes=sound.notes + answer.notes))
     except EmoError as error:
         return Moment(cue, None, error)

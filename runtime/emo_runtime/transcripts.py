@@ -43,11 +43,19 @@ def read_transcript(path: str | os.PathLike[str], channel: int | None = None) ->
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise TextError(f"{name}: can't be read: {reason}. Check the path.") from None
+    return parse_transcript(content, name.suffix, str(name), channel)
+
+
+def parse_transcript(content: str, suffix: str, name: str, channel: int | None = None) -> list[Cue]:
+    """The cues of a transcript's text; ``suffix`` names its format, ``name`` is for messages.
+
+    Raises as ``read_transcript`` does.
+    """
     readers = {".json": _from_json, ".vtt": _from_vtt, ".srt": _from_srt}
-    reader = readers.get(name.suffix.lower())
+    reader = readers.get(suffix.lower())
     if reader is None:
         raise TextError(f"{name}: give a transcript as .vtt, .srt or .json.")
-    cues = [_with_channel(cue, channel) for cue in reader(content, str(name))]
+    cues = [_with_channel(cue, channel) for cue in reader(content, name)]
     for number, cue in enumerate(cues):
         if not 0 <= cue.start_s <= cue.end_s < math.inf:
             raise TextError(

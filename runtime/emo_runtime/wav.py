@@ -11,35 +11,38 @@ from typing import BinaryIO
 from emo_runtime.errors import AudioError
 
 _MAX_CHUNKS = 10_000
+_OPEN_END = 0x7FFF0000
 
 
-def check_wav(stream: BinaryIO, name: str) -> None:
-    """Raise AudioError where a RIFF/WAVE stream has chunks that can't be; leave others alone."""
+def check_wav(stream: BinaryIO, name: str, start: int = 0) -> tuple[str, ...]:
+    """Raise AudioError where a RIFF/WAVE stream has chunks that can't be; leave others alone.
+
+    ``start`` is where it begins. Gives a note where fewer samples are there than it promises.
+    """
     size = stream.seek(0, io.SEEK_END)
-    stream.seek(0)
+    stream.seek(start)
     head = stream.read(12)
     if head[:4] not in {b"RIFF", b"RIFX", b"RF64"} or head[8:12] != b"WAVE":
-        return
+        return ()
     order = ">" if head[:4] == b"RIFX" else "<"
-    _walk(stream, name, (12, size), order, within_list=False)
+    return _walk(stream, name, (start + 12, size), order, within_list=False)
 
 
 def _walk(
     stream: BinaryIO, name: str, span: tuple[int, int], order: str, *, within_list: bool
-) -> None:
+) -> tuple[str, ...]:
     position, end = span
     for _ in range(_MAX_CHUNKS):
         if end - position < 8:
-            return
+            return ()
         stream.seek(position)
         kind, length = struct.unpack(f"{order}4sI", stream.read(8))
         position += 8
         if within_list and kind == bytes(4):
-            return  # recorders reserve lists full of zeros; libsndfile jumps to their end
+            return ()  # recorders reserve lists full of zeros; libsndfile jumps to their end
         if kind == b"data" and not within_list:
-            # Recorders that were cut off leave 0 or 0xFFFFFFFF here; the samples run to the end.
             if length > end - position:
-                return
+                return _ends_early(end - position, length)
         elif length > end - position:
             raise AudioError(
                 f"{name}: a damaged WAV file: its chunk {kind!r} claims {length:,} bytes, "
@@ -49,3 +52,11 @@ def _walk(
             _walk(stream, name, (position + 4, position + length), order, within_list=True)
         position += length + length % 2
     raise AudioError(f"{name}: a damaged WAV file: more than {_MAX_CHUNKS:,} chunks.")
+
+
+def _ends_early(found: int, promised: int) -> tuple[str, ...]:
+    # Who writes into a pipe does not know the length: 0xFFFFFFFF, 0x80000000, 0x7FFFF000 and
+    # their like stand for "to the end".
+    if promised >= _OPEN_END:
+        return ()
+    return (f"the sound file ends early: {found:,} of {promised:,} bytes of samples are there",)

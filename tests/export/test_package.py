@@ -173,7 +173,8 @@ while True:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs renameat2's exchange")
-def test_killed_at_any_instant(files: dict[str, bytes], tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [12, pytest.param(1_000, marks=pytest.mark.endurance)], ids=str)
+def test_killed_at_any_instant(files: dict[str, bytes], tmp_path: Path, kills: int) -> None:
     """kill -9 in a loop: always one of two whole bundles has the name."""
     import pickle
 
@@ -181,7 +182,7 @@ def test_killed_at_any_instant(files: dict[str, bytes], tmp_path: Path) -> None:
     bundles = [files, renamed(files, "x")]
     package(files, target, force=False)
     (tmp_path / "bundles").write_bytes(pickle.dumps(bundles))
-    for number in range(12):
+    for number in range(kills):
         process = subprocess.Popen(
             [sys.executable, "-c", KILLED, tmp_path / "bundles", target],
             stdout=subprocess.PIPE,
@@ -189,7 +190,7 @@ def test_killed_at_any_instant(files: dict[str, bytes], tmp_path: Path) -> None:
         )
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
-        time.sleep(0.002 + 0.0037 * number)
+        time.sleep(0.002 + 0.0037 * (number % 12) + 1e-6 * number)
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()

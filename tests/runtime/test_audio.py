@@ -92,26 +92,6 @@ def test_equal_rates_need_no_resampling():
     assert resample(Sound(SAMPLES, RATE), RATE) is SAMPLES
 
 
-def test_an_mp3_that_ends_early_is_noted():
-    data = as_file(speechlike(5, RATE), RATE, "MP3")
-    assert decode(data).notes == ()
-    cut = decode(data[: len(data) // 2])
-    assert cut.notes == (
-        f"the sound file ends early: {len(cut.samples):,} of 80,000 samples are there",
-    )
-
-
-def test_a_wav_that_ends_early_gives_what_is_there():
-    cut = decode(as_file(PCM, RATE)[:-4000])
-    np.testing.assert_array_equal(cut.samples, PCM[:-2000].astype(np.float32) / 32768)
-
-
-def test_a_flac_that_ends_early_is_refused():
-    data = as_file(PCM, RATE, "FLAC")
-    with pytest.raises(AudioError, match="lost sync"):
-        decode(data[: len(data) // 2])
-
-
 ARRAY_ERRORS = {
     "no samples": ((np.zeros(0, np.float32), RATE), "has no samples"),
     "NaN": ((np.array([0, np.nan], np.float32), RATE), "NaN or infinite"),

@@ -102,7 +102,7 @@ counts = st.integers(1, 1 << 24)
 @st.composite
 def manifests(draw):
     unique = draw(st.lists(names, min_size=5, max_size=5, unique=True))
-    sizes = st.integers(0, 1 << 34)
+    sizes = st.integers(0, (1 << 31) - 1)
     files = [File(file=name, sha256=draw(digests), bytes=draw(sizes)) for name in unique]
     text = Graph(
         outputs=["logits", "embedding"],
@@ -221,6 +221,7 @@ def raw(before, after):
         (raw('"n_mfcc": 56', '"n_mfcc": 129'), "n_mfcc 129 exceeds n_mels 128"),
         (raw('"n_mfcc": 56', '"fmax": 20000'), "0 to 20000 Hz is no range"),
         (raw('"n_mfcc": 56', '"fmin": 11025.0'), "no range"),
+        (raw('"n_mfcc": 56', '"center": false'), "not centred"),
     ],
 )
 def test_what_is_refused_and_why(data, message):

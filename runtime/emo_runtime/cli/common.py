@@ -3,11 +3,16 @@
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a gate was not met.
 """
 
+import contextlib
 import importlib.util
+import io
 import json
+import signal
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -35,8 +40,12 @@ class Command(click.Command):
 
     def invoke(self, context: click.Context) -> Any:
         """Run the command; EmoError and OSError become a Failure."""
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # A name that is no text, or a letter that the terminal lacks, ends no command.
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
-            return super().invoke(context)
+            with _cleaning_up_when_terminated():
+                return super().invoke(context)
         except SelfTestError as error:
             raise GateFailure(str(error)) from None
         except EmoError as error:
@@ -65,13 +74,16 @@ def require_extra(extra: str, *modules: str) -> None:
 
 
 def print_json(document: object) -> None:
-    """One JSON document on standard output, on one line."""
-    click.echo(json.dumps(document, ensure_ascii=not _speaks_unicode(), allow_nan=False))
+    """One JSON document on standard output, on one line; escaped where it can't be written."""
+    line = json.dumps(document, ensure_ascii=False, allow_nan=False)
+    if not _can_be_written(line):
+        line = json.dumps(document, allow_nan=False)
+    click.echo(line)
 
 
 def bar(share: float, width: int = 30) -> str:
     """A horizontal bar for a share from 0 to 1; plain ASCII where the terminal can't do more."""
-    full, rest = ("█", "░") if _speaks_unicode() else ("#", ".")
+    full, rest = ("█", "░") if _can_be_written("█░") else ("#", ".")
     filled = round(share * width)
     return full * filled + rest * (width - filled)
 
@@ -97,9 +109,26 @@ def bundle_options(function: _Function) -> _Function:
 _PROVIDER = "auto, cpu, cuda, tensorrt, openvino, coreml or directml."
 
 
-def _speaks_unicode() -> bool:
+def _can_be_written(text: str) -> bool:
     try:
-        "█░".encode(sys.stdout.encoding or "ascii")
+        text.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
         return False
     return True
+
+
+@contextlib.contextmanager
+def _cleaning_up_when_terminated() -> Iterator[None]:
+    """SIGTERM unwinds the command as SIGINT does: half-written files go, exit code 143."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
+    raise SystemExit(128 + number)

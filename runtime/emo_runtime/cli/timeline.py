@@ -93,7 +93,7 @@ def _table(moments: Sequence[Moment]) -> str:
 def _write_csv(path: str, moments: Sequence[Moment], labels: Sequence[str]) -> None:
     """One row for each moment; the scores in columns of the labels' names."""
     columns = ["start_s", "end_s", "channel", "speaker", "text", "label", "confidence"]
-    with Path(path).open("w", newline="", encoding="utf-8") as stream:
+    with Path(path).open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
         writer = csv.writer(stream)
         writer.writerow([*columns, *labels, "error"])
         for moment in moments:

@@ -1,0 +1,102 @@
+"""Days in short: many answers from many threads, many streams; nothing grows, nothing changes.
+
+A short slice in `make test`; the whole under `make endurance`.
+"""
+
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emo_runtime import EmotionRecognizer
+from helpers.sounds import speechlike
+from helpers.tiny import SENTENCES
+
+THREADS = 16
+RATE = 8_000
+PACKET = 160
+POINTS = 10
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self")
+
+
+def resources():
+    """Resident bytes, file descriptors, threads."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * 4096, len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
+
+
+def assert_flat(points):
+    """Over the second half of the points: no slope in descriptors and threads, little in memory."""
+    half = np.array(points[len(points) // 2 :], float)
+    slopes = np.polyfit(np.arange(len(half)), half, 1)[0] * (len(half) - 1)
+    memory, descriptors, threads = slopes
+    assert memory < max(4 << 20, 0.01 * half[0, 0])
+    assert abs(descriptors) < 0.5
+    assert abs(threads) < 0.5
+
+
+@pytest.mark.parametrize(
+    "count", [3_000, pytest.param(1_000_000, marks=pytest.mark.endurance)], ids=lambda n: f"{n:,}"
+)
+def test_answers_of_mixed_lengths_from_many_threads(tiny_bundle, count):
+    draw = np.random.default_rng(11)
+    inputs = [
+        (
+            " ".join(SENTENCES[: 1 + number % len(SENTENCES)]),
+            None
+            if number % 3 == 0
+            else (speechlike(draw.uniform(0.05, 1.0), RATE, seed=number), RATE),
+        )
+        for number in range(50)
+    ]
+    points = []
+    with EmotionRecognizer.open(tiny_bundle(), mode="throughput") as recognizer:
+
+        def scores(number):
+            return recognizer.recognize(*inputs[number % len(inputs)]).scores
+
+        expected = [scores(number) for number in range(len(inputs))]
+        with ThreadPoolExecutor(THREADS) as pool:
+            for part in range(POINTS):
+                first = part * count // POINTS
+                numbers = range(first, first + count // POINTS)
+                for number, found in zip(numbers, pool.map(scores, numbers), strict=True):
+                    assert found == expected[number % len(inputs)]
+                points.append(resources())
+    assert_flat(points)
+
+
+@pytest.mark.parametrize(
+    "seconds", [6, pytest.param(24 * 3600, marks=pytest.mark.endurance)], ids=lambda s: f"{s} s"
+)
+def test_a_hundred_streams_in_accelerated_time(tiny_bundle, seconds):
+    """100 calls of 20 ms packets: utterances of 1 to 3 s, a growing transcript, then the next."""
+    streams = 100
+    recognizer = EmotionRecognizer.open(tiny_bundle())
+    sound = speechlike(3.0, RATE, seed=2)
+    lengths = [round(RATE * (1 + 2 * number / streams)) // PACKET for number in range(streams)]
+    texts = [SENTENCES[number % len(SENTENCES)] for number in range(streams)]
+    opened = [recognizer.stream(sample_rate=RATE) for _ in range(streams)]
+    first = {}
+    points = []
+    packets = seconds * RATE // PACKET
+    for packet in range(packets):
+        for number, stream in enumerate(opened):
+            place = packet % lengths[number]
+            stream.feed(sound[place * PACKET : (place + 1) * PACKET])
+            if place == lengths[number] // 2:
+                stream.set_text(texts[number].split()[0])
+                stream.partial()
+            if place == lengths[number] - 1:
+                stream.set_text(texts[number])
+                answer = stream.finish().scores
+                assert first.setdefault(number, answer) == answer
+                stream.reset()
+        if packet % max(1, packets // POINTS) == 0:
+            points.append(resources())
+    assert len(first) == streams
+    assert_flat(points)

@@ -1,0 +1,55 @@
+"""What is fuzzed: each target takes any bytes; only the error that it documents may leave it."""
+
+import contextlib
+import io
+from collections.abc import Callable
+
+from emo_runtime.containers import inspect
+from emo_runtime.errors import AudioError, BundleError, TextError
+from emo_runtime.graph_check import check_graph
+from emo_runtime.manifest import encode_manifest, parse_manifest
+from emo_runtime.tokenizer_check import check_tokenizer
+from emo_runtime.transcripts import parse_transcript
+
+_SUFFIXES = (".vtt", ".srt", ".json")
+
+
+def manifest(data: bytes) -> None:
+    """What is read is written and read again as the same."""
+    with contextlib.suppress(BundleError):
+        read = parse_manifest(data)
+        assert parse_manifest(encode_manifest(read)) == read
+
+
+def sound(data: bytes) -> None:
+    """The look at a sound file before libsndfile sees it (the decoder itself is foreign C)."""
+    with contextlib.suppress(AudioError):
+        found = inspect(io.BytesIO(data), "sound")
+        assert 0 <= found.start < len(data)
+
+
+def transcript(data: bytes) -> None:
+    """The first byte chooses the format."""
+    if not data:
+        return
+    suffix = _SUFFIXES[data[0] % len(_SUFFIXES)]
+    with contextlib.suppress(TextError):
+        for cue in parse_transcript(data[1:].decode("utf-8", "replace"), suffix, "any"):
+            assert 0 <= cue.start_s <= cue.end_s
+
+
+def graph(data: bytes) -> None:
+    """The walk over an ONNX file."""
+    with contextlib.suppress(BundleError):
+        check_graph(memoryview(data), "any.onnx")
+
+
+def tokenizer(data: bytes) -> None:
+    """The look into a tokenizer.json."""
+    with contextlib.suppress(BundleError):
+        check_tokenizer(data, "tokenizer.json")
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    target.__name__: target for target in (manifest, sound, transcript, graph, tokenizer)
+}

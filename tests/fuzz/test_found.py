@@ -1,0 +1,23 @@
+"""Every seed, every truncation of the short ones, and whatever fuzzing ever found."""
+
+from pathlib import Path
+
+import pytest
+
+from fuzz.seeds import seeds
+from fuzz.targets import TARGETS
+
+FOUND = [path for path in (Path(__file__).parent / "found").iterdir() if path.name != "README.md"]
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_seeds_whole_and_cut(name):
+    for seed in seeds()[name]:
+        TARGETS[name](seed)
+        for length in range(0, len(seed), max(1, len(seed) // 50)):
+            TARGETS[name](seed[:length])
+
+
+def test_what_was_found():
+    for path in FOUND:
+        TARGETS[path.name.partition("-")[0]](path.read_bytes())
