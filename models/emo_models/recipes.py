@@ -38,6 +38,9 @@ class TextRecipe:
     )
     token_masking: float = _option(0.0, "Share of training tokens that become [MASK].")
     dropout: float = _option(0.1, "In the network (BERT's own default).")
+    soup: int = _option(
+        1, "Fine-tunings that differ by chance alone, whose weights are averaged at the end."
+    )
     bf16: bool = _option(False, "Compute in bfloat16 (weights stay float32).")
     max_tokens: int = _option(512, "Longer texts are cut; never more than the positions.")
     best_by: str = _option(

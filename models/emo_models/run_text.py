@@ -29,6 +29,7 @@ from emo_models.report import report, report_logits, without_fear
 from emo_models.run_files import write_rows
 from emo_models.text_classifier import add_ngrams
 from emo_models.text_training import padded, predict_logits, token_ids, train_text
+from emo_models.training import History, averaged
 
 CHECKPOINT = "checkpoint"
 MASKED_LANGUAGE = "masked language"
@@ -58,18 +59,8 @@ def run_text(run: TextRun, tables: Tables, recipe: TextRecipe) -> dict[str, Any]
         raise DataError("--ngram-buckets needs --pooling mean: the stock classifier has no place.")
     transformers_logging.set_verbosity_error()
     data = limited(read_dataset(tables, allow_leak=run.allow_leak), run.limit)
-    model, tokenizer = new_classifier(
-        run.encoder,
-        pooling=run.pooling,
-        dropout=recipe.dropout,
-        random_weights=run.random_weights,
-        seed=recipe.seed,
-    )
-    with epoch_bar("epoch", recipe.epochs) as on_epoch:
-        history, held = train_text(
-            model, tokenizer, data.train, recipe, run=run.output, on_epoch=on_epoch
-        )
-    model.cpu()
+    tuned = _fine_tune(run, data.train, recipe)
+    model, tokenizer, history, held = tuned.model, tuned.tokenizer, tuned.histories[0], tuned.held
     limit = min(recipe.max_tokens, int(model.config.max_position_embeddings))
 
     def logits_of(rows: list[Row]) -> Any:
@@ -93,6 +84,7 @@ def run_text(run: TextRun, tables: Tables, recipe: TextRecipe) -> dict[str, Any]
         "parameters": sum(p.numel() for p in model.parameters()),
         "best_epoch": history.best_epoch,
         "epochs": {"loss": history.losses, "validation": history.scores},
+        "soup": [history.best_score for history in tuned.histories],
         "temperature": temperature,
         "validation": report_logits(targets_of(validation), held_logits, temperature),
         "validation_without_ngrams": alone,
@@ -111,6 +103,37 @@ def run_text(run: TextRun, tables: Tables, recipe: TextRecipe) -> dict[str, Any]
     save_text(run.output / CHECKPOINT, model, tokenizer, temperature=temperature, metrics=metrics)
     draw(run.output, metrics, "Task 1 confusion matrix")
     return metrics
+
+
+@dataclass(frozen=True)
+class _Tuned:
+    """The network (averaged, if there were several), what led to it, and the validation rows."""
+
+    model: Any
+    tokenizer: Any
+    histories: list[History]
+    held: list[int]
+
+
+def _fine_tune(run: TextRun, rows: list[Row], recipe: TextRecipe) -> _Tuned:
+    histories, states = [], []
+    for number in range(max(1, recipe.soup)):
+        model, tokenizer = new_classifier(
+            run.encoder,
+            pooling=run.pooling,
+            dropout=recipe.dropout,
+            random_weights=run.random_weights,
+            seed=recipe.seed,
+        )
+        name = f"epoch ({number + 1} of {recipe.soup})" if recipe.soup > 1 else "epoch"
+        with epoch_bar(name, recipe.epochs) as on_epoch:
+            history, held = train_text(
+                model, tokenizer, rows, recipe, number=number, run=run.output, on_epoch=on_epoch
+            )
+        histories.append(history)
+        states.append(model.cpu().state_dict())
+    model.load_state_dict(averaged(states))
+    return _Tuned(model.eval(), tokenizer, histories, held)
 
 
 def _pretraining(encoder: Path) -> dict[str, Any]:

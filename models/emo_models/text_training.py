@@ -33,6 +33,7 @@ def train_text(
     rows: Sequence[Row],
     recipe: TextRecipe,
     *,
+    number: int = 0,
     run: Path | None = None,
     on_epoch: Callable[[History], None] = lambda _: None,
 ) -> tuple[History, list[int]]:
@@ -43,6 +44,7 @@ def train_text(
         tokenizer: its transformers tokenizer.
         rows: with text; a share of them is kept for validation.
         recipe: hyper-parameters.
+        number: of several fine-tunings on the same split: another order, masks and dropout.
         run: directory of the resumable state.
         on_epoch: called after each epoch.
 
@@ -68,10 +70,10 @@ def train_text(
 
     def run_epoch(epoch: int) -> float:
         total = 0.0
-        rng = np.random.default_rng([recipe.seed, epoch])
+        rng = np.random.default_rng([recipe.seed, epoch, number])
         batches = list(_batches(train, ids, recipe.batch_size, rng))
-        for number, batch in enumerate(batches, start=epoch * len(batches)):
-            rate = recipe.learning_rate * _rate(number, steps, recipe)
+        for step, batch in enumerate(batches, start=epoch * len(batches)):
+            rate = recipe.learning_rate * _rate(step, steps, recipe)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             chosen = [ids[i] for i in batch]
@@ -96,11 +98,11 @@ def train_text(
         model,
         optimizer,
         epochs=recipe.epochs,
-        seed=recipe.seed,
+        seed=recipe.seed + number,
         run_epoch=run_epoch,
         validate=validate,
         keep_last=recipe.best_by == "last",
-        state_path=run / "state.pt" if run else None,
+        state_path=run / f"state{number or ''}.pt" if run else None,
         identity={"recipe": asdict(recipe), "rows": [row.id for row in rows]},
         on_epoch=on_epoch,
     )

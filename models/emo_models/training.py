@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,20 @@ def train_epochs(
     network.load_state_dict(best)
     network.eval()
     return history
+
+
+def averaged(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of several networks' weights, a "soup" (Wortsman et al. 2022).
+
+    Of fine-tunings from the same start, the mean is as good as asking all of them, at one's cost.
+    Tensors that are no floats are the first one's.
+    """
+    return {
+        name: torch.stack([state[name] for state in states]).mean(dim=0)
+        if first.is_floating_point()
+        else first
+        for name, first in states[0].items()
+    }
 
 
 def class_weights(targets: Sequence[int], classes: int, kind: str) -> Tensor | None:

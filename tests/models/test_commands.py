@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 from emo_models.checkpoint import load_fusion, load_text
@@ -56,6 +57,23 @@ def test_a_run_is_repeated_by_its_config(text_run: Path, tmp_path: Path) -> None
         assert (again / "checkpoint" / name).read_bytes() == (
             text_run / "checkpoint" / name
         ).read_bytes()
+
+
+def test_a_soup_of_fine_tunings_on_one_split(text_run: Path, texts: Path, tmp_path: Path) -> None:
+    config = text_run / "run.toml"
+    good("text", "--config", config, "--soup", 2, "--output", tmp_path / "soup")
+    metrics = json.loads((tmp_path / "soup" / "checkpoint" / "metrics.json").read_text())
+    alone = json.loads((text_run / "checkpoint" / "metrics.json").read_text())
+    assert metrics["rows"] == alone["rows"]
+    assert metrics["epochs"] == alone["epochs"]  # the first is the same
+    assert len(metrics["soup"]) == 2
+    one, two = (
+        torch.load(tmp_path / "soup" / name, weights_only=True)["best"]["classifier.weight"]
+        for name in ("state.pt", "state1.pt")
+    )
+    assert not torch.equal(one, two)
+    model, _ = load_text(tmp_path / "soup" / "checkpoint")
+    torch.testing.assert_close(model.classifier.weight, (one + two) / 2, rtol=1e-3, atol=1e-4)
 
 
 def test_a_config_with_an_unknown_option_is_refused(tmp_path: Path) -> None:

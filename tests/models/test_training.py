@@ -11,7 +11,7 @@ from emo_models.encoders import new_classifier
 from emo_models.errors import DataError
 from emo_models.recipes import TextRecipe
 from emo_models.text_training import predict_logits, token_ids, train_text
-from emo_models.training import History, class_weights, split_rows
+from emo_models.training import History, averaged, class_weights, split_rows
 
 RECIPE = TextRecipe(
     epochs=6, learning_rate=5e-3, batch_size=8, token_masking=0.1, class_weights="sqrt"
@@ -94,3 +94,14 @@ def test_a_split_keeps_every_class_on_both_sides_and_is_repeatable() -> None:
     assert held != split_rows(targets, 0.1, 43)[1]
     with pytest.raises(DataError, match="can't be split"):
         split_rows([0, 1], 0.1, 42)
+
+
+def test_a_soup_is_the_mean_of_the_weights() -> None:
+    networks = [torch.nn.BatchNorm1d(3) for _ in range(2)]
+    for value, network in enumerate(networks):
+        network.weight.data.fill_(value)
+        network.num_batches_tracked.fill_(7 + value)
+    soup = averaged([network.state_dict() for network in networks])
+    assert soup["weight"].tolist() == [0.5] * 3
+    assert int(soup["num_batches_tracked"]) == 7
+    networks[0].load_state_dict(soup)
