@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-ROOTS := runtime models export benchmarks tests examples
+ROOTS := runtime models export benchmarks serving tests examples
 
 .PHONY: demo test lint format types pytest endurance bench schema clean
 
