@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
 
-from emo_runtime import EmoError, OverloadedError, __version__
+from emo_runtime import EmoError, __version__
 from emo_serving.bodies import read_body
 from emo_serving.errors import MediaTypeError, NotFoundError, RequestError
 from emo_serving.recognize import ERRORS, request_body
@@ -149,8 +149,6 @@ async def infer(request: Request, name: str, version: str | None = None) -> Resp
     inference = parse_inference(body, length, service.settings.max_batch)
     answers = []
     for row, answer in enumerate(await service.answer_each(inference.utterances)):
-        if isinstance(answer, OverloadedError):
-            raise answer
         if isinstance(answer, EmoError):
             raise RequestError(f"row {row}: {answer}")
         answers.append(answer)

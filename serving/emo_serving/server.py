@@ -9,12 +9,11 @@ from types import FrameType
 import uvicorn
 
 from emo_serving.app import create_app
-from emo_serving.gate import Gate
 from emo_serving.service import Service
 from emo_serving.settings import Settings
 
 _BACKLOG = 2048
-_LAST_S = 5.0
+_LAST_S = 5
 
 
 def listen(host: str, port: int, stuck_s: float) -> socket.socket:
@@ -37,39 +36,41 @@ def serve(
 
     Raises EmoError where the bundle can't be opened.
     """
-    service = Service(settings)
-    config = uvicorn.Config(
-        create_app(settings, lambda _: service),
-        log_level=logging.WARNING,
-        access_log=False,
-        server_header=False,
-        ws_max_size=settings.max_message_bytes,
-        ws_per_message_deflate=False,
-        timeout_graceful_shutdown=int(_LAST_S),
-        backlog=_BACKLOG,
-    )
-    _Server(config, service.gate, settings, told).run([listening])
+    Server(Service(settings), told).run([listening])
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Told to stop, it first lets calls end, and only then closes connections.
 
     While ``grace_s`` runs it goes on taking calls (a load balancer needs a moment to hear that
-    /readyz says no), and every answer asks that its connection be not used again.
+    /readyz says no), and every answer asks that its connection be not used again. Then nobody new
+    comes in, and what is running has until ``drain_s``.
     """
 
-    def __init__(
-        self, config: uvicorn.Config, gate: Gate, settings: Settings, told: Callable[[], object]
-    ) -> None:
-        super().__init__(config)
-        self._gate = gate
+    def __init__(self, service: Service, told: Callable[[], object] = lambda: None) -> None:
+        settings = service.settings
+        super().__init__(
+            uvicorn.Config(
+                create_app(settings, lambda _: service),
+                log_level=logging.WARNING,
+                access_log=False,
+                server_header=False,
+                ws_max_size=settings.max_message_bytes,
+                ws_per_message_deflate=False,
+                timeout_graceful_shutdown=_LAST_S,
+                backlog=_BACKLOG,
+            )
+        )
+        self._gate = service.gate
         self._settings = settings
         self._told = told
+        self._listening: list[socket.socket] = []
         self._stop_at: float | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn's, then tell."""
         await super().startup(sockets)
+        self._listening = sockets or []
         self._told()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -89,6 +90,13 @@ class _Server(uvicorn.Server):
         since = now - self._stop_at
         if since >= self._settings.drain_s:
             self._gate.closing = True  # live calls get their final answer, and end
-        if since >= self._settings.drain_s + _LAST_S:
-            return True
-        return since >= self._settings.grace_s and self._gate.streams == 0
+        if since < self._settings.grace_s:
+            return False
+        self._stop_listening()
+        return self._gate.idle or since >= self._settings.drain_s + _LAST_S
+
+    def _stop_listening(self) -> None:
+        for server in self.servers:
+            server.close()
+        for listening in self._listening:
+            listening.close()

@@ -7,7 +7,14 @@ from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from emo_runtime import Answer, EmoError, EmotionRecognizer, EmotionStream, Utterance
+from emo_runtime import (
+    Answer,
+    EmoError,
+    EmotionRecognizer,
+    EmotionStream,
+    OverloadedError,
+    Utterance,
+)
 from emo_runtime.encodings import Encoding
 from emo_runtime.manifest import TaskName
 from emo_runtime.metrics import PrometheusMetrics
@@ -77,7 +84,7 @@ class Service:
         for utterance in utterances:
             try:
                 found.append(await self.answer(utterance))
-            except UnavailableError:
+            except (OverloadedError, UnavailableError):
                 raise
             except EmoError as error:
                 found.append(error)

@@ -2,13 +2,19 @@
 
 import asyncio
 import json
+import signal
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2 as httpx
 import pytest
 import websockets
 
+from emo_serving.server import Server, listen
+from emo_serving.service import Service
+from emo_serving.settings import Settings
+from helpers.corpora import DEFAULT_BUNDLE
 from helpers.processes import run_python
 from helpers.servers import running_server
 
@@ -64,6 +70,35 @@ def test_a_live_call_may_end_after_sigterm(recognizer):
         event = asyncio.run(call(server))
         assert event["answer"]["scores"] == recognizer.recognize(SECRET).scores
         assert server.process.wait(30) == 0
+
+
+def test_a_long_call_may_end_after_sigterm_while_nobody_new_comes_in(held):
+    service = Service(Settings(bundle=str(DEFAULT_BUNDLE), threads=1, grace_s=0.2), held.open)
+    listening = listen("127.0.0.1", 0, 60)
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+    ready = threading.Event()
+    server = Server(service, ready.set)
+    running = threading.Thread(target=server.run, args=([listening],))
+    running.start()
+    assert ready.wait(30)
+    held.go.clear()
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(httpx.post, f"{url}v1/recognize", json={"text": "hola"}, timeout=60)
+        while not service.gate.calls:
+            time.sleep(0.01)
+        server.handle_exit(signal.SIGTERM, None)
+        refused = False
+        while not refused:
+            try:
+                assert httpx.get(f"{url}readyz", timeout=30).status_code == 503
+            except httpx.TransportError:
+                refused = True
+        time.sleep(0.5)
+        assert running.is_alive()
+        held.go.set()
+        assert call.result().status_code == 200
+    running.join(30)
+    assert not running.is_alive()
 
 
 def test_the_port_is_taken(server):
