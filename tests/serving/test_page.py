@@ -12,7 +12,7 @@ TEXT = "¡Llevo tres semanas esperando una solución!"
 EMPTY = "Nothing said yet."
 
 
-def until(condition, seconds=30):
+def until(condition, seconds=90):
     """The condition's first true value."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
