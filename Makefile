@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BENCH ?= runs/bench
-ROOTS := runtime models export benchmarks tests examples
+ROOTS := runtime models export benchmarks serving tests examples
 
 .PHONY: demo test lint format types pytest endurance fuzz sbom audit bench schema clean
 

@@ -80,6 +80,7 @@ def test_the_base_install_is_small_and_has_no_pytorch(environment: Path) -> None
         ("train", "emo-train text --train none.csv --encoder none --output run"),
         ("export", "emo-export --quantize"),
         ("bench", "emo-bench"),
+        ("serve", "emo-serve"),
     ],
 )
 def test_a_command_without_its_extra_names_it(

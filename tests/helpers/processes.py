@@ -7,7 +7,7 @@ from pathlib import Path
 
 from helpers.corpora import ROOT
 
-ROOTS = ("runtime", "models", "export", "benchmarks", "tests")
+ROOTS = ("runtime", "models", "export", "benchmarks", "serving", "tests")
 
 
 def environment(**changes: str | None) -> dict[str, str]:

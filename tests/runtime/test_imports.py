@@ -11,6 +11,7 @@ from helpers.processes import run_python
 FORBIDDEN = {
     *("torch", "transformers", "librosa", "onnx", "scipy", "sklearn", "safetensors", "rich"),
     *("emo_models", "emo_export", "emo_bench", "emo_serving"),
+    *("fastapi", "starlette", "uvicorn", "pydantic", "ray"),
 }
 
 

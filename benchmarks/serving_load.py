@@ -1,0 +1,221 @@
+"""What a running emo-serve bears: capacity, failures at 70 % of it, refusals at 3 x, live calls.
+
+The server runs in a process of its own on loopback, this one is the load:
+
+    emo-serve --port 8000 &
+    python benchmarks/serving_load.py http http://127.0.0.1:8000 [--requests 100000]
+    python benchmarks/serving_load.py calls http://127.0.0.1:8000 [--calls 200 --minutes 10]
+
+"http": closed loops give the capacity; then requests of a Poisson process, which nothing holds
+back, at 0.7 x and 3 x of it. Latencies count from the moment a request was due. "calls": so many
+connections send mu-law packets of 20 ms in real time, utterance after utterance, and every final
+answer is compared with the library's.
+"""
+
+import argparse
+import asyncio
+import base64
+import json
+import statistics
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import numpy as np
+
+from emo_runtime import EmotionRecognizer
+from emo_runtime.encodings import PacketDecoder
+
+CLIP = Path(__file__).resolve().parents[1] / "examples" / "clips" / "queja.flac"
+TEXT = "¡Llevo tres semanas esperando una solución! ¡Esto es una vergüenza!"
+RATE = 8000
+PACKET = 160
+
+
+@dataclass
+class Seen:
+    """What became of the requests of one run; latencies in ms by status."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    latencies_ms: dict[str, list[float]] = field(default_factory=dict)
+    wrong: int = 0
+
+    def add(self, status: str, latency_ms: float) -> None:
+        """Count one."""
+        self.statuses[status] += 1
+        self.latencies_ms.setdefault(status, []).append(latency_ms)
+
+    def percentiles(self, status: str) -> str:
+        """P50, p99 and the largest."""
+        found = self.latencies_ms.get(status)
+        if not found:
+            return "-"
+        p50, p99, top = np.percentile(found, [50, 99, 100])
+        return f"p50 {p50:.1f}  p99 {p99:.1f}  max {top:.1f} ms"
+
+
+class Caller:
+    """Posts one and the same utterance, and compares the answer with the library's."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, sound: bool) -> None:
+        self._session = session
+        self._url = f"{url}/v1/recognize"
+        body = {"text": TEXT}
+        if sound:
+            body["audio"] = base64.b64encode(CLIP.read_bytes()).decode()
+        self._body = json.dumps(body).encode()
+        self._expected = _library(sound).scores
+
+    async def post(self, seen: Seen, due: float) -> None:
+        """One request, counted from ``due`` (perf_counter)."""
+        headers = {"Content-Type": "application/json"}
+        try:
+            async with self._session.post(self._url, data=self._body, headers=headers) as reply:
+                document = await reply.json()
+                seen.add(str(reply.status), (time.perf_counter() - due) * 1e3)
+                if reply.status == 200:
+                    seen.wrong += document["scores"] != self._expected
+        except (aiohttp.ClientError, TimeoutError) as error:
+            seen.add(type(error).__name__, (time.perf_counter() - due) * 1e3)
+
+
+async def closed(caller: Caller, loops: int, seconds: float) -> float:
+    """Requests a second of ``loops`` callers that wait for their answers."""
+    seen = Seen()
+    end = time.perf_counter() + seconds
+
+    async def loop() -> None:
+        while (now := time.perf_counter()) < end:
+            await caller.post(seen, now)
+
+    await asyncio.gather(*(loop() for _ in range(loops)))
+    return seen.statuses["200"] / seconds
+
+
+async def open_loop(caller: Caller, rate: float, requests: int) -> Seen:
+    """``requests`` of a Poisson process of ``rate`` a second."""
+    seen = Seen()
+    due = np.cumsum(np.random.default_rng(0).exponential(1 / rate, requests))
+    begun = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for at in begun + due:
+            wait = at - time.perf_counter()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            group.create_task(caller.post(seen, at))
+    return seen
+
+
+async def http(options: argparse.Namespace) -> None:
+    """Capacity, 70 % and 3 x."""
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        caller = Caller(session, options.url, not options.text_only)
+        await closed(caller, 4, 1.0)
+        capacity = await closed(caller, 8, options.seconds)
+        print(f"library alone: p99 {_library_p99_ms(not options.text_only):.1f} ms")
+        print(f"capacity: {capacity:.0f} requests a second (8 callers, {options.seconds:g} s)")
+        for share, requests in ((0.7, options.requests), (3.0, max(options.requests // 10, 1))):
+            seen = await open_loop(caller, share * capacity, requests)
+            print(f"{share:g} x capacity, {requests} requests: {dict(seen.statuses)}")
+            print(f"  answered: {seen.percentiles('200')}; wrong: {seen.wrong}")
+            print(f"  refused:  {seen.percentiles('429')}", flush=True)
+
+
+async def calls(options: argparse.Namespace) -> None:
+    """Live calls in real time."""
+    sound = _mulaw()
+    expected = _library_of_call(sound).scores
+    finals: Counter[str] = Counter()
+    late_ms: list[float] = []
+    end = time.perf_counter() + 60 * options.minutes
+    packets = [sound[at : at + PACKET] for at in range(0, len(sound), PACKET)]
+    messages = [
+        json.dumps({"event": "media", "media": {"payload": base64.b64encode(each).decode()}})
+        for each in packets
+    ]
+    start = {"mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": RATE}}
+    start["customParameters"] = {"interval_ms": str(options.interval_ms), "text": TEXT}
+
+    async def final(socket: aiohttp.ClientWebSocketResponse) -> dict[str, Any]:
+        while True:
+            event: dict[str, Any] = await socket.receive_json(timeout=60)
+            if event["event"] == "error" or event["final"]:
+                return event
+
+    async def utterance(socket: aiohttp.ClientWebSocketResponse) -> None:
+        await socket.send_json({"event": "start", "start": start})
+        begun = time.perf_counter()
+        for number, message in enumerate(messages):
+            await asyncio.sleep(max(0.0, begun + number * PACKET / RATE - time.perf_counter()))
+            await socket.send_str(message)
+        last = begun + len(messages) * PACKET / RATE
+        await socket.send_json({"event": "stop"})
+        event = await final(socket)
+        late_ms.append((time.perf_counter() - last) * 1e3)
+        equal = event["event"] == "emotion" and event["answer"]["scores"] == expected
+        finals["equal" if equal else "different"] += 1
+
+    async def call(session: aiohttp.ClientSession, number: int) -> None:
+        await asyncio.sleep(number * len(sound) / RATE / options.calls)
+        try:
+            async with session.ws_connect(f"{options.url}/v1/stream") as socket:
+                while time.perf_counter() < end:
+                    await utterance(socket)
+        except (aiohttp.ClientError, TypeError, TimeoutError) as error:
+            finals[type(error).__name__] += 1
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        await asyncio.gather(*(call(session, number) for number in range(options.calls)))
+    p50, p99 = np.percentile(late_ms, [50, 99]) if late_ms else (float("nan"),) * 2
+    print(f"{options.calls} calls for {options.minutes:g} min: final answers {dict(finals)}")
+    print(f"from the last packet's end to the final answer: p50 {p50:.0f}  p99 {p99:.0f} ms")
+
+
+def _mulaw() -> bytes:
+    """An utterance of 5 s: a code for each of 40,000 samples, noise in bursts."""
+    draw = np.random.default_rng(1)
+    loud = np.sin(np.arange(5 * RATE) / RATE * 2 * np.pi * 2) > 0
+    codes = np.where(loud, draw.integers(0, 256, 5 * RATE), 0xFF)
+    return codes.astype(np.uint8).tobytes()
+
+
+def _library(sound: bool) -> Any:
+    with EmotionRecognizer.open(mode="throughput") as recognizer:
+        return recognizer.recognize(TEXT, CLIP.read_bytes() if sound else None)
+
+
+def _library_of_call(sound: bytes) -> Any:
+    samples, _ = PacketDecoder("mulaw", 1)(sound)
+    with EmotionRecognizer.open(mode="throughput") as recognizer:
+        return recognizer.recognize(TEXT, (samples, RATE))
+
+
+def _library_p99_ms(sound: bool) -> float:
+    with EmotionRecognizer.open(mode="throughput", warm=True) as recognizer:
+        audio = CLIP.read_bytes() if sound else None
+        taken = [recognizer.recognize(TEXT, audio).timings.total_ms for _ in range(300)]
+    return statistics.quantiles(taken, n=100)[98]
+
+
+def main() -> None:
+    """Print what was found."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("what", choices=["http", "calls"])
+    parser.add_argument("url", help="such as http://127.0.0.1:8000")
+    parser.add_argument("--requests", type=int, default=100_000, help="http: at 0.7 x")
+    parser.add_argument("--seconds", type=float, default=20.0, help="http: for the capacity")
+    parser.add_argument("--text-only", action="store_true", help="http: no sound")
+    parser.add_argument("--calls", type=int, default=200)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--interval-ms", type=float, default=1000.0, help="calls: of events")
+    options = parser.parse_args()
+    options.url = options.url.rstrip("/")
+    asyncio.run(http(options) if options.what == "http" else calls(options))
+
+
+if __name__ == "__main__":
+    main()

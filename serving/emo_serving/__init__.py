@@ -1,0 +1,1 @@
+"""One web application around a recognizer: HTTP, WebSocket, the Open Inference Protocol, a page."""

@@ -1,0 +1,167 @@
+"""A live call over a WebSocket: its connection, its limits, and its end."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from emo_runtime import EmoError
+from emo_serving.call import Call
+from emo_serving.door import SUBPROTOCOL
+from emo_serving.errors import RequestError, body_of
+from emo_serving.messages import (
+    Connected,
+    Dtmf,
+    Mark,
+    Media,
+    Start,
+    Stop,
+    Transcript,
+    parse_message,
+)
+from emo_serving.service import Service
+
+MAX_ERRORS = 16
+_LOOK_AROUND_S = 0.5
+
+# WebSocket close codes (RFC 6455, 7.4.1, and its registry).
+NORMAL, POLICY, TOO_BIG, RESTART = 1000, 1008, 1009, 1012
+
+
+class _EndError(Exception):
+    """The connection is to be closed, with this code and reason."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+async def answer_live(socket: WebSocket, service: Service) -> None:
+    """Answer one connection until it ends. Raises OverloadedError, UnavailableError."""
+    with service.gate.stream():
+        offered = socket.scope.get("subprotocols", ())
+        await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        connection = _Connection(socket, service)
+        try:
+            await connection.run()
+        except _EndError as end:
+            service.stream_ends.labels(end.reason).inc()
+            await connection.close(end)
+        except WebSocketDisconnect:
+            service.stream_ends.labels("hung up").inc()
+
+
+class _Connection:
+    """Messages in, events out; one utterance at a time, several after each other."""
+
+    def __init__(self, socket: WebSocket, service: Service) -> None:
+        self._socket = socket
+        self._service = service
+        self._call: Call | None = None
+        self._errors = 0
+
+    async def run(self) -> None:
+        """Take messages for ever; ends by _EndError or WebSocketDisconnect."""
+        while True:
+            data = await self._receive()
+            try:
+                await self._take(data)
+            except EmoError as error:
+                await self._complain(error)
+
+    async def close(self, end: _EndError) -> None:
+        """Say why, and close; a reader that is behind is not waited for."""
+        if self._socket.application_state is not WebSocketState.CONNECTED:
+            return
+        try:
+            async with asyncio.timeout(1.0):
+                await self._socket.close(end.code, end.reason)
+        except (TimeoutError, RuntimeError, WebSocketDisconnect):
+            return
+
+    async def _receive(self) -> str | bytes:
+        """The next message. Closes what is silent for too long, and ends at the server's end."""
+        gate, silent = self._service.gate, 0.0
+        while True:
+            try:
+                async with asyncio.timeout(_LOOK_AROUND_S):
+                    message = await self._socket.receive()
+                break
+            except TimeoutError:
+                silent += _LOOK_AROUND_S
+            if gate.closing:
+                await self._finish()
+                raise _EndError(RESTART, "the server is stopping")
+            if gate.draining and self._call is None:
+                raise _EndError(RESTART, "the server is stopping")
+            if silent >= self._service.settings.idle_s:
+                raise _EndError(POLICY, "silent for too long")
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", NORMAL))
+        data = message.get("text")
+        if data is None:
+            data = message.get("bytes") or b""
+        if len(data) > self._service.settings.max_message_bytes:
+            raise _EndError(TOO_BIG, "a message too large")
+        if gate.closing:
+            await self._finish()
+            raise _EndError(RESTART, "the server is stopping")
+        return data
+
+    async def _take(self, data: str | bytes) -> None:
+        if isinstance(data, bytes):
+            await self._send(await self._running("samples").feed(data))
+            return
+        match parse_message(data):
+            case Media(media=media):
+                call = self._running("media")
+                if media.track in {"", call.track}:
+                    await self._send(await call.feed(media.payload))
+            case Transcript(transcript=transcript):
+                self._service.check_text(transcript.text)
+                await self._send(await self._running("a transcript").read(transcript.text))
+            case Mark(mark=mark):
+                await self._send(await self._running("a mark").mark(mark.name))
+            case Start() as start:
+                if self._call is not None:
+                    raise RequestError("an utterance has begun already: send 'stop' first.")
+                self._call = Call.begin(self._service, start)
+            case Stop():
+                self._running("stop")
+                await self._finish()
+            case Connected() | Dtmf():
+                pass
+
+    async def _finish(self) -> None:
+        """The final answer; the next ``start`` begins another utterance."""
+        call, self._call = self._call, None
+        if call is None:
+            return
+        try:
+            await self._send(await call.finish())
+        except EmoError as error:
+            await self._complain(error, call.stream_sid)
+
+    def _running(self, what: str) -> Call:
+        if self._call is None:
+            raise RequestError(f"{what} before 'start'.")
+        return self._call
+
+    async def _complain(self, error: EmoError, stream_sid: str | None = None) -> None:
+        self._errors += 1
+        sid = stream_sid if self._call is None else self._call.stream_sid
+        await self._send({"event": "error", "streamSid": sid or "", "error": body_of(error)})
+        if self._errors >= MAX_ERRORS:
+            raise _EndError(POLICY, "too many errors")
+
+    async def _send(self, event: dict[str, Any] | None) -> None:
+        if event is None:
+            return
+        text = msgspec.json.encode(event).decode()
+        try:
+            async with asyncio.timeout(self._service.settings.send_timeout_s):
+                await self._socket.send_text(text)
+        except TimeoutError:
+            raise _EndError(POLICY, "slow reader") from None

@@ -1,0 +1,68 @@
+"""emo-serve in a process of its own, on a free port."""
+
+import contextlib
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from helpers.corpora import DEFAULT_BUNDLE
+from helpers.processes import environment
+
+
+@dataclass
+class RunningServer:
+    """A server that takes calls; ``log`` has the lines of its standard error."""
+
+    process: subprocess.Popen[str]
+    port: int = 0
+    log: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """Of the page."""
+        return f"http://127.0.0.1:{self.port}/"
+
+    def stop(self, timeout: float = 60) -> int:
+        """SIGTERM, and the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout)
+
+
+@contextlib.contextmanager
+def running_server(*options: str, **variables: str | None) -> Iterator[RunningServer]:
+    """``emo-serve OPTIONS`` on the default bundle, until the block ends."""
+    command = [sys.executable, "-m", "emo_serving.cli", "--port", "0", *options]
+    process = subprocess.Popen(
+        [*command, "--bundle", str(DEFAULT_BUNDLE)],
+        env=environment(**variables),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    server = RunningServer(process)
+    ready = threading.Event()
+
+    def read() -> None:
+        assert process.stderr is not None
+        for line in process.stderr:
+            server.log.append(line)
+            if found := re.fullmatch(r"http://\S+:(\d+)/\n", line):
+                server.port = int(found[1])
+                ready.set()
+        ready.set()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        assert ready.wait(60)
+        assert server.port, server.log
+        yield server
+    finally:
+        process.kill()
+        process.wait()
+        reader.join()
+        assert process.stderr is not None
+        process.stderr.close()

@@ -1,0 +1,60 @@
+"""The files for containers say what the server does."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from emo_serving.cli import main
+from emo_serving.settings import Settings
+from helpers.corpora import ROOT
+
+DEPLOY = ROOT / "serving" / "deploy"
+
+
+def strings(value):
+    if isinstance(value, dict):
+        for inner in value.values():
+            yield from strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from strings(inner)
+    elif isinstance(value, str):
+        yield value
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "kubernetes.yaml", "kserve.yaml"])
+def test_paths_and_options_exist(client, name):
+    documents = list(yaml.safe_load_all((DEPLOY / name).read_text(encoding="utf-8")))
+    words = set(strings(documents))
+    options = {word for word in words if word.startswith("--")}
+    paths = {word for word in words if re.fullmatch(r"/(\w+z|v2/\S+)", word)}
+    known = CliRunner().invoke(main, ["--help"]).output
+    assert all(option in known for option in options)
+    assert all(client.get(path).status_code == 200 for path in paths)
+    assert options or paths
+
+
+def test_there_is_time_for_the_end():
+    settings = Settings()
+    [deployment, *_] = yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text(encoding="utf-8"))
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+    given = deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+    waits = int(
+        deployment["spec"]["template"]["spec"]["containers"][0]["lifecycle"]["preStop"]["exec"][
+            "command"
+        ][1]
+    )
+    assert given - waits > settings.drain_s + 5
+    assert int(compose["services"]["emo"]["stop_grace_period"][:-1]) > settings.drain_s + 5
+
+
+def test_the_image_has_all_that_the_build_needs():
+    kept = (DEPLOY / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
+    allowed = {Path(line[1:]).parts[0] for line in kept if line.startswith("!")}
+    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    [where] = re.findall(r"^where = (\[.*\])$", pyproject, re.MULTILINE)
+    assert set(re.findall(r'"(\w+)"', where)) <= allowed
+    assert {"pyproject.toml", "README.md", "LICENSE", "constraints.txt"} <= allowed

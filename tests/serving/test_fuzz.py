@@ -1,0 +1,114 @@
+"""Requests and messages that nobody would write: refused or answered, no accident, no hang."""
+
+import base64
+import contextlib
+import json
+import logging
+
+import schemathesis
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from starlette.websockets import WebSocketDisconnect
+
+EXAMPLES = 20
+
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+
+
+def test_what_the_openapi_document_says_holds(server):
+    document = schemathesis.openapi.from_url(f"{server.url}openapi.json")
+    operations = [found.ok() for found in document.get_all_operations()]
+    assert {"/v1/recognize", "/v2/models/{name}/infer"} <= {each.path for each in operations}
+    for operation in operations:
+
+        @given(operation.as_strategy())
+        @settings(max_examples=EXAMPLES)
+        def check(case):
+            case.call_and_validate(timeout=30, checks=CHECKS)
+
+        check()
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+payloads = st.binary(max_size=400).map(lambda data: base64.b64encode(data).decode())
+forms = st.fixed_dictionaries(
+    {},
+    optional={
+        "encoding": st.sampled_from(["mulaw", "alaw", "pcm_s16le", "pcm_f32le"]) | values,
+        "sampleRate": st.sampled_from([8000, 48_000, 0, -1, 1 << 70]) | values,
+        "channels": st.sampled_from([1, 2, 0, 1 << 40]) | values,
+    },
+)
+wishes = st.dictionaries(
+    st.sampled_from(["interval_ms", "task", "window_s", "track", "text"]),
+    st.sampled_from(["text", "audio", "fusion", "1e3", "1e999", "0.000001", ""]) | values,
+)
+messages = st.one_of(
+    st.binary(max_size=400),
+    st.text(max_size=50),
+    st.just({"event": "stop"}),
+    st.fixed_dictionaries({"event": st.just("media"), "media": st.builds(dict, payload=payloads)}),
+    st.fixed_dictionaries(
+        {
+            "event": st.just("start"),
+            "start": st.fixed_dictionaries(
+                {}, optional={"mediaFormat": forms, "customParameters": wishes}
+            ),
+        }
+    ),
+    st.fixed_dictionaries(
+        {
+            "event": st.sampled_from(["mark", "transcript", "connected", "dtmf", "stop", "sing"]),
+            "mark": st.builds(dict, name=st.text(max_size=9)),
+            "transcript": st.builds(dict, text=st.text(max_size=40)),
+        }
+    ),
+    st.dictionaries(st.sampled_from(["event", "start", "media"]), values),
+)
+
+
+@given(st.lists(messages, max_size=12))
+@settings(max_examples=60)
+def test_messages_of_live_calls(client, said):
+    """Whatever comes, a call can follow in the same connection, or the server says why not."""
+    accidents = []
+    handler = logging.Handler()
+    handler.emit = accidents.append
+    logger = logging.getLogger("emo_serving")
+    logger.addHandler(handler)
+    try:
+        with client.websocket_connect("/v1/stream") as socket:
+            for message in said:
+                if isinstance(message, bytes):
+                    socket.send_bytes(message)
+                else:
+                    is_text = isinstance(message, str)
+                    socket.send_text(message if is_text else json.dumps(message))
+            for event in ({"event": "stop"}, {"event": "start", "start": {}}):
+                socket.send_text(json.dumps(event))
+            socket.send_text('{"event": "transcript", "transcript": {"text": "hola"}}')
+            socket.send_text('{"event": "mark", "mark": {"name": "the end"}}')
+            with contextlib.suppress(WebSocketDisconnect):
+                while (event := socket.receive_json()).get("mark") != "the end":
+                    assert event["event"] in {"error", "emotion"}
+    finally:
+        logger.removeHandler(handler)
+    assert accidents == []

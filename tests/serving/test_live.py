@@ -1,0 +1,275 @@
+"""Live calls over a WebSocket: the final answer is the library's, whatever came before it."""
+
+import base64
+import itertools
+import threading
+
+import numpy as np
+import pytest
+from starlette.websockets import WebSocketDisconnect
+
+from helpers.corpora import ROOT
+from helpers.sounds import speechlike
+
+TEXT = "¡Llevo tres semanas esperando una solución!"
+# SoX's table: what a mu-law code sounds like.
+MULAW = np.fromfile(ROOT / "tests" / "data" / "mulaw.s16le", "<i2")
+
+
+@pytest.fixture
+def socket(client):
+    with client.websocket_connect("/v1/stream") as opened:
+        yield opened
+
+
+def codes(seconds, seed=3):
+    """A second of speech is 8,000 codes: the nearest of the table to each sample."""
+    wanted = speechlike(seconds, 8_000, seed) * 32768
+    order = np.argsort(MULAW, kind="stable")
+    at = np.clip(np.searchsorted(MULAW[order], wanted), 0, 255)
+    return order[at].astype(np.uint8).tobytes()
+
+
+def begin(socket, *, form=None, **wishes):
+    socket.send_json({"event": "connected", "protocol": "Call", "version": "1.0.0"})
+    start = {"accountSid": "AC", "callSid": "CA", "tracks": ["inbound"]}
+    start["mediaFormat"] = form or {
+        "encoding": "audio/x-mulaw",
+        "sampleRate": 8000,
+        "channels": 1,
+    }
+    start["customParameters"] = {"interval_ms": "60000"} | wishes
+    socket.send_json({"event": "start", "sequenceNumber": "1", "start": start, "streamSid": "MZ1"})
+
+
+def media(socket, packet, track="inbound"):
+    payload = base64.b64encode(packet).decode()
+    body = {"track": track, "chunk": "2", "timestamp": "5", "payload": payload}
+    socket.send_json({"event": "media", "sequenceNumber": "4", "media": body, "streamSid": "MZ1"})
+
+
+def say(socket, sound, size=160, **options):
+    for at in range(0, len(sound), size):
+        media(socket, sound[at : at + size], **options)
+
+
+def transcript(socket, text):
+    socket.send_json({"event": "transcript", "transcript": {"text": text}})
+
+
+def stop(socket):
+    """The event that ``stop`` is answered with."""
+    socket.send_json({"event": "stop", "sequenceNumber": "5", "stop": {"callSid": "CA"}})
+    return socket.receive_json()
+
+
+def scores(event):
+    assert event["event"] == "emotion", event
+    return event["answer"]["scores"]
+
+
+def test_a_telephone_call(socket, recognizer):
+    sound = codes(1.7)
+    begin(socket)
+    transcript(socket, "¡Llevo")
+    say(socket, sound)
+    transcript(socket, TEXT)
+    event = stop(socket)
+    assert (event["streamSid"], event["final"]) == ("MZ1", True)
+    heard = MULAW[np.frombuffer(sound, np.uint8)], 8000
+    assert scores(event) == recognizer.recognize(TEXT, heard).scores
+
+
+def test_several_utterances_in_one_connection(socket, recognizer):
+    for seed in range(3):
+        sound = codes(0.7, seed)
+        begin(socket)
+        say(socket, sound, 333)
+        heard = MULAW[np.frombuffer(sound, np.uint8)], 8000
+        assert scores(stop(socket)) == recognizer.recognize(None, heard).scores
+
+
+def test_a_browsers_samples(socket, recognizer):
+    sound = speechlike(1.3, 48_000)
+    begin(socket, form={"encoding": "pcm_f32le", "sampleRate": 48_000}, text=TEXT)
+    data = sound.tobytes()
+    for at in range(0, len(data), 4097):  # frames are cut anywhere
+        socket.send_bytes(data[at : at + 4097])
+    assert scores(stop(socket)) == recognizer.recognize(TEXT, (sound, 48_000)).scores
+
+
+def test_the_transcript_alone(socket, recognizer):
+    begin(socket, task="text")
+    say(socket, codes(0.1))
+    transcript(socket, TEXT)
+    assert scores(stop(socket)) == recognizer.recognize(TEXT).scores
+
+
+def test_events_come_at_the_chosen_rate(socket):
+    begin(socket, interval_ms=100, text=TEXT)
+    for _ in range(3):
+        threading.Event().wait(0.15)
+        media(socket, codes(0.2))
+        event = socket.receive_json()
+        assert (event["event"], event["final"]) == ("emotion", False)
+
+
+def test_nothing_comes_before_something_can_be_answered(socket):
+    begin(socket, interval_ms=100, task="fusion")
+    threading.Event().wait(0.15)
+    media(socket, codes(0.2))
+    threading.Event().wait(0.15)
+    transcript(socket, TEXT)
+    assert socket.receive_json()["answer"]["task"] == "fusion"
+
+
+def test_a_mark_comes_back_with_the_answer_so_far(socket, recognizer):
+    begin(socket)
+    transcript(socket, TEXT)
+    say(socket, codes(0.5))
+    socket.send_json({"event": "mark", "streamSid": "MZ1", "mark": {"name": "here"}})
+    event = socket.receive_json()
+    assert (event["mark"], event["final"], event["answer"]["duration_s"]) == ("here", False, 0.5)
+
+
+def test_the_other_track_is_not_listened_to(socket, recognizer):
+    sound = codes(0.6)
+    begin(socket)
+    say(socket, codes(0.4, seed=8), track="outbound")
+    say(socket, sound)
+    heard = MULAW[np.frombuffer(sound, np.uint8)], 8000
+    assert scores(stop(socket)) == recognizer.recognize(None, heard).scores
+
+
+def test_a_key_is_nothing_to_hear(socket):
+    begin(socket, text=TEXT)
+    socket.send_json({"event": "dtmf", "dtmf": {"track": "inbound_track", "digit": "1"}})
+    assert stop(socket)["final"]
+
+
+START = {"event": "start", "start": {}}
+
+
+@pytest.mark.parametrize(
+    ("messages", "kind"),
+    [
+        (["nothing"], "RequestError"),
+        ([{"event": "sing"}], "RequestError"),
+        ([{"event": "media", "media": {"payload": "aGk="}}], "RequestError"),
+        ([{"event": "stop"}], "RequestError"),
+        ([{"event": "mark"}], "RequestError"),
+        ([START, START], "RequestError"),
+        ([START, {"event": "stop"}], "TaskError"),
+        ([START, {"event": "mark"}], "TaskError"),
+        ([START, {"event": "media", "media": {"payload": "%"}}], "RequestError"),
+        ([START, {"event": "transcript", "transcript": {"text": "no" * 11_000}}], "TooLargeError"),
+    ],
+)
+def test_what_is_wrong_is_said(socket, messages, kind):
+    for message in messages:
+        socket.send_text(message) if isinstance(message, str) else socket.send_json(message)
+    event = socket.receive_json()
+    assert (event["event"], event["error"]["kind"]) == ("error", kind)
+
+
+@pytest.mark.parametrize(
+    ("form", "wishes", "kind"),
+    [
+        ({"encoding": "opus"}, {}, "RequestError"),
+        ({"sampleRate": 1}, {}, "AudioError"),
+        ({"channels": 99}, {}, "AudioError"),
+        ({}, {"interval_ms": "1"}, "RequestError"),
+        ({}, {"interval_ms": "nan"}, "RequestError"),
+        ({}, {"task": "sing"}, "RequestError"),
+        ({}, {"window_s": "-1"}, "RequestError"),
+        ({}, {"window_s": 1e9}, "TooLargeError"),
+    ],
+)
+def test_wishes_that_cannot_be(socket, form, wishes, kind):
+    begin(socket, form={"encoding": "mulaw"} | form, **wishes)
+    assert socket.receive_json()["error"]["kind"] == kind
+
+
+def test_samples_that_are_no_sound_leave_the_stream_as_it_was(socket, recognizer):
+    sound = speechlike(0.8, 16_000)
+    begin(socket, form={"encoding": "pcm_f32le", "sampleRate": 16_000})
+    for block in np.split(sound, [3200, 6400]):
+        socket.send_bytes(block.tobytes())
+        if len(block) == 3200:
+            socket.send_bytes(np.full(3200, np.nan, np.float32).tobytes())
+            assert socket.receive_json()["error"]["kind"] == "AudioError"
+    assert scores(stop(socket)) == recognizer.recognize(None, (sound, 16_000)).scores
+
+
+def closes(socket):
+    """The code that the server closes with, and the errors before it."""
+    for errors in itertools.count():
+        try:
+            assert socket.receive_json()["event"] == "error"
+        except WebSocketDisconnect as end:
+            return end.code, errors
+
+
+def test_many_errors_end_a_call(socket):
+    for _ in range(16):
+        socket.send_text("nothing")
+    assert closes(socket) == (1008, 16)
+
+
+def test_a_message_too_large_ends_a_call(start):
+    with start(max_message_bytes=1000).websocket_connect("/v1/stream") as socket:
+        socket.send_text(" " * 1001)
+        assert closes(socket) == (1009, 0)
+
+
+def test_silence_ends_a_call(start):
+    client = start(idle_s=0.5)
+    with client.websocket_connect("/v1/stream") as socket:
+        begin(socket)
+        assert closes(socket) == (1008, 0)
+    assert client.app.state.service.gate.streams == 0
+
+
+def test_an_utterance_has_an_end(start):
+    with start(max_stream_s=1.0).websocket_connect("/v1/stream") as socket:
+        begin(socket)
+        say(socket, codes(1.0))
+        say(socket, codes(0.2), 1600)
+        assert socket.receive_json()["error"]["kind"] == "AudioError"
+        assert stop(socket)["answer"]["duration_s"] == 1.0
+
+
+def test_so_many_calls_and_no_more(start):
+    client = start(max_streams=1)
+    with client.websocket_connect("/v1/stream"):
+        with (
+            pytest.raises(WebSocketDisconnect) as caught,
+            client.websocket_connect("/v1/stream"),
+        ):
+            pass
+        assert caught.value.status_code == 429
+    with client.websocket_connect("/v1/stream") as socket:
+        begin(socket, text=TEXT)
+        assert stop(socket)["final"]
+
+
+def test_a_server_that_stops_gives_the_final_answer_first(start, recognizer):
+    client = start()
+    gate = client.app.state.service.gate
+    with client.websocket_connect("/v1/stream") as socket:
+        begin(socket, text=TEXT)
+        socket.send_json({"event": "mark"})
+        socket.receive_json()
+        gate.draining = True
+        assert client.get("/readyz").status_code == 503
+        with (
+            pytest.raises(WebSocketDisconnect) as caught,
+            client.websocket_connect("/v1/stream"),
+        ):
+            pass
+        assert caught.value.status_code == 503
+        gate.closing = True
+        event = socket.receive_json()
+        assert event["final"]
+        assert scores(event) == recognizer.recognize(TEXT).scores
+        assert closes(socket) == (1012, 0)
