@@ -51,13 +51,23 @@ def bundle_figures(
             baselines[name] = compared
     kinds: tuple[tuple[TaskName, Kind], ...] = (("fusion", "pairs"), ("audio", "clips"))
     for task, kind in kinds:
-        for name, table in tables_of(fusion_run, kind):
+        for name, table in _different(tables_of(fusion_run, kind)):
             tell(f"{task}: {name}")
             rows = read_csv(table, need_audio=True)
             fusion[name + TITLES[task]] = _report(
                 bundle, rows, _probabilities(bundle, rows, task), task
             )
     return Figures(text, fusion, baselines)
+
+
+def _different(tables: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
+    """Tables that are not the same as an earlier one: test sets of texts share their clips."""
+    first: dict[bytes, str] = {}
+    return [
+        (name, table)
+        for name, table in tables
+        if first.setdefault(table.read_bytes(), name) == name
+    ]
 
 
 def _probabilities(bundle: Path, rows: list[Row], task: TaskName) -> Floats:
