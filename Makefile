@@ -38,7 +38,10 @@ bench: $(VENV)/.peers
 		--quantize --no-gate --force --output $(BENCH)/bundle
 	$(BIN)/emo-bench --bundle $(BENCH)/bundle --peers --checkpoint $(BENCH)/checkpoint \
 		--duration 30 --output $(BENCH)/beto
-	$(BIN)/python benchmarks/by_length.py --bundle $(BENCH)/bundle --checkpoint $(BENCH)/checkpoint
+	$(BIN)/emo-export --text $(BENCH)/checkpoint/text --quantize --no-gate --force \
+		--output $(BENCH)/classifier
+	$(BIN)/python benchmarks/by_length.py --bundle $(BENCH)/classifier \
+		--checkpoint $(BENCH)/checkpoint
 	$(BIN)/python benchmarks/first_answer.py
 	$(BIN)/python benchmarks/first_answer.py --bundle $(BENCH)/bundle
 	$(BIN)/python benchmarks/mfcc_vs_librosa.py
