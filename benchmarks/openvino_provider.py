@@ -3,11 +3,12 @@
 The three engines need three installations (`onnxruntime-openvino` brings the same module as
 `onnxruntime`), so that each runs in a process of its own, under the Python that is given for it:
 
-    python benchmarks/openvino_provider.py make FOLDER        # needs emo-runtime[peers]
+    python benchmarks/beto_size.py CHECKPOINT
+    python benchmarks/openvino_provider.py make FOLDER --checkpoint CHECKPOINT/text
     python benchmarks/openvino_provider.py run FOLDER --openvino PYTHON --provider PYTHON
 
-`make` writes a checkpoint with random weights, its bundle (int8 and int8-qdq), and OpenVINO's own
-int8 by NNCF of the same checkpoint. `run` prints milliseconds and ratios.
+`make` (needs emo-runtime[peers]) writes the checkpoint's bundle (int8 and int8-qdq), and OpenVINO's
+own int8 by NNCF of the same checkpoint. `run` prints milliseconds and ratios.
 """
 
 import argparse
@@ -28,7 +29,6 @@ ENGINES = {
     "cpu": "bundle, CPU provider, int8",
 }
 THREADS = 2
-VOCABULARY = 31_002
 PAUSE_S = 0.1  # idle threads of ONNX Runtime wait actively for a while
 
 
@@ -43,27 +43,26 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--calls", type=int, default=40, help="Of each engine, in each round.")
     parser.add_argument("--tokens", type=int, nargs="+", default=[8, 16, 32, 64])
-    parser.add_argument("--layers", type=int, default=12)
+    parser.add_argument("--checkpoint", type=Path, help="The text checkpoint of `make`.")
     parser.add_argument("--engine", choices=list(ENGINES), help="Of a worker.")
     options = parser.parse_args()
     if options.action == "make":
-        make(options.folder, options.layers)
+        make(options.folder, options.checkpoint)
     elif options.action == "worker":
         work(options.engine, options.folder)
     else:
         run(options)
 
 
-def make(folder: Path, layers: int) -> None:
-    """A checkpoint of BETO's shape, its bundle, and OpenVINO's own int8 of it."""
+def make(folder: Path, checkpoint: Path) -> None:
+    """The bundle of a text checkpoint, and OpenVINO's own int8 of it."""
     os.environ["NNCF_CI"] = "1"  # else it reports its use to its makers
     from emo_export.options import Gate, Identity, Options, Sources
     from emo_export.pipeline import export
 
     folder.mkdir(parents=True, exist_ok=True)
-    _checkpoint(folder / "text", layers)
     options = Options(
-        sources=Sources(text=str(folder / "text")),
+        sources=Sources(text=str(checkpoint)),
         output=folder / "bundle",
         identity=Identity("beto-size", "1.0", "Apache-2.0", "Random weights."),
         precisions=("int8", "int8-qdq"),
@@ -73,53 +72,10 @@ def make(folder: Path, layers: int) -> None:
     report = export(options, lambda step: print(f"{step.name}: {step.duration_s:.0f} s"))
     for item in report.findings.comparisons:
         print(f"{item.precision}: label agreement {item.agreement:.4f}")
-    _quantize_by_openvino(folder)
+    _quantize_by_openvino(folder, checkpoint)
 
 
-def _checkpoint(folder: Path, layers: int) -> None:
-    """Random weights; biases and layer norms too, which would otherwise be merged."""
-    import torch
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordPiece
-    from transformers import AutoTokenizer, BertConfig
-
-    from emo_export.evaluation import shipped_sentences
-    from emo_models.checkpoint import save_text
-    from emo_models.labels import LABELS
-    from emo_models.text_classifier import text_classifier
-    from emo_models.tokenizer import SPECIAL_TOKENS, save_tokenizer, train_tokenizer
-
-    words = sorted({word for text in shipped_sentences().texts for word in text.split()})
-    letters = sorted({letter for word in words for letter in word})
-    entries = [*SPECIAL_TOKENS, *letters, *(f"##{letter}" for letter in letters), *words]
-    entries = list(dict.fromkeys(entries))
-    entries += [f"[unused{number}]" for number in range(VOCABULARY - len(entries))]
-    tokenizer: Tokenizer = train_tokenizer(list, vocab_size=len(SPECIAL_TOKENS))
-    vocabulary = {entry: number for number, entry in enumerate(entries)}
-    tokenizer.model = WordPiece(vocabulary, unk_token="[UNK]")  # noqa: S106
-    save_tokenizer(tokenizer, folder, positions=512)
-    config = BertConfig(
-        vocab_size=VOCABULARY,
-        num_hidden_layers=layers,
-        id2label=dict(enumerate(LABELS)),
-        label2id={label: number for number, label in enumerate(LABELS)},
-    )
-    model = text_classifier(config)
-    random = torch.Generator().manual_seed(1)
-    for name, parameter in model.named_parameters():
-        noise = torch.randn(parameter.shape, generator=random)
-        if name.endswith("bias"):
-            parameter.data = 0.1 * noise
-        elif "LayerNorm" in name:
-            parameter.data = 1 + 0.2 * noise
-        elif "classifier" in name or "embeddings" in name:
-            parameter.data = 0.5 * noise
-        else:
-            parameter.data = noise / parameter.shape[1] ** 0.5
-    save_text(folder, model.eval(), AutoTokenizer.from_pretrained(folder))
-
-
-def _quantize_by_openvino(folder: Path) -> None:
+def _quantize_by_openvino(folder: Path, checkpoint: Path) -> None:
     """The untouched graph in OpenVINO's own format, by NNCF's defaults for transformers."""
     import nncf
     import onnx
@@ -131,7 +87,7 @@ def _quantize_by_openvino(folder: Path) -> None:
     from emo_export.options import Sources
     from emo_export.reference import token_ids
 
-    checkpoints = load(Sources(text=str(folder / "text")))
+    checkpoints = load(Sources(text=str(checkpoint)))
     onnx.save(graph(checkpoints)["text"], folder / "plain.onnx")
     _, fitted = apart(shipped_sentences())
     rows = token_ids(checkpoints.text, fitted.texts, strip=False)

@@ -61,12 +61,13 @@ def _candidates(loading: Loading) -> list[Provider]:
 def _load_on(
     bundle: Bundle, names: Sequence[str], provider: Provider, loading: Loading
 ) -> dict[str, Session]:
-    placement = Placement(
-        provider, loading.threads, spin=loading.spin, huge_pages=loading.huge_pages
-    )
     sessions = {}
     for name in names:
         graph = bundle.manifest.graphs[name]
+        # The fusion network takes microseconds: idle threads of its own would wait actively for
+        # tens of milliseconds after each answer, on the cores that the next text pass needs.
+        threads = 1 if graph.tokenizer is None else loading.threads
+        placement = Placement(provider, threads, spin=loading.spin, huge_pages=loading.huge_pages)
         precision = _choose_variant(name, graph, provider.name, loading.variant)
         with bundle.verified(graph.variants[precision]) as file:
             _check_interface(file.name, check_graph(file.data, file.name), graph, bundle.manifest)

@@ -191,9 +191,12 @@ def test_threads_and_spinning_reach_the_session(fake, bundle):
         ({"threads": 3, "spin": False}, 3, "0"),
         ({"threads": 3, "mode": "throughput"}, 1, "0"),
     ]:
-        opened(bundle, **arguments)
-        _, options = runtime.created[-1]
+        graphs = sorted(opened(bundle, **arguments))
+        created = dict(zip(graphs, runtime.created[-len(graphs) :], strict=True))
+        _, options = created["text"]
         assert options.intra_op_num_threads == threads
+        _, tiny = created["fusion"]
+        assert tiny.intra_op_num_threads == 1  # no idle threads that wait actively beside text's
         assert options.inter_op_num_threads == 1
         assert options.entries["session.intra_op.allow_spinning"] == spin
 
