@@ -12,6 +12,7 @@ it. A rival that is not installed is a named gap.
 import argparse
 import statistics
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from emo_bench.workers import WorkerFailedError, WorkerProcess
 
 WARM_UP = 20
 SAMPLES = 8
+# Idle threads wait actively for a while: those of the engine before are to be asleep.
+PAUSE_S = 0.3
 
 
 def main() -> None:
@@ -68,6 +71,8 @@ def measure(count: int, file: Path, engines: Sequence[str], options: argparse.Na
         medians: dict[str, list[float]] = {name: [] for name in workers}
         for _ in range(options.rounds):
             for name, worker in workers.items():
+                time.sleep(PAUSE_S)
+                worker.ask("costs", count=SAMPLES)
                 passes = [worker.ask("costs", count=SAMPLES) for _ in range(options.passes)]
                 medians[name].append(statistics.median(it["phases_ms"]["text"] for it in passes))
         for name, times in medians.items():
