@@ -3,6 +3,7 @@
 import datetime
 import functools
 import statistics
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,8 @@ SCENARIOS = (*LOADGEN_SCENARIOS, "stream", "cold")
 _WARM_UP = 20
 _CHECKED = 64
 _STREAM_S = 15.0
+# Idle threads of an engine wait actively for a while: they are to be asleep before the next begins.
+_SETTLE_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -197,6 +200,7 @@ class Bench:
                 self._attempt(running, functools.partial(self._round, settings=settings))
 
     def _round(self, running: _Running, settings: dict[str, Any]) -> None:
+        time.sleep(_SETTLE_S)
         found = _worker(running).ask("load", **settings)
         running.rounds.setdefault(settings["scenario"], []).append(found | {"settings": settings})
 
