@@ -11,8 +11,11 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from emo_bench.report import EngineReport, Measurement, Report
 
-# Okabe and Ito's colours, which colour-blind people tell apart.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#000000")
+# Okabe and Ito's colours, which colour-blind people tell apart, grey and brown: one for each rival.
+_COLOURS = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#000000"),
+    "#8C564B",
+)
 _SCENARIO = "SingleStream"
 
 
