@@ -55,6 +55,8 @@ def _remove_leftovers(path: Path) -> None:
 def _runs(process: int) -> bool:
     if process == os.getpid():
         return False
+    if os.name != "posix":  # there, signal 0 is Ctrl-C
+        return True
     try:
         os.kill(process, 0)
     except ProcessLookupError:
