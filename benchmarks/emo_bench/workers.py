@@ -1,5 +1,6 @@
 """The parent's side of a worker process."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -77,7 +78,9 @@ class WorkerProcess:
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._log):
             if stream is not None:
-                stream.close()
+                # What was still to be written to a process that is gone can't be.
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
 
     def __enter__(self) -> Self:
         return self

@@ -1,3 +1,4 @@
+import mmap
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,21 @@ needs_huge_pages = pytest.mark.skipif(
 )
 
 
+def fresh(size: int) -> np.ndarray:
+    """Zeros straight from the system, no page of them there yet; uint8 [size].
+
+    (``malloc`` may give memory that an earlier test has used.)
+    """
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    return np.frombuffer(mmap.mmap(-1, size, flags=private), np.uint8)
+
+
 @needs_huge_pages
 def test_memory_taken_inside_the_block_ends_in_huge_pages_unchanged() -> None:
     before = resident_huge_pages()
     with in_huge_pages():
-        values = np.arange(3 << 20, dtype=np.float64)
+        values = fresh(24 << 20).view(np.float64)
+        values[:] = np.arange(3 << 20)
     if resident_huge_pages() == before:
         pytest.skip("the kernel gives no huge page (older than 6.1, or memory too fragmented)")
     assert resident_huge_pages() - before <= values.nbytes
@@ -24,7 +35,7 @@ def test_memory_taken_inside_the_block_ends_in_huge_pages_unchanged() -> None:
 
 @needs_huge_pages
 def test_holes_are_not_filled() -> None:
-    values = np.empty(8 << 20, dtype=np.uint8)  # no page of it is there yet
+    values = fresh(8 << 20)
     start = -(-values.ctypes.data // HUGE_PAGE) * HUGE_PAGE
     offset = start - values.ctypes.data
     values[offset + HUGE_PAGE : offset + 2 * HUGE_PAGE] = 1
@@ -38,11 +49,15 @@ def test_not_wanted_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(huge_pages, "_collapse", lambda *where: asked.append(where))
     with in_huge_pages(wanted=False):
-        kept = np.ones(3 << 20)
+        left_alone = fresh(24 << 20)
+        left_alone[:] = 1
     assert not asked
     with in_huge_pages():
-        kept = np.ones(3 << 20)
-    assert sum(end - start for start, end in asked) >= kept.nbytes - 2 * HUGE_PAGE
+        joined = fresh(24 << 20)
+        joined[:] = 1
+    first = joined.ctypes.data
+    overlaps = [min(b, first + joined.nbytes) - max(a, first) for a, b in asked]
+    assert sum(max(0, size) for size in overlaps) >= joined.nbytes - 2 * HUGE_PAGE
 
 
 def test_only_new_whole_large_ranges_are_chosen() -> None:
