@@ -54,8 +54,7 @@ print(killed, finished)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork") or sys.platform == "darwin", reason="forks with torch")
-@pytest.mark.endurance
-@pytest.mark.parametrize("kills", [8, 1_000], ids=str)
+@pytest.mark.parametrize("kills", [8, pytest.param(1_000, marks=pytest.mark.endurance)], ids=str)
 def test_a_training_killed_at_any_instant_goes_on_as_if_nothing_had_happened(
     encoder: Path, texts: Path, tmp_path: Path, kills: int
 ) -> None:
