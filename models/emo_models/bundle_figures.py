@@ -14,13 +14,11 @@ from emo_models.corpora import Row, read_csv
 from emo_models.datasets import targets_of
 from emo_models.evaluate import predict_bundle
 from emo_models.labels import LABELS
-from emo_models.metrics import Floats, Ints, paired_bootstrap
-from emo_models.report import check_labels, report, report_logits, without_fear
+from emo_models.metrics import Floats, Ints
+from emo_models.report import check_labels, compare, report, report_logits
 from emo_models.run_files import BASELINE, Kind, tables_of
-from emo_runtime import EmotionRecognizer
+from emo_runtime.bundle import open_bundle
 from emo_runtime.manifest import TaskName
-
-TITLES: dict[TaskName, str] = {"text": "", "fusion": "", "audio": ", sound alone"}
 
 
 @dataclass(frozen=True)
@@ -54,9 +52,8 @@ def bundle_figures(
         for name, table in _different(tables_of(fusion_run, kind)):
             tell(f"{task}: {name}")
             rows = read_csv(table, need_audio=True)
-            fusion[name + TITLES[task]] = _report(
-                bundle, rows, _probabilities(bundle, rows, task), task
-            )
+            title = f"{name}, sound alone" if task == "audio" else name
+            fusion[title] = _report(bundle, rows, _probabilities(bundle, rows, task), task)
     return Figures(text, fusion, baselines)
 
 
@@ -78,8 +75,7 @@ def _probabilities(bundle: Path, rows: list[Row], task: TaskName) -> Floats:
 
 def _report(bundle: Path, rows: list[Row], probabilities: Floats, task: TaskName) -> dict[str, Any]:
     """With the calibration error before too: the temperature is taken out of the probabilities."""
-    with EmotionRecognizer.open(bundle, tasks=[task], self_test=False) as recognizer:
-        temperature = recognizer.manifest.tasks[task].temperature
+    temperature = open_bundle(bundle).manifest.tasks[task].temperature
     logits = np.log(np.maximum(probabilities, 1e-300)) * temperature
     return report_logits(targets_of(rows), logits, temperature)
 
@@ -92,8 +88,5 @@ def _against_baseline(table: Path, targets: Ints, predicted: Ints) -> dict[str, 
     svm = np.array([LABELS.index(str(label)) for label in named], dtype=np.int64)
     return {
         "tfidf_svm": report(targets, svm),
-        "bundle_minus_tfidf_svm": {
-            key: paired_bootstrap(targets, predicted, svm, len(LABELS), without=without)
-            for key, without in (("macro_f1", ()), ("macro_f1_without_fear", without_fear()))
-        },
+        "bundle_minus_tfidf_svm": compare(targets, predicted, svm),
     }

@@ -24,7 +24,7 @@ def write_card(text_run: Path, fusion_run: Path, figures: Figures, output: Path)
     """Write the card of a bundle that was made of both runs and measured as ``figures``.
 
     Raises:
-        CheckpointError: no metrics.json in one of them.
+        CheckpointError: no metrics.json in one of them, or an encoder from elsewhere.
     """
     text, fusion = (_metrics(run / CHECKPOINT) for run in (text_run, fusion_run))
     atomic_text(output, card(text, fusion, figures))
@@ -48,6 +48,11 @@ def card(text: Mapping[str, Any], fusion: Mapping[str, Any], figures: Figures) -
 
 
 def _pretraining(metrics: Mapping[str, Any]) -> str:
+    if not metrics:
+        raise CheckpointError(
+            "the text run's encoder is not of `emo-train pretrain`: this card is the default "
+            "model's. Write one of your own and give it to emo-export with --card."
+        )
     seen, text = (f"{metrics[key] / 1e6:.1f} M" for key in ("tokens_seen", "corpus_tokens"))
     passes = metrics["recipe"]["transcript_passes"]
     return (

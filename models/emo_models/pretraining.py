@@ -262,7 +262,7 @@ def _resume(
     if not path.exists():
         return 0, 0.0
     state = torch.load(path, map_location="cpu", weights_only=True)
-    check_identity(path, state["identity"], identity)
+    check_identity(path, state.get("identity"), identity)
     model.load_state_dict(state["model"])
     for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
         optimizer.load_state_dict(saved)

@@ -18,6 +18,7 @@ from emo_models.metrics import (
     class_scores,
     confusion,
     macro_f1,
+    paired_bootstrap,
     softmax,
 )
 
@@ -78,6 +79,17 @@ def report_logits(
     before = calibration_error(softmax(logits), targets)
     document["calibration_error_before"] = _round(before)
     return document
+
+
+def compare(targets: Ints, first: Ints, second: Ints) -> dict[str, dict[str, float]]:
+    """How much better ``first`` is than ``second`` in macro-F1, with and without fear.
+
+    ``paired_bootstrap``'s figures by ``macro_f1`` and ``macro_f1_without_fear``.
+    """
+    return {
+        key: paired_bootstrap(targets, first, second, len(LABELS), without=without)
+        for key, without in (("macro_f1", ()), ("macro_f1_without_fear", without_fear()))
+    }
 
 
 def without_fear(labels: Sequence[str] = LABELS) -> tuple[int, ...]:

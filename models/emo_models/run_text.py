@@ -19,13 +19,13 @@ from emo_models.datasets import Dataset, Tables, limited, read_dataset, targets_
 from emo_models.encoders import new_classifier
 from emo_models.errors import DataError
 from emo_models.labels import LABELS
-from emo_models.metrics import Ints, paired_bootstrap
+from emo_models.metrics import Ints
 from emo_models.ngram_fitting import fit_mixture, fit_ngrams
 from emo_models.ngrams import NgramHead
 from emo_models.plots import confusion_png, curve_png
 from emo_models.progress import epoch_bar
 from emo_models.recipes import TextRecipe
-from emo_models.report import report, report_logits, without_fear
+from emo_models.report import compare, report, report_logits
 from emo_models.run_files import write_rows
 from emo_models.text_classifier import add_ngrams
 from emo_models.text_training import padded, predict_logits, token_ids, train_text
@@ -53,10 +53,12 @@ def run_text(run: TextRun, tables: Tables, recipe: TextRecipe) -> dict[str, Any]
     """Train, calibrate, measure and write ``output/checkpoint``; returns its metrics.
 
     Raises:
-        DataError: bad rows, a leak, or n-grams asked for beside a stock classifier.
+        DataError: bad rows, a leak, n-grams beside a stock classifier, no fine-tuning at all.
     """
     if run.ngram_buckets and run.pooling != "mean":
         raise DataError("--ngram-buckets needs --pooling mean: the stock classifier has no place.")
+    if recipe.soup < 1:
+        raise DataError(f"--soup {recipe.soup}: give the number of fine-tunings, 1 at least.")
     transformers_logging.set_verbosity_error()
     data = limited(read_dataset(tables, allow_leak=run.allow_leak), run.limit)
     tuned = _fine_tune(run, data.train, recipe)
@@ -117,7 +119,7 @@ class _Tuned:
 
 def _fine_tune(run: TextRun, rows: list[Row], recipe: TextRecipe) -> _Tuned:
     histories, states = [], []
-    for number in range(max(1, recipe.soup)):
+    for number in range(recipe.soup):
         model, tokenizer = new_classifier(
             run.encoder,
             pooling=run.pooling,
@@ -164,14 +166,10 @@ def compare_baselines(
     result: dict[str, Any] = {}
     for name, rows in data.tests.items():
         targets = targets_of(rows)
-        compared = {
-            key: paired_bootstrap(targets, predicted[name], svm[name], len(LABELS), without=without)
-            for key, without in (("macro_f1", ()), ("macro_f1_without_fear", without_fear()))
-        }
         result[name] = {
             "majority": report(targets, majority(data.train, rows)),
             "tfidf_svm": report(targets, svm[name]),
-            "network_minus_tfidf_svm": compared,
+            "network_minus_tfidf_svm": compare(targets, predicted[name], svm[name]),
         }
     return result
 

@@ -9,6 +9,7 @@ says no, nothing happens.
 
 import ctypes
 import mmap
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,20 +37,26 @@ def in_huge_pages(*, wanted: bool = True) -> Iterator[None]:
 
     Another thread's that it takes meanwhile is as well, to no harm.
     """
-    before = _anonymous() if wanted and available() else None
+    asked = wanted and available()
+    before = _anonymous() if asked else []
     yield
-    if before is not None:
+    if asked:
         for start, end in _new(before, _anonymous()):
             for first, last in _filled(start, end):
                 _collapse(first, last)
 
 
 def available() -> bool:
-    """Whether this is a Linux on which huge pages are not switched off."""
+    """Whether this is a Linux with huge pages not switched off, that tells what is where."""
     if not sys.platform.startswith("linux"):
         return False
     try:
-        return "[never]" not in _SWITCH.read_text()
+        # A sandbox may have another /proc than Linux has, or hide some of it.
+        return (
+            "[never]" not in _SWITCH.read_text()
+            and os.access(_MAPS, os.R_OK)
+            and os.access(_PAGES, os.R_OK)
+        )
     except OSError:
         return False
 
@@ -66,7 +73,11 @@ def resident_huge_pages() -> int:
 def _anonymous() -> list[Range]:
     """Address ranges of private writable memory without a file, the heap included."""
     ranges = []
-    for line in _MAPS.read_text().splitlines():
+    try:
+        lines = _MAPS.read_text().splitlines()
+    except OSError:
+        return []
+    for line in lines:
         addresses, access, _, _, inode, *name = line.split(maxsplit=5)
         if access == "rw-p" and inode == "0" and (not name or name[0] == "[heap]"):
             start, end = addresses.split("-")
@@ -92,9 +103,15 @@ def _new(before: list[Range], after: list[Range]) -> list[Range]:
 def _filled(start: int, end: int) -> list[Range]:
     """The parts of a range whose huge pages are in memory nearly whole: no hole is to be filled."""
     page = mmap.PAGESIZE
-    with _PAGES.open("rb", buffering=0) as stream:
-        stream.seek(start // page * 8)
-        entries = np.frombuffer(stream.read((end - start) // page * 8), np.uint64)
+    try:
+        with _PAGES.open("rb", buffering=0) as stream:
+            stream.seek(start // page * 8)
+            told = stream.read((end - start) // page * 8)
+    except OSError:
+        return []
+    entries = np.frombuffer(told[: len(told) - len(told) % 8], np.uint64)
+    if len(entries) * page != end - start:
+        return []
     present = (entries >> np.uint64(63)).reshape(-1, HUGE_PAGE // page)
     whole = np.flatnonzero(present.mean(axis=1) >= FILLED)
     runs = np.split(whole, np.flatnonzero(np.diff(whole) > 1) + 1) if len(whole) else []

@@ -18,6 +18,6 @@ def test_seeds_whole_and_cut(name):
             TARGETS[name](seed[:length])
 
 
-def test_what_was_found():
-    for path in FOUND:
-        TARGETS[path.name.partition("-")[0]](path.read_bytes())
+@pytest.mark.parametrize("path", FOUND, ids=lambda path: path.name)
+def test_what_was_found(path):
+    TARGETS[path.name.partition("-")[0]](path.read_bytes())

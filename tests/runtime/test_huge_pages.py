@@ -84,6 +84,23 @@ def test_switched_off_or_unknown_is_respected(
     assert available() == huge_pages.sys.platform.startswith("linux")
 
 
+@needs_huge_pages
+@pytest.mark.parametrize("told", [None, b"", b"\x00" * 12])
+def test_a_system_that_hides_its_pages_only_costs_the_speed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, told: bytes | None
+) -> None:
+    if told is not None:
+        (tmp_path / "pagemap").write_bytes(told)
+    monkeypatch.setattr(huge_pages, "available", lambda: True)
+    monkeypatch.setattr(huge_pages, "_PAGES", tmp_path / "pagemap")
+    monkeypatch.setattr(huge_pages, "_collapse", lambda *_: pytest.fail("nothing is known of it"))
+    with in_huge_pages():
+        fresh(24 << 20)[:] = 1
+    monkeypatch.setattr(huge_pages, "_MAPS", tmp_path / "maps")
+    with in_huge_pages():
+        fresh(24 << 20)[:] = 1
+
+
 def test_answers_are_the_same_with_and_without(tiny_bundle) -> None:
     text = "¡Esto es una vergüenza!"
     answers = []
