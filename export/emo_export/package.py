@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from emo_models.files import sync
 from emo_runtime.bundle import open_bundle
 from emo_runtime.errors import BundleError, EmoError
 from emo_runtime.manifest import MANIFEST_NAME
@@ -60,7 +61,7 @@ def package(files: Mapping[str, bytes], directory: Path, *, force: bool) -> None
         _write(files, temporary)
         _check(temporary)
         _replace(temporary, target)
-        _sync(target.parent)
+        sync(target.parent)
     except OSError as error:
         raise _refused(directory, error) from error
     finally:
@@ -81,7 +82,7 @@ def _write(files: Mapping[str, bytes], directory: Path) -> None:
             stream.flush()
             os.fsync(stream.fileno())
     directory.chmod(0o755)
-    _sync(directory)
+    sync(directory)
 
 
 def _check(directory: Path) -> None:
@@ -123,16 +124,6 @@ def _exchange(one: Path, other: Path) -> bool:
     if code in {errno.ENOSYS, errno.EINVAL}:
         return False
     raise OSError(code, os.strerror(code))
-
-
-def _sync(directory: Path) -> None:
-    if os.name != "posix":
-        return
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _remove_leftovers(target: Path) -> None:

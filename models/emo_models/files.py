@@ -20,7 +20,7 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         write(temporary)
-        _sync(temporary)
+        sync(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -31,17 +31,23 @@ def atomic_text(path: Path, text: str) -> None:
     atomic_write(path, lambda temporary: _write_text(temporary, text))
 
 
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+def sync(path: Path) -> None:
+    """A file's bytes, or a directory's names, on disk: a power cut then leaves the old or the new.
 
-
-def _sync(path: Path) -> None:
-    """On disk before it gets its name: a power cut then leaves the old file or the new one."""
-    descriptor = os.open(path, os.O_RDWR)
+    Where directories can't be opened (not POSIX), theirs are left to the system.
+    """
+    is_directory = path.is_dir()
+    if is_directory and os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY if is_directory else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
 
 
 def _remove_leftovers(path: Path) -> None:

@@ -7,11 +7,12 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_runtime.audio import AudioSource, decode, resample
+from emo_runtime.audio import AudioSource, decode, resample, silent_wav
 from emo_runtime.bundle import Bundle
 from emo_runtime.errors import AudioError, BundleError, TaskError, TextError
 from emo_runtime.graphs import Loading, load_graphs
@@ -77,6 +78,30 @@ class Engine:
         self._tokenizers = _load_tokenizers(bundle, self.sessions)
         contract = bundle.manifest.audio if set(tasks) - {"text"} else None
         self._mfcc = None if contract is None else MeanMfcc(contract)
+
+    def warm_up(self) -> None:
+        """Answer invented inputs of usual lengths, so that the first real answer is a quick one."""
+        for words, seconds in ((8, 1.0), (32, 5.0), (64, 10.0)) * 2:
+            clock = Clock()
+            for task in self.tasks:
+                heard = read = None
+                if task != "text":
+                    heard = self.hear(silent_wav(seconds), seconds + 1, clock)
+                if task != "audio":
+                    read = self.read("hola " * words, task, clock)
+                self.answer(task, heard, read, clock)
+
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """What runs each graph: precision, providers, nodes by provider, threads; plain values."""
+        return {
+            name: {
+                "precision": session.precision,
+                "providers": list(session.providers),
+                "nodes": session.nodes,
+                "threads": session.threads,
+            }
+            for name, session in self.sessions.items()
+        }
 
     def task_of(self, wanted: TaskName | None, *, has_text: bool, has_audio: bool) -> TaskName:
         """The task for the inputs that are there. Raises TaskError, TextError, AudioError."""

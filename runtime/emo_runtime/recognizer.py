@@ -2,7 +2,6 @@
 
 import logging
 import os
-import platform
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,9 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, get_args
 
-import numpy as np
-
-from emo_runtime.audio import MAX_DURATION_S, AudioSource, silent_wav
+from emo_runtime.audio import MAX_DURATION_S, AudioSource
 from emo_runtime.bundle import open_bundle
 from emo_runtime.cpu import resolve_threads
 from emo_runtime.encodings import Encoding
@@ -21,16 +18,13 @@ from emo_runtime.engine import Clock, Engine
 from emo_runtime.errors import ClosedError, EmoError, ProviderError, TaskError
 from emo_runtime.golden import parse_golden
 from emo_runtime.graphs import Loading
-from emo_runtime.huge_pages import resident_huge_pages
 from emo_runtime.manifest import Manifest, Precision, TaskName
-from emo_runtime.providers import installed_distributions
+from emo_runtime.process import describe_process
 from emo_runtime.result import Answer, Utterance
 from emo_runtime.self_test import fingerprint, remember_passed, run_self_test, was_passed
-from emo_runtime.session import load_onnxruntime, telemetry_is_off
 from emo_runtime.stream import EmotionStream
 from emo_runtime.timeline import Moment, timeline
 from emo_runtime.transcripts import Cue
-from emo_runtime.version import __version__
 from emo_runtime.workers import WorkerPool
 
 MAX_STREAM_S = 60.0
@@ -75,7 +69,7 @@ class EmotionRecognizer:
         self._bundle = open_bundle(settings.bundle, settings.public_key)
         self._threads = resolve_threads(settings.threads)
         throughput = settings.mode == "throughput"
-        self._loading = Loading(
+        loading = Loading(
             provider=settings.providers,
             threads=1 if throughput else self._threads.count,
             spin=settings.spin and not throughput,
@@ -85,7 +79,7 @@ class EmotionRecognizer:
         )
         tasks = _choose_tasks(self._bundle.manifest, settings.tasks)
         self._process = os.getpid()
-        self._engine: Engine | None = Engine(self._bundle, tasks, self._loading)
+        self._engine: Engine | None = Engine(self._bundle, tasks, loading)
         self._tasks = tasks
         self._workers = WorkerPool(self._threads.count, settings.max_waiting)
         logger.info("opened %r", self)
@@ -287,16 +281,7 @@ class EmotionRecognizer:
 
     def warm_up(self) -> None:
         """Answer invented inputs of usual lengths, so that the first real answer is a quick one."""
-        engine = self._opened()
-        for words, seconds in ((8, 1.0), (32, 5.0), (64, 10.0)) * 2:
-            clock = Clock()
-            for task in self._tasks:
-                heard = read = None
-                if task != "text":
-                    heard = engine.hear(silent_wav(seconds), seconds + 1, clock)
-                if task != "audio":
-                    read = engine.read("hola " * words, task, clock)
-                engine.answer(task, heard, read, clock)
+        self._opened().warm_up()
 
     def describe(self) -> dict[str, Any]:
         """What was opened and what really runs, as plain values."""
@@ -309,19 +294,11 @@ class EmotionRecognizer:
                 "licence": self.manifest.licence.weights,
             },
             "tasks": list(self._tasks),
-            "graphs": self._graphs(),
+            "graphs": self._opened().describe(),
             "provider_requested": self._settings.providers,
             "mode": self._settings.mode,
             "threads": {"count": self._threads.count, "origin": self._threads.origin},
-            "huge_page_bytes": resident_huge_pages(),
-            "telemetry_off": telemetry_is_off(),
-            "versions": {
-                "emo_runtime": __version__,
-                "onnxruntime": load_onnxruntime().__version__,
-                "numpy": np.__version__,
-                "python": platform.python_version(),
-            },
-            "onnxruntime_distributions": installed_distributions(),
+            **describe_process(),
         }
 
     def close(self) -> None:
@@ -359,19 +336,8 @@ class EmotionRecognizer:
             )
         return self._engine
 
-    def _graphs(self) -> dict[str, dict[str, Any]]:
-        return {
-            name: {
-                "precision": session.precision,
-                "providers": list(session.providers),
-                "nodes": session.nodes,
-                "threads": self._loading.threads,
-            }
-            for name, session in self._opened().sessions.items()
-        }
-
     def _self_test_once(self) -> None:
-        key = fingerprint(self._bundle.sha256, self._graphs())
+        key = fingerprint(self._bundle.sha256, self._opened().describe())
         if not was_passed(key):
             self.self_test()
             remember_passed(key)

@@ -81,6 +81,7 @@ class Session:
 
     def __init__(self, graph: VerifiedFile, precision: Precision, placement: Placement) -> None:
         self.precision = precision
+        self.threads = placement.threads
         self._session = _create(graph, placement)
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
         self.nodes = _nodes_by_provider(self._session)

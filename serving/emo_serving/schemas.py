@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
-from emo_runtime import Utterance
+from emo_runtime import Answer, Utterance
 from emo_runtime.manifest import TaskName
 
 _ANSWER: dict[str, Any] = {
@@ -78,20 +78,10 @@ class BatchBody(BaseModel):
     utterances: list[UtteranceBody]
 
 
-class AnswerBody(BaseModel):
+class AnswerBody(RootModel[Answer]):
     """The emotion of one utterance: six calibrated probabilities that sum to 1."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_ANSWER]})
-
-    task: TaskName
-    label: str
-    confidence: float
-    scores: dict[str, float]
-    tokens: int
-    duration_s: float
-    provider: str
-    timings: dict[str, float]
-    notes: list[str]
 
 
 class ErrorDetail(BaseModel):

@@ -158,55 +158,48 @@ def test_compare_lists_the_runs(text_run: Path) -> None:
     assert rows[0]["parameters"] > 0
 
 
+def pretrain(output: Path, text: str, *more: object) -> dict[str, object]:
+    """Make a vocabulary of ``text`` and pretrain a tiny network on it; the metrics."""
+    output.mkdir()
+    (output / "corpus.txt").write_text(text)
+    good(
+        "tokenizer", "--text", output / "corpus.txt", "--vocab-size", 120, "--positions", 16,
+        "--output", output / "tokenizer",
+    )  # fmt: skip
+    good(
+        "pretrain", "--text", output / "corpus.txt", "--tokenizer", output / "tokenizer",
+        "--output", output, "--hidden", 128, "--layers", 1, "--heads", 2, "--intermediate", 32,
+        "--positions", 16, "--sequence-length", 16, "--batch-size", 4, "--tokens", 320, *more,
+    )  # fmt: skip
+    metrics: dict[str, object] = json.loads((output / "checkpoint/metrics.json").read_text())
+    return metrics
+
+
 def test_pretrain_makes_an_encoder_that_text_takes(tmp_path: Path, texts: Path) -> None:
-    corpus = tmp_path / "corpus.txt"
-    corpus.write_text("qué vergüenza señor ministro\nuna fiesta muy feliz\n" * 80)
-    good(
-        "tokenizer", "--text", corpus, "--vocab-size", 120, "--positions", 16,
-        "--output", tmp_path / "tokenizer",
-    )  # fmt: skip
-    shape = (
-        "--hidden", 128, "--layers", 1, "--heads", 2, "--intermediate", 32, "--positions", 16,
-        "--sequence-length", 16, "--batch-size", 4, "--tokens", 640,
-    )  # fmt: skip
-    good(
-        "pretrain", "--text", corpus, "--tokenizer", tmp_path / "tokenizer",
-        "--output", tmp_path / "mlm", *shape,
-    )  # fmt: skip
+    metrics = pretrain(tmp_path / "mlm", "qué vergüenza señor ministro\nuna fiesta feliz\n" * 80)
+    assert (metrics["transcripts"], metrics["tokens_seen"]) == (0, 320)
     good(
         "text", "--train", texts / "train.csv", "--encoder", tmp_path / "mlm" / "checkpoint",
         "--epochs", 1, "--output", tmp_path / "text",
     )  # fmt: skip
+    made = json.loads((tmp_path / "text" / "checkpoint" / "metrics.json").read_text())
+    assert made["pretraining"] == metrics
 
 
 def test_pretrain_reads_the_training_transcripts_too(tmp_path: Path, texts: Path) -> None:
-    corpus = tmp_path / "corpus.txt"
-    corpus.write_text("qué vergüenza señor ministro\n" * 40)
-    good(
-        "tokenizer", "--text", corpus, "--vocab-size", 120, "--positions", 16,
-        "--output", tmp_path / "tokenizer",
-    )  # fmt: skip
-    seen = {}
-    for passes in (1, 3):
-        run_ = tmp_path / f"mlm{passes}"
-        good(
-            "pretrain", "--text", corpus, "--tokenizer", tmp_path / "tokenizer",
-            "--train", texts / "train.csv", "--exclude", texts / "test.csv",
-            "--transcript-passes", passes, "--output", run_, "--hidden", 128, "--layers", 1,
-            "--heads", 2, "--intermediate", 32, "--positions", 16, "--sequence-length", 16,
-            "--batch-size", 4, "--tokens", 64,
-        )  # fmt: skip
-        metrics = json.loads((run_ / "checkpoint" / "metrics.json").read_text())
-        assert metrics["transcripts"] == 120
-        seen[passes] = metrics["corpus_tokens"]
-    alone = 3 * seen[1] - seen[3]  # twice the corpus
-    assert 0 < alone < 2 * seen[1]
-    good(
-        "text", "--train", texts / "train.csv", "--encoder", run_ / "checkpoint", "--epochs", 1,
-        "--output", tmp_path / "text",
-    )  # fmt: skip
-    made = json.loads((tmp_path / "text" / "checkpoint" / "metrics.json").read_text())
-    assert made["pretraining"] == metrics
+    tables = ("--train", texts / "train.csv", "--exclude", texts / "test.csv")
+    text = "qué vergüenza señor ministro\n" * 40
+    alone, once, thrice = (
+        pretrain(tmp_path / name, text, *more)
+        for name, more in (
+            ("alone", ()),
+            ("once", (*tables, "--transcript-passes", 1)),
+            ("thrice", (*tables, "--transcript-passes", 3)),
+        )
+    )
+    assert [run["transcripts"] for run in (alone, once, thrice)] == [0, 120, 120]
+    tokens = [int(str(run["corpus_tokens"])) for run in (alone, once, thrice)]
+    assert tokens[2] - tokens[0] == 3 * (tokens[1] - tokens[0]) > 0
 
 
 @needs("beto")

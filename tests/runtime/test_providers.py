@@ -78,7 +78,7 @@ class FakeSession:
 def fake(monkeypatch):
     def install(**options):
         runtime = FakeRuntime(**options)
-        for module in ("session", "graphs", "recognizer", "self_test"):
+        for module in ("session", "graphs", "process", "self_test"):
             monkeypatch.setattr(f"emo_runtime.{module}.load_onnxruntime", lambda: runtime)
         return runtime
 
@@ -191,8 +191,9 @@ def test_threads_and_spinning_reach_the_session(fake, bundle):
         ({"threads": 3, "spin": False}, 3, "0"),
         ({"threads": 3, "mode": "throughput"}, 1, "0"),
     ]:
-        graphs = sorted(opened(bundle, **arguments))
-        created = dict(zip(graphs, runtime.created[-len(graphs) :], strict=True))
+        told = opened(bundle, **arguments)
+        created = dict(zip(sorted(told), runtime.created[-len(told) :], strict=True))
+        assert (told["text"]["threads"], told["fusion"]["threads"]) == (threads, 1)
         _, options = created["text"]
         assert options.intra_op_num_threads == threads
         _, tiny = created["fusion"]
