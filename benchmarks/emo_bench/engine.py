@@ -1,5 +1,6 @@
-"""Engines: what answers an utterance. Ours here; rivals in ``peers``; all behind one face."""
+"""Engines: what answers an utterance. Ours here; the others in ``rivals``; all behind one face."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -94,3 +95,17 @@ def agreement(outcomes: Sequence[Outcome], reference: Sequence[Outcome]) -> tupl
         for label in theirs.scores
     )
     return same, largest
+
+
+def against_labels(outcomes: list[Outcome], labels: list[str | None]) -> dict[str, float]:
+    """Macro-F1 over the labels that occur, where the workload has any."""
+    pairs = [(o.label, label) for o, label in zip(outcomes, labels, strict=True) if label]
+    if not pairs:
+        return {}
+    scores = []
+    for label in sorted({true for _, true in pairs}):
+        hits = sum(found == true == label for found, true in pairs)
+        claimed = sum(found == label for found, _ in pairs)
+        there = sum(true == label for _, true in pairs)
+        scores.append(2 * hits / (claimed + there))
+    return {"macro_f1": statistics.fmean(scores), "labelled": float(len(pairs))}

@@ -160,3 +160,21 @@ def _read(path: str) -> str | None:
     with contextlib.suppress(OSError):
         return Path(path).read_text(encoding="utf-8", errors="replace").strip()
     return None
+
+
+def warnings(found: dict[str, Any]) -> list[str]:
+    """What a reader of a report must know before trusting its figures."""
+    remarks = []
+    others, load = found["busy_others"], found["load_before"]
+    if others is not None and others > NOISY_SHARE:
+        remarks.append(
+            f"noisy host: other processes used {others:.0%} of the machine meanwhile; compare only "
+            "within this report"
+        )
+    cores = found["cores_machine"] or 1
+    if load is not None and load > 0.5 * cores:
+        remarks.append(f"the load average was {load:.2f} on {cores} cores when this began")
+    governor = found["governor"]
+    if governor not in {None, "performance"}:
+        remarks.append(f"the processor's governor is {governor!r}: its clock may change")
+    return remarks

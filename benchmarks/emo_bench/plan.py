@@ -2,20 +2,20 @@
 
 import datetime
 import functools
-import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from emo_bench import machine
 from emo_bench.cold import run_cold
-from emo_bench.engine import Outcome, agreement
+from emo_bench.engine import Outcome, against_labels, agreement
 from emo_bench.engines import OURS
 from emo_bench.load import SAMPLES_PER_QUERY
-from emo_bench.report import Costs, EngineReport, Measurement, Report, measure
+from emo_bench.report import Costs, Report, measure
+from emo_bench.running import Running, engine_report
 from emo_bench.statistics import needed_samples, percentile
 from emo_bench.worker import load_samples
 from emo_bench.workers import WorkerFailedError, WorkerProcess
@@ -46,30 +46,13 @@ class Plan:
     bundle: str | None
 
 
-@dataclass
-class _Running:
-    """An engine's worker, and what was found so far."""
-
-    name: str
-    options: dict[str, Any]
-    worker: WorkerProcess | None = None
-    gap: str | None = None
-    opened: dict[str, Any] = field(default_factory=dict)
-    rounds: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
-    costs: Costs | None = None
-    accuracy: dict[str, float] = field(default_factory=dict)
-    memory: dict[str, Any] = field(default_factory=dict)
-    measurements: list[Measurement] = field(default_factory=list)
-
-
 class Bench:
     """Runs a plan; ``report()`` gives what has been measured so far, at any time."""
 
     def __init__(self, plan: Plan, tell: Callable[[str], None]) -> None:
         self._plan = plan
         self._tell = tell
-        self._running = [_Running(name, options) for name, options in plan.engines]
+        self._running = [Running(name, options) for name, options in plan.engines]
         self._samples = load_samples(plan.workload)
         self._tokens: list[int] = [0] * len(self._samples)
         self._machine = machine.fingerprint()
@@ -90,7 +73,9 @@ class Bench:
 
     def report(self, *, interrupted: bool = False) -> Report:
         """The report of what has been measured so far."""
-        engines = [self._engine_report(running) for running in self._running]
+        engines = [
+            engine_report(running, self._tokens, self._plan.bound_ms) for running in self._running
+        ]
         load_after = machine.load_average()
         others = self._others.share()
         found = self._machine | {
@@ -104,7 +89,7 @@ class Bench:
             machine=found,
             workload=self._workload(),
             engines=engines,
-            warnings=_warnings(found),
+            warnings=machine.warnings(found),
             interrupted=interrupted,
         )
 
@@ -134,7 +119,7 @@ class Bench:
         finally:
             self.close()
 
-    def _attempt(self, running: _Running, step: Callable[[_Running], None]) -> None:
+    def _attempt(self, running: Running, step: Callable[[Running], None]) -> None:
         """One step of one engine; its failure is its gap, and the others go on."""
         if running.gap is None:
             try:
@@ -143,7 +128,7 @@ class Bench:
                 running.gap = str(error)
                 self._tell(f"{running.name}: {error}")
 
-    def _open(self, running: _Running, *, serving: bool) -> None:
+    def _open(self, running: Running, *, serving: bool) -> None:
         self._tell(f"{running.name}: opening")
         options = running.options
         if running.name != "sleeper":
@@ -173,7 +158,7 @@ class Bench:
                 labels = [sample.label for sample in self._samples]
                 running.accuracy = {
                     **{f"agreement with fp32 ({name})": value for name, value in exported.items()},
-                    **_against_labels(outcomes, labels),
+                    **against_labels(outcomes, labels),
                 }
             else:
                 same, largest = agreement(outcomes, reference[:_CHECKED])
@@ -199,12 +184,12 @@ class Bench:
                 } | running.settings.get(scenario, {})
                 self._attempt(running, functools.partial(self._round, settings=settings))
 
-    def _round(self, running: _Running, settings: dict[str, Any]) -> None:
+    def _round(self, running: Running, settings: dict[str, Any]) -> None:
         time.sleep(_SETTLE_S)
         found = _worker(running).ask("load", **settings)
         running.rounds.setdefault(settings["scenario"], []).append(found | {"settings": settings})
 
-    def _find_rate(self, running: _Running) -> None:
+    def _find_rate(self, running: Running) -> None:
         """The highest Poisson rate, within a tenth, at which p99 stays within the bound."""
         plan, worker = self._plan, _worker(running)
         capacity = _capacity(worker, plan)
@@ -227,7 +212,7 @@ class Bench:
         # Where not even the lowest rate that was tried holds, that one is shown missing the bound.
         running.settings["Server"] = {"rate": low or high}
 
-    def _stream(self, running: _Running) -> None:
+    def _stream(self, running: Running) -> None:
         if running.name != OURS or not any(sample.audio for sample in self._samples):
             return
         plan = self._plan
@@ -254,7 +239,7 @@ class Bench:
             )
         )
 
-    def _finish(self, running: _Running) -> None:
+    def _finish(self, running: Running) -> None:
         found = _worker(running).ask("memory")
         self._others.count_own(found["cpu_s"])
         if not running.memory:
@@ -269,44 +254,6 @@ class Bench:
                     run_cold(count, self._plan.bundle, self._plan.threads, self._samples[0])
                 )
 
-    def _engine_report(self, running: _Running) -> EngineReport:
-        if running.gap is not None:
-            return EngineReport(running.name, gap=running.gap)
-        loads = [self._measurement(scenario, found) for scenario, found in running.rounds.items()]
-        ours = running.name == OURS
-        return EngineReport(
-            name=running.name,
-            description=running.opened.get("description", {}),
-            open_s=running.opened.get("open_s"),
-            package_bytes=machine.package_bytes() if ours else None,
-            model_bytes=running.opened.get("description", {}).get("model_bytes"),
-            peak_memory_bytes=running.memory.get("peak_bytes"),
-            steady_memory_bytes=running.memory.get("resident_bytes"),
-            costs=running.costs,
-            accuracy=running.accuracy,
-            measurements=[*loads, *running.measurements],
-        )
-
-    def _measurement(self, scenario: str, rounds: list[dict[str, Any]]) -> Measurement:
-        answered = sum(found["answered"] for found in rounds)
-        seconds = sum(found["duration_s"] for found in rounds)
-        figures = {}
-        if scenario == "Server":
-            figures = {
-                "rate": rounds[-1]["settings"]["rate"],
-                "bound_ms": self._plan.bound_ms,
-            }
-        return measure(
-            scenario,
-            [np.array(found["latencies_ms"]) for found in rounds],
-            throughput=answered / seconds,
-            tokens=[self._tokens[index] for found in rounds for index in found["samples"]],
-            queue_ms=np.concatenate([found["queue_ms"] for found in rounds]),
-            figures=figures,
-            settings=rounds[-1]["settings"],
-            loadgen=rounds[-1]["summary"],
-        )
-
     def _workload(self) -> dict[str, Any]:
         known = [tokens for tokens in self._tokens if tokens]
         tokens = {}
@@ -320,7 +267,7 @@ class Bench:
         }
 
 
-def _worker(running: _Running) -> WorkerProcess:
+def _worker(running: Running) -> WorkerProcess:
     if running.worker is None:
         raise WorkerFailedError("it is not open")
     return running.worker
@@ -336,34 +283,3 @@ def _capacity(worker: WorkerProcess, plan: Plan) -> float:
         seed=plan.seed,
     )
     return float(found["answered"] / found["duration_s"])
-
-
-def _against_labels(outcomes: list[Outcome], labels: list[str | None]) -> dict[str, float]:
-    """Macro-F1 over the labels that occur, where the workload has any."""
-    pairs = [(o.label, label) for o, label in zip(outcomes, labels, strict=True) if label]
-    if not pairs:
-        return {}
-    scores = []
-    for label in sorted({true for _, true in pairs}):
-        hits = sum(found == true == label for found, true in pairs)
-        claimed = sum(found == label for found, _ in pairs)
-        there = sum(true == label for _, true in pairs)
-        scores.append(2 * hits / (claimed + there))
-    return {"macro_f1": statistics.fmean(scores), "labelled": float(len(pairs))}
-
-
-def _warnings(found: dict[str, Any]) -> list[str]:
-    warnings = []
-    others, load = found["busy_others"], found["load_before"]
-    if others is not None and others > machine.NOISY_SHARE:
-        warnings.append(
-            f"noisy host: other processes used {others:.0%} of the machine meanwhile; compare only "
-            "within this report"
-        )
-    cores = found["cores_machine"] or 1
-    if load is not None and load > 0.5 * cores:
-        warnings.append(f"the load average was {load:.2f} on {cores} cores when this began")
-    governor = found["governor"]
-    if governor not in {None, "performance"}:
-        warnings.append(f"the processor's governor is {governor!r}: its clock may change")
-    return warnings
