@@ -28,8 +28,8 @@ def in_standard_operators(model: onnx.ModelProto) -> None:
         if node.domain != CONTRIB:
             continue
         match node.op_type:
-            case "BiasGelu":
-                nodes = _bias_gelu(graph, node)
+            case "Gelu":
+                nodes = _gelu(graph, node)
             case "Attention" if not any(node.input[4:]):
                 nodes = _attention(graph, node)
             case "MultiHeadAttention" if not any(node.input[5:]):
@@ -51,22 +51,21 @@ def _constants_to_initializers(graph: Graph) -> None:
             graph.model.graph.initializer.append(numpy_helper.from_array(value, node.output[0]))
 
 
-def _bias_gelu(graph: Graph, node: Node) -> list[Node]:
-    """0.5 x (1 + erf(x / sqrt 2)) of the sum x, in the order that engines look for."""
-    name = node.output[0]
+def _gelu(graph: Graph, node: Node) -> list[Node]:
+    """0.5 x (1 + erf(x / sqrt 2)), in the order that engines look for."""
+    source, name = node.input[0], node.output[0]
     root, one, half = (
         graph.add_constant(f"{name}.{kind}", np.array(value, np.float32))
         for kind, value in (("root", math.sqrt(2)), ("one", 1.0), ("half", 0.5))
     )
-    biased, scaled, error, raised, product = (
-        f"{name}.{part}" for part in ("biased", "scaled", "error", "raised", "product")
+    scaled, error, raised, product = (
+        f"{name}.{part}" for part in ("scaled", "error", "raised", "product")
     )
     return [
-        helper.make_node("Add", list(node.input), [biased]),
-        helper.make_node("Div", [biased, root], [scaled]),
+        helper.make_node("Div", [source, root], [scaled]),
         helper.make_node("Erf", [scaled], [error]),
         helper.make_node("Add", [error, one], [raised]),
-        helper.make_node("Mul", [biased, raised], [product]),
+        helper.make_node("Mul", [source, raised], [product]),
         helper.make_node("Mul", [product, half], [name]),
     ]
 

@@ -72,7 +72,7 @@ def test_optimized_text_graph(
     assert difference(untouched, optimized, rows) < EXACT
     found = operators(optimized)
     assert found["Attention"] + found["MultiHeadAttention"] == 2
-    assert found["BiasGelu"] == 2
+    assert found["Gelu"] == 2
     assert found["EmbedLayerNormalization"] == embedding_fused
     assert not found["SkipLayerNormalization"]
     assert found["MultiHeadAttention"] == (kind == "cls")  # only there is a layer cut
