@@ -1,8 +1,8 @@
 """Who may come in: bounded calls and live streams, a short queue under overload, nobody at the end.
 
 A burst may fill the queue, and every call of it is answered. Where more comes than can be answered
-the queue would stay full, and everybody would wait out its length: so once it was full, it is held
-as short as keeps the threads busy, until few have to be refused for that.
+the queue would stay full, and everybody would wait out its length: so once it is full and several
+were refused, it is held as short as keeps the threads busy, until few have to be refused for that.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from emo_runtime import OverloadedError
 from emo_serving.errors import UnavailableError
 
-# The share of the latest calls (of about fifty) that were refused, beyond which there is overload.
+# The share of refused calls among the latest (about fifty) beyond which there is overload.
 _OVERLOAD = 0.1
 _WEIGHT = 0.02
 
@@ -39,10 +39,8 @@ class Gate:
     @contextlib.contextmanager
     def call(self) -> Iterator[None]:
         """One request, from its first byte to its answer. Raises OverloadedError."""
-        if self.calls >= self.max_calls:
-            self._refused_share = 1.0
+        if self.calls >= self.max_calls or self._is_queue_long():
             raise self._refusal()
-        self._check_queue()
         self._refused_share *= 1 - _WEIGHT
         self.calls += 1
         try:
@@ -53,7 +51,8 @@ class Gate:
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
         """A call whose body is here, until it is answered. Raises OverloadedError."""
-        self._check_queue()  # once more: others may have sent theirs faster
+        if self._is_queue_long():  # by now: others may have sent theirs faster
+            raise self._refusal()
         self._turns += 1
         try:
             yield
@@ -76,12 +75,11 @@ class Gate:
         finally:
             self.streams -= 1
 
-    def _check_queue(self) -> None:
-        if self._refused_share > _OVERLOAD and self._turns >= self._enough_turns:
-            self._refused_share += _WEIGHT * (1 - self._refused_share)
-            raise self._refusal()
+    def _is_queue_long(self) -> bool:
+        return self._refused_share > _OVERLOAD and self._turns >= self._enough_turns
 
     def _refusal(self) -> OverloadedError:
+        self._refused_share += _WEIGHT * (1 - self._refused_share)
         return OverloadedError(
             f"{self.calls} calls are in progress, and no more would be answered in time: try again "
             "later, or add servers."

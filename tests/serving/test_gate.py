@@ -55,6 +55,13 @@ def test_beyond_capacity_the_accepted_do_not_wait_out_the_queue(load):
     assert not any(waited_long[250:]), "but while the queue filled for the first time"
 
 
+def test_a_burst_that_overflows_the_queue_is_no_overload():
+    simulation = Simulation()
+    found = list(simulation.waits(50.0, 38))
+    assert found.count(None) <= 5
+    assert None not in list(simulation.waits(0.7, 1000))
+
+
 def test_once_less_comes_nobody_is_refused_again():
     simulation = Simulation()
     assert None in list(simulation.waits(3.0, 1000))
@@ -67,8 +74,9 @@ def test_uploads_that_take_their_time_do_not_count_as_a_queue():
     with ExitStack() as uploads:
         for _ in range(5):
             uploads.enter_context(gate.call())
-        with pytest.raises(OverloadedError), gate.call():
-            pass
+        for _ in range(10):
+            with pytest.raises(OverloadedError), gate.call():
+                pass
     with ExitStack() as uploads:
         for _ in range(5):
             uploads.enter_context(gate.call())
