@@ -22,8 +22,8 @@ _BATCHING = f"""\
 max_batch_size: {_MAX_BATCH_SIZE}
 dynamic_batching {{ }}"""
 _ONE_ROW = """\
-# One row a request, and no batching: the scales of int8 are found from all rows at once, an answer
-# would depend on its neighbours. The first dimension of the inputs lets Triton refuse more rows.
+# One row a request, and no batching: scales that are found while a graph runs are found from all
+# rows at once, an answer would depend on its neighbours. Dims of 1: Triton refuses more.
 max_batch_size: 0"""
 _OPENVINO = """
 optimization { execution_accelerators { cpu_execution_accelerator [ { name: "openvino" } ] } }"""

@@ -1,8 +1,10 @@
 """Asks a Triton server for the emotion of an utterance: what stands before and after the graphs.
 
-pip install emo-runtime "tritonclient[http]"
-python client.py --text "¡Qué vergüenza!" [--audio llamada.wav] [--url localhost:8000]
-python client.py --check        # the inputs of golden.json, against the checkpoint's answers
+    pip install emo-runtime "tritonclient[http]"
+    python client.py --text "¡Qué vergüenza!" [--audio llamada.wav] [--url localhost:8000]
+    python client.py --check
+
+The last compares the server's answers to the inputs of golden.json with the checkpoint's.
 """
 
 import argparse
