@@ -4,21 +4,25 @@ The server runs in a process of its own on loopback, this one is the load:
 
     emo-serve --port 8000 &
     python benchmarks/serving_load.py http http://127.0.0.1:8000 [--requests 100000]
+    python benchmarks/serving_load.py stop http://127.0.0.1:8000 --pid PID
     python benchmarks/serving_load.py calls http://127.0.0.1:8000 [--calls 200 --minutes 10]
 
 "http": closed loops give the capacity; then requests of a Poisson process, which nothing holds
-back, at 0.7 x and 3 x of it. Latencies count from the moment a request was due. "calls": so many
-connections send mu-law packets of 20 ms in real time, utterance after utterance, and every final
-answer is compared with the library's.
+back, at 0.7 x and 3 x of it. Latencies count from the moment a request was due. "stop": the server
+is told to stop (SIGTERM) under 0.7 x; a request is lost that was sent and got no answer. "calls":
+so many connections send mu-law packets of 20 ms in real time, utterance after utterance, and every
+final answer is compared with the library's.
 """
 
 import argparse
 import asyncio
 import base64
 import json
-import statistics
+import os
+import signal
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,6 +59,10 @@ class Seen:
             return "-"
         p50, p99, top = np.percentile(found, [50, 99, 100])
         return f"p50 {p50:.1f}  p99 {p99:.1f}  max {top:.1f} ms"
+
+
+# One request, counted from when it was due (perf_counter).
+Post = Callable[[Seen, float], Awaitable[None]]
 
 
 class Caller:
@@ -95,7 +103,7 @@ async def closed(caller: Caller, loops: int, seconds: float) -> float:
     return seen.statuses["200"] / seconds
 
 
-async def open_loop(caller: Caller, rate: float, requests: int) -> Seen:
+async def open_loop(post: Post, rate: float, requests: int) -> Seen:
     """``requests`` of a Poisson process of ``rate`` a second."""
     seen = Seen()
     due = np.cumsum(np.random.default_rng(0).exponential(1 / rate, requests))
@@ -105,24 +113,57 @@ async def open_loop(caller: Caller, rate: float, requests: int) -> Seen:
             wait = at - time.perf_counter()
             if wait > 0:
                 await asyncio.sleep(wait)
-            group.create_task(caller.post(seen, at))
+            group.create_task(post(seen, at))
     return seen
+
+
+async def library(sound: bool, rate: float, requests: int) -> Seen:
+    """The same arrivals, answered in this process: no server, no network."""
+    audio = CLIP.read_bytes() if sound else None
+    with EmotionRecognizer.open(mode="throughput", warm=True) as recognizer:
+
+        async def post(seen: Seen, due: float) -> None:
+            await recognizer.arecognize(TEXT, audio)
+            seen.add("200", (time.perf_counter() - due) * 1e3)
+
+        return await open_loop(post, rate, requests)
 
 
 async def http(options: argparse.Namespace) -> None:
     """Capacity, 70 % and 3 x."""
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as session:
-        caller = Caller(session, options.url, not options.text_only)
+        sound = not options.text_only
+        caller = Caller(session, options.url, sound)
         await closed(caller, 4, 1.0)
         capacity = await closed(caller, 8, options.seconds)
-        print(f"library alone: p99 {_library_p99_ms(not options.text_only):.1f} ms")
         print(f"capacity: {capacity:.0f} requests a second (8 callers, {options.seconds:g} s)")
-        for share, requests in ((0.7, options.requests), (3.0, max(options.requests // 10, 1))):
-            seen = await open_loop(caller, share * capacity, requests)
+        alone = await library(sound, 0.7 * capacity, options.library_requests)
+        print(f"the library itself at 0.7 x of that: {alone.percentiles('200')}", flush=True)
+        for share, requests in ((0.7, options.requests), (3.0, options.overload_requests)):
+            used = time.process_time()
+            seen = await open_loop(caller.post, share * capacity, requests)
+            used_ms = (time.process_time() - used) / requests * 1e3
             print(f"{share:g} x capacity, {requests} requests: {dict(seen.statuses)}")
             print(f"  answered: {seen.percentiles('200')}; wrong: {seen.wrong}")
-            print(f"  refused:  {seen.percentiles('429')}", flush=True)
+            print(f"  refused:  {seen.percentiles('429')}")
+            print(f"  (the load itself: {used_ms:.1f} ms of CPU a request)", flush=True)
+
+
+async def stop(options: argparse.Namespace) -> None:
+    """SIGTERM after half of the requests."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        caller = Caller(session, options.url, not options.text_only)
+        capacity = await closed(caller, 8, options.seconds)
+        requests = int(20 * 0.7 * capacity)
+        loop = asyncio.get_running_loop()
+        loop.call_later(10, os.kill, options.pid, signal.SIGTERM)
+        seen = await open_loop(caller.post, 0.7 * capacity, requests)
+    unsent = seen.statuses.pop("ClientConnectorError", 0)
+    lost = sum(count for status, count in seen.statuses.items() if not status.isdigit())
+    print(f"{requests} requests at {0.7 * capacity:.0f} a second, SIGTERM after 10 s:")
+    print(f"  {dict(seen.statuses)}; wrong: {seen.wrong}; lost: {lost}")
+    print(f"  found no server any more, and were not sent: {unsent}")
 
 
 async def calls(options: argparse.Namespace) -> None:
@@ -194,27 +235,23 @@ def _library_of_call(sound: bytes) -> Any:
         return recognizer.recognize(TEXT, (samples, RATE))
 
 
-def _library_p99_ms(sound: bool) -> float:
-    with EmotionRecognizer.open(mode="throughput", warm=True) as recognizer:
-        audio = CLIP.read_bytes() if sound else None
-        taken = [recognizer.recognize(TEXT, audio).timings.total_ms for _ in range(300)]
-    return statistics.quantiles(taken, n=100)[98]
-
-
 def main() -> None:
     """Print what was found."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=["http", "calls"])
+    parser.add_argument("what", choices=["http", "stop", "calls"])
     parser.add_argument("url", help="such as http://127.0.0.1:8000")
     parser.add_argument("--requests", type=int, default=100_000, help="http: at 0.7 x")
+    parser.add_argument("--overload-requests", type=int, default=20_000, help="http: at 3 x")
+    parser.add_argument("--library-requests", type=int, default=10_000, help="http: without server")
     parser.add_argument("--seconds", type=float, default=20.0, help="http: for the capacity")
     parser.add_argument("--text-only", action="store_true", help="http: no sound")
+    parser.add_argument("--pid", type=int, help="stop: the server's")
     parser.add_argument("--calls", type=int, default=200)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--interval-ms", type=float, default=1000.0, help="calls: of events")
     options = parser.parse_args()
     options.url = options.url.rstrip("/")
-    asyncio.run(http(options) if options.what == "http" else calls(options))
+    asyncio.run({"http": http, "stop": stop, "calls": calls}[options.what](options))
 
 
 if __name__ == "__main__":

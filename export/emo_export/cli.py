@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from emo_export.options import Gate, Identity, Options, Sources
+from emo_export.options import TARGETS, Gate, Identity, Options, Sources
 from emo_runtime.cli.common import Command, Failure, GateFailure, print_json, require_extra
 from emo_runtime.manifest import PRECISIONS
 
@@ -26,7 +26,14 @@ _NOTICES = {
 @click.option("--encoder", help="Text side of --fusion, if not the classifier's own encoder.")
 @click.option("--fusion", type=click.Path(), help="Fusion network: a directory of emo-train.")
 @click.option("--output", type=click.Path(path_type=Path), default="bundle", show_default=True)
-@click.option("--force", is_flag=True, help="Replace a bundle that is already there.")
+@click.option("--force", is_flag=True, help="Replace an export that is already there.")
+@click.option(
+    "--target",
+    type=click.Choice(TARGETS),
+    default="bundle",
+    show_default=True,
+    help="A bundle for emo-runtime, or a model repository for Triton.",
+)
 @click.option("--quantize", is_flag=True, help="Text graphs in int8 (same as --precision int8).")
 @click.option(
     "--precision",
@@ -57,7 +64,7 @@ def main(as_json: bool, **given: object) -> None:
 
     Without --text: the checkpoint that stands in the repository.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a gate was not met (no bundle is written).
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a gate was not met (nothing is written).
     """
     require_extra("export", *_NEEDED)
     from emo_export.gate import GateError  # noqa: PLC0415
@@ -104,6 +111,7 @@ def _options(given: Mapping[str, object]) -> Options:
             card=_path(card),
         ),
         precisions=tuple(dict.fromkeys(precisions)),  # type: ignore[call-overload]
+        target=given["target"],  # type: ignore[arg-type]
         force=bool(given["force"]),
         evaluate=_path(given["evaluate"]),
         calibrate=_path(given["calibrate"]),

@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, get_args
 
 from emo_runtime.manifest import Precision
+
+Target = Literal["bundle", "triton"]
+TARGETS: tuple[Target, ...] = get_args(Target)
 
 
 @dataclass(frozen=True)
@@ -44,12 +48,16 @@ class Gate:
 
 @dataclass(frozen=True)
 class Options:
-    """One export. ``precisions`` are those of the text graphs; the fusion network stays fp32."""
+    """One export. ``precisions`` are those of the text graphs; the fusion network stays fp32.
+
+    ``target``: a bundle for ``emo_runtime``, or a model repository for Triton.
+    """
 
     sources: Sources
     output: Path
     identity: Identity
     precisions: tuple[Precision, ...] = ("fp32",)
+    target: Target = "bundle"
     force: bool = False
     evaluate: Path | None = None
     calibrate: Path | None = None

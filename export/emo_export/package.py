@@ -1,8 +1,8 @@
-"""Last step: the files of a bundle into its directory, all of them or none.
+"""Last step: the files of an export into their directory, all of them or none.
 
 Everything is written into a temporary sibling and synced to disk; one rename then gives it the
-final name. An old bundle is exchanged with the new one in a single step where the system can do
-that (Linux's ``renameat2``), so that at any instant a whole bundle has the name.
+final name. An old export is exchanged with the new one in a single step where the system can do
+that (Linux's ``renameat2``), so that at any instant a whole one has the name.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from emo_models.files import sync
@@ -26,7 +26,7 @@ _PREFIX, _SUFFIX = ".", ".emo-export"
 
 
 def check_target(directory: Path, *, force: bool) -> None:
-    """Raise EmoError where ``directory`` may not become the bundle: before any work is done."""
+    """Raise EmoError where ``directory`` may not become the output: before any work is done."""
     if not directory.exists() and not directory.is_symlink():
         return
     if directory.is_symlink() or not directory.is_dir():
@@ -35,18 +35,29 @@ def check_target(directory: Path, *, force: bool) -> None:
         return
     if not (directory / MANIFEST_NAME).is_file():
         raise EmoError(
-            f"{directory}: is a directory with other things than a bundle in it. Give another "
+            f"{directory}: is a directory with other things than an export in it. Give another "
             "--output: nothing there is replaced."
         )
     if not force:
-        raise EmoError(f"{directory}: a bundle is already there. --force replaces it.")
+        raise EmoError(f"{directory}: an export is already there. --force replaces it.")
 
 
-def package(files: Mapping[str, bytes], directory: Path, *, force: bool) -> None:
-    """Write a bundle's files (``manifest.json`` among them) as ``directory``.
+def check_bundle(directory: Path) -> None:
+    """Open it by the runtime's own reader, every hash included. Raises BundleError."""
+    open_bundle(directory).verify()
 
-    The new bundle is opened by the runtime's own reader, every hash included, before it gets its
-    name. Raises EmoError where a bundle stands there and ``force`` is not given, or where the disk
+
+def package(
+    files: Mapping[str, bytes],
+    directory: Path,
+    *,
+    force: bool,
+    check: Callable[[Path], None] = check_bundle,
+) -> None:
+    """Write files by their relative paths (``manifest.json`` among them) as ``directory``.
+
+    ``check`` looks at what was written before it gets its name. Raises EmoError where an export
+    stands there and ``force`` is not given, where ``check`` finds a fault, or where the disk
     refuses; what stood there before is then untouched.
     """
     check_target(directory, force=force)
@@ -59,7 +70,7 @@ def package(files: Mapping[str, bytes], directory: Path, *, force: bool) -> None
         raise _refused(directory, error) from error
     try:
         _write(files, temporary)
-        _check(temporary)
+        _refuse_faults(temporary, check)
         _replace(temporary, target)
         sync(target.parent)
     except OSError as error:
@@ -70,26 +81,29 @@ def package(files: Mapping[str, bytes], directory: Path, *, force: bool) -> None
 
 def _refused(directory: Path, error: OSError) -> EmoError:
     return EmoError(
-        f"{directory}: the bundle can't be written: {error.strerror or error}. What stood there is "
+        f"{directory}: it can't be written: {error.strerror or error}. What stood there is "
         "unchanged: mend the disk or give another --output."
     )
 
 
 def _write(files: Mapping[str, bytes], directory: Path) -> None:
     for name, data in files.items():
-        with (directory / name).open("xb") as stream:
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-    directory.chmod(0o755)
-    sync(directory)
+    for folder in (directory, *(path for path in directory.rglob("*") if path.is_dir())):
+        folder.chmod(0o755)
+        sync(folder)
 
 
-def _check(directory: Path) -> None:
+def _refuse_faults(directory: Path, check: Callable[[Path], None]) -> None:
     try:
-        open_bundle(directory).verify()
+        check(directory)
     except BundleError as error:
-        raise EmoError(f"the bundle that was just written is refused: {error}") from error
+        raise EmoError(f"what was just written is refused: {error}") from error
 
 
 def _replace(temporary: Path, target: Path) -> None:
@@ -97,7 +111,7 @@ def _replace(temporary: Path, target: Path) -> None:
     if not target.exists() or not any(target.iterdir()):
         temporary.replace(target)
     elif not _exchange(temporary, target):
-        # Two renames: between them no bundle has the name, but the old one is whole beside it.
+        # Two renames: between them neither has the name, but the old one is whole beside it.
         aside = temporary.with_name(f"{temporary.name}.old")
         target.rename(aside)
         try:

@@ -18,10 +18,11 @@ from emo_export.load import load
 from emo_export.measure import Bench
 from emo_export.onnx_graph import size_bytes
 from emo_export.options import Options
-from emo_export.package import check_target, package
+from emo_export.package import check_bundle, check_target, package
 from emo_export.qdq import require_nncf
 from emo_export.report import Report, Step
 from emo_export.speed import speed
+from emo_export.triton import check_repository, repository_files
 from emo_export.variants import (
     Optimized,
     Variants,
@@ -34,9 +35,9 @@ from emo_runtime.manifest import Precision
 
 
 def export(options: Options, done: Callable[[Step], None] = lambda _: None) -> Report:
-    """Make a bundle; ``done`` is told of each step as it ends.
+    """Make a bundle, or what else is the target; ``done`` is told of each step as it ends.
 
-    Raises EmoError where an input is refused or the bundle can't be written, and GateError (an
+    Raises EmoError where an input is refused or the output can't be written, and GateError (an
     EmoError) where the loss is beyond the gate: nothing is written then.
     """
     run = _Run(done)
@@ -95,7 +96,10 @@ def export(options: Options, done: Callable[[Step], None] = lambda _: None) -> R
             fitted=None if fitted is None else f"{fitted.name} ({len(fitted.rows)} rows)",
         )
         files = bundle_files(checkpoints, variants, findings, options.identity)
-        package(files, options.output, force=options.force)
+        look = check_bundle
+        if options.target == "triton":
+            files, look = repository_files(files), check_repository
+        package(files, options.output, force=options.force, check=look)
     return Report(
         output=str(options.output),
         tasks=bench.tasks,

@@ -53,7 +53,7 @@ def show(report: Report) -> None:
 
 
 def _files(report: Report) -> Table:
-    table = Table("file", title="The bundle", title_justify="left")
+    table = Table("file", title="What was written", title_justify="left")
     table.add_column("size", justify="right")
     for name, size in report.files.items():
         table.add_row(name, _megabytes(size))

@@ -52,23 +52,15 @@ class Service:
         self._answers = PrometheusMetrics(self.registry)
         self.description = self.recognizer.describe()
         workers = int(self.description["threads"]["count"])
-        self.gate = Gate(workers + settings.max_waiting, settings.max_streams)
+        self.gate = Gate(workers, settings.max_waiting, settings.max_streams)
         # Each live call has at most one job here at a time: the queue is as bounded as they are.
         self._stream_threads = ThreadPoolExecutor(workers, thread_name_prefix="emo-stream")
         self._count_requests()
 
     async def answer(self, utterance: Utterance) -> Answer:
         """One utterance. Raises EmoError; UnavailableError where it took too long."""
-        self.check_text(utterance.text)
-        try:
-            async with asyncio.timeout(self.settings.timeout_s):
-                return await self.recognizer.arecognize(
-                    utterance.text, utterance.audio, task=utterance.task
-                )
-        except TimeoutError:
-            raise UnavailableError(
-                f"no answer within {self.settings.timeout_s:g} s: try again later."
-            ) from None
+        with self.gate.turn():
+            return await self._answer(utterance)
 
     async def answer_each(self, utterances: Sequence[Utterance]) -> list[Answer | EmoError]:
         """A batch, row by row: it is one call, and takes no more than one call's share.
@@ -81,13 +73,14 @@ class Service:
                 "send several."
             )
         found: list[Answer | EmoError] = []
-        for utterance in utterances:
-            try:
-                found.append(await self.answer(utterance))
-            except (OverloadedError, UnavailableError):
-                raise
-            except EmoError as error:
-                found.append(error)
+        with self.gate.turn():
+            for utterance in utterances:
+                try:
+                    found.append(await self._answer(utterance))
+                except (OverloadedError, UnavailableError):
+                    raise
+                except EmoError as error:
+                    found.append(error)
         return found
 
     def stream(
@@ -146,6 +139,18 @@ class Service:
         """Let go of the recognizer and the threads."""
         self._stream_threads.shutdown(wait=False, cancel_futures=True)
         self.recognizer.close()
+
+    async def _answer(self, utterance: Utterance) -> Answer:
+        self.check_text(utterance.text)
+        try:
+            async with asyncio.timeout(self.settings.timeout_s):
+                return await self.recognizer.arecognize(
+                    utterance.text, utterance.audio, task=utterance.task
+                )
+        except TimeoutError:
+            raise UnavailableError(
+                f"no answer within {self.settings.timeout_s:g} s: try again later."
+            ) from None
 
     def _count_answer(self, answer: Answer) -> None:
         if self._answers is not None:
