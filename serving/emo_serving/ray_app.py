@@ -10,11 +10,10 @@ from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 
 from emo_serving.app import create_app
+from emo_serving.cluster import CPUS
 from emo_serving.pool import PooledRecognizer, PooledService
 from emo_serving.settings import TOKEN_VARIABLE, Settings
 
-# Two to a core: one waits for the network while the other computes, and small machines have room.
-CPUS = 0.5
 # So that a recognizer is never idle between two; what waits elsewhere can still go elsewhere.
 _HAND = 2
 _FRONT_TARGET = 16
