@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from emo_runtime.manifest import TaskName
+from emo_serving.bundle_uri import from_anywhere
 from emo_serving.cluster import cluster
 
 
@@ -23,4 +24,4 @@ def predict_recordings(
     with cluster() as cores:
         from emo_serving.batch_job import run  # noqa: PLC0415  (after the cluster's variables)
 
-        return run(source, output, workers or cores, (bundle, task, dict(opening)))
+        return run(source, output, workers or cores, (from_anywhere(bundle), task, dict(opening)))

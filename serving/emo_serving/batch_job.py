@@ -30,9 +30,7 @@ def run(source: str, output: str, workers: int, how: tuple[Any, ...]) -> tuple[i
     _check_output(output, target)
     _set_up(target)
     # A number of blocks is given, else Ray Data makes two hundred of them, however small.
-    rows = ray.data.read_datasource(
-        recordings, override_num_blocks=1, ray_remote_args={"num_cpus": CPUS}
-    )
+    rows = ray.data.read_datasource(recordings, override_num_blocks=1, num_cpus=CPUS)
     blocks = rows.repartition(target_num_rows_per_block=BLOCK_ROWS)
     answers = blocks.map_batches(
         BatchWorker,

@@ -3,10 +3,16 @@
 import contextlib
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 from pyarrow import ArrowException, fs
 
 from emo_runtime import BundleError
+
+
+def from_anywhere(where: str | None) -> str | None:
+    """The same bundle for a process with another working directory."""
+    return where if where is None or "://" in where else str(Path(where).absolute())
 
 
 @contextlib.contextmanager

@@ -36,7 +36,13 @@ _NEEDED = ("fastapi", "uvicorn", "multipart", "prometheus_client", "websockets")
     help="How long running calls may go on after SIGTERM.",
 )
 @click.option("--ray", "on_ray", is_flag=True, help="On Ray Serve: RAY_ADDRESS's, or its own.")
-@click.option("--min-replicas", type=click.IntRange(1), default=1, show_default=True)
+@click.option(
+    "--min-replicas",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="With --ray: of recognizers, however idle they are.",
+)
 @click.option(
     "--max-replicas",
     type=click.IntRange(1),
@@ -74,6 +80,8 @@ def main(
     require_extra("serve", *_NEEDED)
     if on_ray:
         require_extra("ray", "ray", "pyarrow")
+    if min_replicas > max_replicas:
+        raise click.UsageError("--min-replicas may not be more than --max-replicas.")
     settings = Settings(
         bundle=bundle,
         provider=provider,

@@ -4,10 +4,12 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from emo_runtime.bundle import open_bundle
-from emo_serving.bundle_uri import local_bundle
+from emo_serving.bundle_uri import from_anywhere, local_bundle
 from emo_serving.cluster import cluster
+from emo_serving.errors import UnavailableError
 from emo_serving.settings import Settings
 
 
@@ -19,10 +21,11 @@ def serve_on_ray(
 ) -> None:
     """Deploy at ``address`` (host, port), between ``replicas`` (fewest, most). ``told`` when ready.
 
-    Raises EmoError where there is no such bundle.
+    Raises EmoError where there is no such bundle, or Ray Serve does not get it to run.
     """
     with local_bundle(settings.bundle) as bundle:
         open_bundle(bundle)
+    settings = replace(settings, bundle=from_anywhere(settings.bundle))
     host, port = address
     port = port or _free_port(host)
     stop = threading.Event()
@@ -38,8 +41,10 @@ def serve_on_ray(
             serve.run(bind(settings, *replicas), name="emo")
             told(host, port)
             stop.wait()
+        except RuntimeError as error:
+            raise UnavailableError(f"Ray Serve could not deploy the application: {error}") from None
         finally:
-            serve.shutdown()
+            serve.delete("emo")  # others may be served by the same cluster
 
 
 def _free_port(host: str) -> int:

@@ -30,7 +30,7 @@ SCHEMA = pa.schema(
 )
 _PARQUET = ".parquet"
 _SOUNDS = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".au"}
-ROWS_AT_ONCE = 256
+_ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Recordings(Datasource):  # type: ignore[misc]
             file = pq.ParquetFile(stream)
             columns = _check_columns(path, file.schema_arrow)
             number = 0
-            for batch in file.iter_batches(ROWS_AT_ONCE, columns=columns):
+            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=columns):
                 for record in batch.to_pylist():
                     number += 1
                     yield number, _from_columns(record, Path(path).parent)
@@ -166,7 +166,7 @@ def _from_row(row: Row) -> dict[str, Any]:
 
 
 def _tables(records: Iterator[dict[str, Any]]) -> Iterator[pa.Table]:
-    while some := list(itertools.islice(records, ROWS_AT_ONCE)):
+    while some := list(itertools.islice(records, _ROWS_AT_ONCE)):
         yield pa.Table.from_pylist(some, SCHEMA)
 
 
