@@ -86,7 +86,7 @@ def all_rows(rows: int) -> None:
             time.sleep(0.1)
         victim = _processes(folder, "ray::MapWorker(MapBatches(BatchWorker))")[0]
         os.kill(victim, signal.SIGKILL)
-        assert job.wait() == 0
+        _end(job)
         took = time.perf_counter() - begun
         table = pq.read_table(output)
         found = {row["id"]: row for row in table.select(["id", "scores", "error"]).to_pylist()}
@@ -105,7 +105,7 @@ def compare_workers(rows: int, rounds: int) -> None:
         for workers, found in rates.items():
             with _folder() as folder:
                 source, output = _source(folder, rows), folder / "answers"
-                assert _job(folder, source, output, workers).wait() == 0
+                _end(_job(folder, source, output, workers))
                 files = [(path.stat().st_mtime, path) for path in output.glob("*.parquet")]
                 first, last = min(files), max(files)
                 done = pq.read_table(output).num_rows - pq.read_metadata(first[1]).num_rows
@@ -128,15 +128,15 @@ def _served(folder: Path) -> Iterator[str]:
     process = subprocess.Popen(
         [*command, "--min-replicas", "2"],
         env=os.environ | {"RAY_TMPDIR": str(folder)},
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
+        stdout=subprocess.PIPE,
         text=True,
     )
-    assert process.stderr is not None
+    said = iter(process.stdout or ())
+    url = next(line.strip() for line in said if re.match(r"http://\S+\n$", line))
+    drain = threading.Thread(target=list, args=(said,))
+    drain.start()
     try:
-        url = next(line.strip() for line in process.stderr if re.match(r"http://\S+\n$", line))
-        drain = threading.Thread(target=process.stderr.read)
-        drain.start()
         yield url
     finally:
         process.terminate()
@@ -150,6 +150,11 @@ def _job(folder: Path, source: Path, output: Path, workers: int) -> "subprocess.
         [*command, "--input", source, "--output", output],
         env=os.environ | {"RAY_TMPDIR": str(folder)},
     )
+
+
+def _end(job: "subprocess.Popen[bytes]") -> None:
+    if job.wait() != 0:
+        raise SystemExit("the job failed: see above.")
 
 
 def _processes(folder: Path, name: str) -> list[int]:
