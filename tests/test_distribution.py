@@ -81,6 +81,7 @@ def test_the_base_install_is_small_and_has_no_pytorch(environment: Path) -> None
         ("export", "emo-export --quantize"),
         ("bench", "emo-bench"),
         ("serve", "emo-serve"),
+        ("ray", "emo-predict --ray --input calls.jsonl --output answers"),
     ],
 )
 def test_a_command_without_its_extra_names_it(

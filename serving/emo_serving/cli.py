@@ -8,15 +8,15 @@ import click
 
 from emo_runtime.cli.common import Command, Failure, bundle_options, require_extra
 from emo_runtime.manifest import Precision
+from emo_serving.settings import MIB, TOKEN_VARIABLE, Settings
 
 _NEEDED = ("fastapi", "uvicorn", "multipart", "prometheus_client", "websockets")
-TOKEN_VARIABLE = "EMO_SERVE_TOKEN"  # noqa: S105  (a name)
 
 
 @click.command(cls=Command)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option("--port", default=8000, show_default=True, help="0 takes a free one.")
-@click.option("--bundle", type=click.Path(), help="A bundle's directory (else the default).")
+@click.option("--bundle", help="A bundle's directory, with --ray also its URI (else the default).")
 @click.option(
     "--token-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -35,6 +35,21 @@ TOKEN_VARIABLE = "EMO_SERVE_TOKEN"  # noqa: S105  (a name)
     show_default=True,
     help="How long running calls may go on after SIGTERM.",
 )
+@click.option("--ray", "on_ray", is_flag=True, help="On Ray Serve: RAY_ADDRESS's, or its own.")
+@click.option(
+    "--min-replicas",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="With --ray: of recognizers, however idle they are.",
+)
+@click.option(
+    "--max-replicas",
+    type=click.IntRange(1),
+    default=4,
+    show_default=True,
+    help="With --ray: of recognizers, one thread each, as busy as they are.",
+)
 @bundle_options
 @click.version_option(package_name="emo-runtime")
 def main(
@@ -50,6 +65,9 @@ def main(
     max_duration_s: float,
     timeout_s: float,
     drain_s: float,
+    on_ray: bool,
+    min_replicas: int,
+    max_replicas: int,
     provider: str,
     fallback: bool,
     threads: int | None,
@@ -60,9 +78,10 @@ def main(
     SIGTERM ends it once the running calls have their answers; a second one at once.
     """
     require_extra("serve", *_NEEDED)
-    from emo_serving.server import listen, serve  # noqa: PLC0415  (needs the extra)
-    from emo_serving.settings import MIB, Settings  # noqa: PLC0415
-
+    if on_ray:
+        require_extra("ray", "ray", "pyarrow")
+    if min_replicas > max_replicas:
+        raise click.UsageError("--min-replicas may not be more than --max-replicas.")
     settings = Settings(
         bundle=bundle,
         provider=provider,
@@ -80,10 +99,21 @@ def main(
     )
     if settings.token is None and not _is_loopback(host):
         click.echo(f"Warning: {host} is open to other machines, and asks for no token.", err=True)
+    if on_ray:
+        from emo_serving.ray_server import serve_on_ray  # noqa: PLC0415  (needs the extra)
+
+        serve_on_ray(settings, (host, port), (min_replicas, max_replicas), _tell)
+        return
+    from emo_serving.server import listen, serve  # noqa: PLC0415  (needs the extra)
+
     with listen(host, port, stuck_s=settings.idle_s) as listening:
         address = listening.getsockname()
-        name = f"[{address[0]}]" if ":" in address[0] else address[0]
-        serve(settings, listening, lambda: click.echo(f"http://{name}:{address[1]}/", err=True))
+        serve(settings, listening, lambda: _tell(address[0], address[1]))
+
+
+def _tell(host: str, port: int) -> None:
+    name = f"[{host}]" if ":" in host else host
+    click.echo(f"http://{name}:{port}/", err=True)
 
 
 def _token(file: Path | None) -> str | None:

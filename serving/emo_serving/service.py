@@ -144,13 +144,16 @@ class Service:
         self.check_text(utterance.text)
         try:
             async with asyncio.timeout(self.settings.timeout_s):
-                return await self.recognizer.arecognize(
-                    utterance.text, utterance.audio, task=utterance.task
-                )
+                return await self._recognize(utterance)
         except TimeoutError:
             raise UnavailableError(
                 f"no answer within {self.settings.timeout_s:g} s: try again later."
             ) from None
+
+    async def _recognize(self, utterance: Utterance) -> Answer:
+        return await self.recognizer.arecognize(
+            utterance.text, utterance.audio, task=utterance.task
+        )
 
     def _count_answer(self, answer: Answer) -> None:
         if self._answers is not None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MIB = 1 << 20
+TOKEN_VARIABLE = "EMO_SERVE_TOKEN"  # noqa: S105  (a name)
 
 
 @dataclass(frozen=True)

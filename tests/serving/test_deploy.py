@@ -1,5 +1,6 @@
 """The files for containers say what the server does."""
 
+import importlib
 import re
 from pathlib import Path
 
@@ -35,6 +36,33 @@ def test_paths_and_options_exist(client, name):
     assert all(option in known for option in options)
     assert all(client.get(path).status_code == 200 for path in paths)
     assert options or paths
+
+
+def ray_configs():
+    plain = yaml.safe_load((ROOT / "serving" / "ray_serve.yaml").read_text(encoding="utf-8"))
+    kuberay = yaml.safe_load((DEPLOY / "kuberay.yaml").read_text(encoding="utf-8"))
+    return [plain, yaml.safe_load(kuberay["spec"]["serveConfigV2"])]
+
+
+@pytest.mark.filterwarnings("ignore:Using extra keyword arguments on:DeprecationWarning")
+@pytest.mark.parametrize("config", ray_configs())
+def test_ray_knows_the_application_and_its_deployments(config):
+    from ray.serve.schema import ServeDeploySchema
+
+    [application] = ServeDeploySchema.model_validate(config).applications
+    module, _, name = application.import_path.partition(":")
+    built = getattr(importlib.import_module(module), name)(application.args)
+    named = {deployment.name for deployment in application.deployments}
+    assert named == {"front", "recognizer"}
+    assert built._bound_deployment.name == "front"
+
+
+def test_rays_version_is_the_one_that_is_tested():
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    [version] = re.findall(r"^ray==(\S+)$", pins, re.MULTILINE)
+    kuberay = yaml.safe_load((DEPLOY / "kuberay.yaml").read_text(encoding="utf-8"))
+    assert kuberay["spec"]["rayClusterConfig"]["rayVersion"] == version
+    assert f"rayproject/ray:{version}-" in (DEPLOY / "Dockerfile.ray").read_text(encoding="utf-8")
 
 
 def test_there_is_time_for_the_end():

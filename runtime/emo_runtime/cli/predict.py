@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from emo_runtime.cli.common import Command, Failure, bar, bundle_options, print_json
+from emo_runtime.cli.on_ray import predict_on_ray
 from emo_runtime.cli.rows import Format, Row, RowError, count_rows, open_rows
 from emo_runtime.cli.timeline import Outputs, predict_timeline
 from emo_runtime.errors import EmoError
@@ -33,6 +34,9 @@ _STEPS = {"mfcc": "MFCC", "text": "text graph", "fusion": "fusion graph"}
 @click.option("--csv", "csv_path", type=click.Path(), help="With --transcript: write a CSV too.")
 @click.option("--plot", "plot_path", type=click.Path(), help="With --transcript: draw a PNG too.")
 @click.option("--task", type=click.Choice(["text", "fusion", "audio"]), help="Insist on a task.")
+@click.option("--ray", "on_ray", is_flag=True, help="Spread --input (Parquet or a folder, too).")
+@click.option("--output", help="With --ray: a folder for Parquet files, or its URI.")
+@click.option("--workers", type=click.IntRange(1), help="With --ray. Default: one a core.")
 @click.option("--bundle", type=click.Path(), help="A bundle's directory (else the default).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 @bundle_options
@@ -47,6 +51,9 @@ def main(
     csv_path: str | None,
     plot_path: str | None,
     task: TaskName | None,
+    on_ray: bool,
+    output: str | None,
+    workers: int | None,
     bundle: str | None,
     as_json: bool,
     provider: str,
@@ -58,7 +65,8 @@ def main(
 
     With --input, one JSON line comes out for each row; a bad row becomes an error line, the
     others go on, and the exit code is 1. With --transcript, each of its cues is answered from
-    its own slice of the sound.
+    its own slice of the sound. With --ray, the rows are answered by many processes, on many
+    machines where RAY_ADDRESS names a cluster; what was stopped goes on where it was.
     """
     single = text is not None or audio is not None
     if single == (source is not None):
@@ -67,6 +75,14 @@ def main(
         raise click.UsageError("--transcript goes with --audio, without --text and --task.")
     if (csv_path or plot_path) and not transcripts:
         raise click.UsageError("--csv and --plot go with --transcript.")
+    if on_ray != (output is not None) or (on_ray and source in {None, "-"}):
+        raise click.UsageError("--ray goes with --input FILE and --output FOLDER.")
+    if on_ray:
+        opening = {"providers": provider, "fallback": fallback, "variant": variant}
+        predict_on_ray(
+            str(source), str(output), bundle=bundle, task=task, workers=workers, opening=opening
+        )
+        return
     tasks = [task] if task else _tasks_of(text, audio) if single and not transcripts else None
     with EmotionRecognizer.open(
         bundle, providers=provider, fallback=fallback, threads=threads, variant=variant, tasks=tasks

@@ -15,6 +15,7 @@ from emo_runtime.result import Utterance
 
 Format = Literal["csv", "jsonl"]
 
+FORMATS: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _MAX_FIELD_CHARACTERS = 64 << 20
 
 
@@ -47,15 +48,13 @@ def open_rows(source: str, wanted: Format | None, task: TaskName | None) -> Iter
             closefd=False,
             newline="",
         ) as stream:
-            yield _rows(stream, wanted, Path(), task)
+            yield read_rows(stream, wanted, Path(), task)
         return
     path = Path(source)
     if not path.is_file():
         raise RowError(f"{source}: no such file. Give a CSV or JSON Lines file, or - .")
-    by_suffix: Format | None = "jsonl" if path.suffix in {".jsonl", ".ndjson"} else None
-    by_suffix = "csv" if path.suffix == ".csv" else by_suffix
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-        yield _rows(stream, wanted or by_suffix, path.parent, task)
+        yield read_rows(stream, wanted or FORMATS.get(path.suffix), path.parent, task)
 
 
 def count_rows(source: str, wanted: Format | None) -> int | None:
@@ -66,9 +65,10 @@ def count_rows(source: str, wanted: Format | None) -> int | None:
         return sum(1 for _ in rows)
 
 
-def _rows(
+def read_rows(
     stream: TextIO, wanted: Format | None, folder: Path, task: TaskName | None
 ) -> Iterator[Row]:
+    """The rows of ``stream``, whose audio files are in ``folder``. Raises RowError."""
     lines: Iterable[str] = stream
     if wanted is None:
         first = stream.readline()
@@ -81,7 +81,7 @@ def _rows(
             continue
         identity = record.get("id")
         yield Row(
-            number, None if identity is None else str(identity), _utterance(record, folder, task)
+            number, None if identity is None else str(identity), utterance_of(record, folder, task)
         )
 
 
@@ -128,9 +128,10 @@ def _from_json_lines(lines: Iterable[str]) -> Iterator[dict[str, object] | RowEr
             yield RowError(f"a JSON {type(record).__name__}, expected an object.")
 
 
-def _utterance(
+def utterance_of(
     record: dict[str, object], folder: Path, task: TaskName | None
 ) -> Utterance | RowError:
+    """The utterance of a record with text and/or audio, a file in ``folder``."""
     text, audio = record.get("text"), record.get("audio")
     for name, value in (("text", text), ("audio", audio)):
         if value is not None and not isinstance(value, str):

@@ -1,0 +1,27 @@
+"""Recordings by the thousand, as emo-predict --ray asks for them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from emo_runtime.manifest import TaskName
+from emo_serving.bundle_uri import from_anywhere
+from emo_serving.cluster import cluster
+
+
+def predict_recordings(
+    source: str,
+    output: str,
+    *,
+    bundle: str | None,
+    task: TaskName | None,
+    workers: int | None,
+    opening: Mapping[str, Any],
+) -> tuple[int, int]:
+    """Answer all rows of ``source`` into Parquet files in ``output``: how many, how many failed.
+
+    Rows that an earlier run has written to ``output`` are not done again. Raises EmoError.
+    """
+    with cluster() as cores:
+        from emo_serving.batch_job import run  # noqa: PLC0415  (after the cluster's variables)
+
+        return run(source, output, workers or cores, (from_anywhere(bundle), task, dict(opening)))
