@@ -23,7 +23,7 @@ _NEEDED = ("fastapi", "uvicorn", "multipart", "prometheus_client", "websockets")
     help=f"File with the bearer token that callers must send (or the variable {TOKEN_VARIABLE}).",
 )
 @click.option("--origin", "origins", multiple=True, help="Web origin that may call, besides ours.")
-@click.option("--max-waiting", type=click.IntRange(0), default=32, show_default=True)
+@click.option("--max-waiting", type=click.IntRange(0), default=96, show_default=True)
 @click.option("--max-streams", type=click.IntRange(0), default=256, show_default=True)
 @click.option("--max-body-mib", type=click.IntRange(1), default=16, show_default=True)
 @click.option("--max-duration-s", type=click.FloatRange(0.1), default=120.0, show_default=True)

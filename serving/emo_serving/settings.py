@@ -29,7 +29,7 @@ class Settings:
     variant: Any = None
     token: str | None = field(default=None, repr=False)
     origins: tuple[str, ...] = ()
-    max_waiting: int = 32
+    max_waiting: int = 96
     max_body_bytes: int = 16 * MIB
     max_text_characters: int = 20_000
     max_duration_s: float = 120.0
