@@ -53,11 +53,12 @@ bench: $(VENV)/.peers
 
 # libFuzzer over each parser in turn, MINUTES in all; what it finds lies in tests/fuzz/found.
 MINUTES ?= 10
-FUZZ := manifest sound transcript graph tokenizer
-fuzz: $(VENV)/.test
-	$(PIP) install --constraint constraints.txt atheris
-	for target in $(FUZZ); do PYTHONPATH=runtime:tests $(BIN)/python tests/fuzz/run.py $$target \
-		$$(( $(MINUTES) * 60 / $(words $(FUZZ)) )) build/fuzz || exit 1; done
+FUZZ := manifest sound transcript graph tokenizer call
+fuzz: $(VENV)/.fuzz
+	failed=; for target in $(FUZZ); do echo "# $$target"; \
+		PYTHONPATH=runtime:serving:tests $(BIN)/python tests/fuzz/run.py $$target \
+		$$(( $(MINUTES) * 60 / $(words $(FUZZ)) )) build/fuzz || failed="$$failed $$target"; done; \
+		test -z "$$failed" || { echo "found:$$failed: see tests/fuzz/found"; exit 1; }
 
 # The software bill of materials of the base package, and what is known to be wrong with it.
 sbom: $(VENV)/.audit
@@ -93,6 +94,10 @@ $(VENV)/.base: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --constraint constraints.txt --editable ".[test]"
 	@touch $@ $(VENV)/.base
+
+$(VENV)/.fuzz: $(VENV)/.test
+	$(PIP) install --constraint constraints.txt atheris
+	@touch $@
 
 $(VENV)/.peers: $(VENV)/.test
 	$(PIP) install --constraint constraints.txt --editable ".[test,peers]"
