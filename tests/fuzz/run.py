@@ -41,6 +41,7 @@ def main(name: str, seconds: str, corpus: str) -> None:
         f"-max_total_time={seconds}",
         f"-dict={dictionary}",
         "-timeout=3600",
+        "-report_slow_units=3600",
         "-rss_limit_mb=2048",
         "-max_len=4096",
         "-len_control=100",
