@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BENCH ?= runs/bench
 ROOTS := runtime models export benchmarks serving tests examples
 
-.PHONY: demo test lint format types pytest endurance lowest newest fuzz sbom audit bench schema clean
+.PHONY: demo test lint format types pytest endurance lowest newest resolve fuzz sbom audit bench schema clean
 
 demo: $(VENV)/.base
 	@echo; echo "# One utterance, sound and transcript"
@@ -56,6 +56,11 @@ bench: $(VENV)/.peers
 lowest newest: %: $(VENV)/.%
 	$(VENV)/$*/bin/python -m pytest tests/runtime tests/attacks -k "not one_combination_each" \
 		--ignore tests/runtime/test_default_bundle.py --ignore tests/runtime/test_token_parity.py
+
+# Whether wheels exist for other Pythons, for the base package and each extra; installs nothing.
+PYTHONS ?= 3.12 3.13 3.14
+resolve: | $(BIN)/python
+	$(BIN)/python tests/resolve.py $(PYTHONS)
 
 # libFuzzer over each parser in turn, MINUTES in all; what it finds lies in tests/fuzz/found.
 MINUTES ?= 10
