@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BENCH ?= runs/bench
 ROOTS := runtime models export benchmarks serving tests examples
 
-.PHONY: demo test lint format types pytest endurance fuzz sbom audit bench schema clean
+.PHONY: demo test lint format types pytest endurance lowest newest resolve fuzz sbom audit bench schema clean
 
 demo: $(VENV)/.base
 	@echo; echo "# One utterance, sound and transcript"
@@ -51,23 +51,34 @@ bench: $(VENV)/.peers
 	$(BIN)/python benchmarks/live_calls.py rival --text $(BENCH)/checkpoint/text \
 		--fusion $(BENCH)/checkpoint/fusion
 
+# The runtime's tests with the oldest and the newest versions of what it depends on. (The two that
+# stay out need transformers, which holds tokenizers; the one takes minutes and adds nothing.)
+lowest newest: %: $(VENV)/.%
+	$(VENV)/$*/bin/python -m pytest tests/runtime tests/attacks -k "not one_combination_each" \
+		--ignore tests/runtime/test_default_bundle.py --ignore tests/runtime/test_token_parity.py
+
+# Whether wheels exist for other Pythons, for the base package and each extra; installs nothing.
+PYTHONS ?= 3.12 3.13 3.14
+resolve: | $(BIN)/python
+	$(BIN)/python tests/resolve.py $(PYTHONS)
+
 # libFuzzer over each parser in turn, MINUTES in all; what it finds lies in tests/fuzz/found.
 MINUTES ?= 10
-FUZZ := manifest sound transcript graph tokenizer
-fuzz: $(VENV)/.test
-	$(PIP) install --constraint constraints.txt atheris
-	for target in $(FUZZ); do PYTHONPATH=runtime:tests $(BIN)/python tests/fuzz/run.py $$target \
-		$$(( $(MINUTES) * 60 / $(words $(FUZZ)) )) build/fuzz || exit 1; done
+FUZZ := manifest sound transcript graph tokenizer call
+fuzz: $(VENV)/.fuzz
+	failed=; for target in $(FUZZ); do echo "# $$target"; \
+		PYTHONPATH=runtime:serving:tests $(BIN)/python tests/fuzz/run.py $$target \
+		$$(( $(MINUTES) * 60 / $(words $(FUZZ)) )) build/fuzz || failed="$$failed $$target"; done; \
+		test -z "$$failed" || { echo "found:$$failed: see tests/fuzz/found"; exit 1; }
 
-# The software bill of materials of the base package, and what is known to be wrong with it.
+# The software bill of materials of the base package, and what is known to be wrong with it: an
+# audit that could not ask about a package has failed.
 sbom: $(VENV)/.audit
 	$(VENV)/audit/bin/cyclonedx-py environment --output-reproducible \
 		--output-file build/sbom.json $(VENV)/audit/base/bin/python
 
 audit: $(VENV)/.audit
-	$(VENV)/audit/bin/pip-audit --path $$($(VENV)/audit/base/bin/python -c \
-		"import sysconfig; print(sysconfig.get_path('purelib'))")
-
+	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement build/base.txt
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix $(ROOTS)
@@ -94,16 +105,31 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --constraint constraints.txt --editable ".[test]"
 	@touch $@ $(VENV)/.base
 
+$(VENV)/.lowest $(VENV)/.newest: $(VENV)/.%: constraints-%.txt pyproject.toml constraints.txt
+	@mkdir -p $(VENV)
+	$(PYTHON) -m venv $(VENV)/$*
+	awk -F== 'NR == FNR { taken[tolower($$1)] = 1 } NR == FNR || !(tolower($$1) in taken)' \
+		$< constraints.txt > $@.txt
+	$(VENV)/$*/bin/python -m pip --disable-pip-version-check --quiet install \
+		--constraint $@.txt --editable ".[subtitles,plot,metrics,sign]" hypothesis librosa onnx pytest
+	@touch $@
+
+$(VENV)/.fuzz: $(VENV)/.test
+	$(PIP) install --constraint constraints.txt atheris
+	@touch $@
+
 $(VENV)/.peers: $(VENV)/.test
 	$(PIP) install --constraint constraints.txt --editable ".[test,peers]"
 	@touch $@
 
 # The tools stand apart from what they look at: an environment of the base package alone.
+AUDIT_PIP := $(VENV)/audit/bin/python -m pip --disable-pip-version-check --quiet
 $(VENV)/.audit: pyproject.toml constraints.txt | $(BIN)/python
+	rm -rf build/lib build/bdist.* $(VENV)/audit
 	$(PYTHON) -m venv $(VENV)/audit
-	$(PYTHON) -m venv $(VENV)/audit/base
-	$(VENV)/audit/bin/python -m pip --quiet install --constraint constraints.txt \
-		cyclonedx-bom pip-audit
-	$(VENV)/audit/base/bin/python -m pip --quiet install --constraint constraints.txt .
+	$(PYTHON) -m venv --without-pip $(VENV)/audit/base
+	$(AUDIT_PIP) install --constraint constraints.txt cyclonedx-bom pip-audit
+	$(AUDIT_PIP) --python $(VENV)/audit/base/bin/python install --constraint constraints.txt .
 	@mkdir -p build
+	$(AUDIT_PIP) --python $(VENV)/audit/base/bin/python freeze --exclude emo-runtime > build/base.txt
 	@touch $@

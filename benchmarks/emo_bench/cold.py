@@ -29,7 +29,7 @@ def run_cold(count: int, bundle: str | None, threads: int | None, sample: Sample
                 "threads": threads,
                 "text": sample.text,
                 "audio": None if audio is None else str(audio),
-                "started": time.time(),
+                "started": time.monotonic(),
             }
             found = json.loads(run_python("-m", "emo_bench.cold_start", json.dumps(request)))
             if number:

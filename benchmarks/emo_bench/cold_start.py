@@ -13,8 +13,8 @@ import time
 def main() -> None:
     """Import, open (hash, check, load, self-test if it is not remembered) and answer once."""
     request = json.loads(sys.argv[1])
-    # The interpreter's own start: the wall clock of the two processes is one and the same.
-    start_ms = (time.time() - request["started"]) * 1e3
+    # The interpreter's own start: the monotonic clock of the two processes is one and the same.
+    start_ms = (time.monotonic() - request["started"]) * 1e3
     marks = [time.perf_counter()]
     from emo_runtime import EmotionRecognizer
 

@@ -1,6 +1,7 @@
 """manifest.json: what a bundle says of itself (schema ``emo-bundle/1``), and its strict reader."""
 
 import json
+import math
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -149,8 +150,12 @@ def parse_manifest(data: bytes) -> Manifest:
         )
     try:
         document = json.loads(
-            data, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant
+            data,
+            object_pairs_hook=_without_duplicates,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
         )
+        msgspec.json.encode(document)  # can be written again: half a surrogate pair can't
     except RecursionError:
         raise BundleError(f"{MANIFEST_NAME}: nested too deeply. {_REMEDY}") from None
     except ValueError as error:
@@ -189,6 +194,12 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _finite(number: str) -> float:
+    if math.isinf(value := float(number)):
+        raise ValueError(f"{number:.40} is beyond every number")
+    return value
 
 
 def _check_schema(document: object) -> None:

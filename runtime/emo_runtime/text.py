@@ -55,11 +55,6 @@ class TextTokenizer:
         composed = unicodedata.normalize("NFC", text.strip() if strip else text)
         try:
             encoding = self._tokenizer.encode(composed)
-        except (UnicodeError, TypeError):
-            raise TextError(
-                "the transcript has characters that are no Unicode text (lone surrogates). Decode "
-                "it with errors='replace', or mend its source."
-            ) from None
         except Exception as error:  # noqa: BLE001  (tokenizers raises bare Exception)
             raise BundleError(
                 f"{self._name}: the tokenizer failed: {error}. Export the bundle again."
@@ -90,5 +85,12 @@ def _check_text(text: object) -> None:
             f"the transcript has {len(text):,} characters, at most {MAX_CHARACTERS:,} are read. "
             "Give single utterances."
         )
+    try:
+        text.encode()  # old tokenizers would read something else
+    except UnicodeEncodeError:
+        raise TextError(
+            "the transcript has characters that are no Unicode text (lone surrogates). Decode "
+            "it with errors='replace', or mend its source."
+        ) from None
     if not text.strip():
         raise TextError("the transcript is empty. Give its words, or leave it out.")

@@ -3,10 +3,8 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from click.testing import CliRunner
@@ -130,39 +128,6 @@ def test_names_that_try_something(bundle, name):
     assert result.exit_code == 1
     assert len(result.stderr.splitlines()) == 1
     assert CliRunner().invoke(bundle_command, ["inspect", "--", name]).exit_code == 1
-
-
-WAITING = """
-import sys
-from emo_runtime.cli import predict
-real = predict.open_rows
-def tell(*arguments):
-    print("at work", file=sys.stderr, flush=True)
-    return real(*arguments)
-predict.open_rows = tell
-predict.main(sys.argv[1:])
-"""
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 1), (signal.SIGTERM, 143)])
-def test_signals_end_a_command_at_work(bundle, number, code):
-    """Gain: a traceback, or half-written files left behind."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", WAITING, "--bundle", bundle, "--input", "-"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(),
-    )
-    try:
-        assert process.stderr.readline() == b"at work\n"
-        time.sleep(0.1)
-        process.send_signal(number)
-        _, error = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == code
-    assert b"Traceback" not in error
 
 
 COMMANDS = [

@@ -53,6 +53,25 @@ def can(*command):
     return subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0
 
 
+ONE_THREAD = """
+import sys, numpy
+from pathlib import Path
+names = lambda: sorted(path.read_text() for path in Path("/proc/self/task").glob("*/comm"))
+before = names()
+from emo_runtime import EmotionRecognizer
+recognizer = EmotionRecognizer.open(sys.argv[1], threads=1, warm=True)
+recognizer.recognize("no puedo más", sys.argv[2])
+print(names() == before, before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/task")
+def test_an_answer_by_one_thread_starts_no_other(tiny_bundle, tmp_path):
+    """Gain: a thread that gathers and sends, whatever its name."""
+    done = watched([], tiny_bundle(), tmp_path, code=ONE_THREAD)
+    assert done.stdout.startswith("True"), done.stdout + done.stderr
+
+
 @pytest.mark.skipif(not can("strace", "-f"), reason="strace is missing, or may not trace here")
 def test_no_connection_and_no_file_but_the_memory_of_the_self_test(tiny_bundle, tmp_path):
     """Gain: voices or transcripts at somebody else's."""

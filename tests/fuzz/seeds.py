@@ -1,5 +1,8 @@
 """Valid inputs that fuzzing starts from, and that the targets must take."""
 
+import base64
+import json
+import re
 import tempfile
 from pathlib import Path
 
@@ -28,4 +31,44 @@ def seeds() -> dict[str, list[bytes]]:
         ],
         "graph": [files["text.fp32.onnx"], files["fusion.fp32.onnx"]],
         "tokenizer": [files["tokenizer.json"]],
+        "call": [_telephone_call(), _browser_call()],
     }
+
+
+def words(inputs: list[bytes]) -> list[bytes]:
+    """The names and numbers in them: libFuzzer would be long in finding one by chance."""
+    found = {word for data in inputs for word in re.findall(rb'"[\w/.-]{2,40}"|[\w.]{2,40}', data)}
+    return sorted(found)
+
+
+def _telephone_call() -> bytes:
+    """mu-law in base64, as a telephone platform sends it."""
+    packet = base64.b64encode(bytes(range(160))).decode()
+    return _lines(
+        {"event": "connected", "protocol": "Call", "version": "1.0.0"},
+        {
+            "event": "start",
+            "streamSid": "MZ1",
+            "start": {
+                "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
+                "customParameters": {"interval_ms": "100", "task": "fusion", "window_s": "1.5"},
+            },
+        },
+        {"event": "transcript", "transcript": {"text": "no puedo más"}},
+        {"event": "media", "media": {"track": "inbound", "payload": packet}},
+        {"event": "dtmf"},
+        {"event": "mark", "mark": {"name": "a"}},
+        {"event": "stop"},
+    )
+
+
+def _browser_call() -> bytes:
+    """Binary samples, and another utterance in the same connection."""
+    form = {"encoding": "pcm_f32le", "sampleRate": 16000, "channels": 2}
+    begin = {"event": "start", "start": {"mediaFormat": form, "customParameters": {"text": "hola"}}}
+    samples = b"\0" + speechlike(0.02, 16_000).tobytes().replace(b"\n", b"\0")
+    return b"\n".join([_lines(begin), samples, _lines({"event": "stop"}, begin)])
+
+
+def _lines(*messages: object) -> bytes:
+    return b"\n".join(json.dumps(message).encode() for message in messages)

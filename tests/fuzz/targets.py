@@ -10,6 +10,7 @@ from emo_runtime.graph_check import check_graph
 from emo_runtime.manifest import encode_manifest, parse_manifest
 from emo_runtime.tokenizer_check import check_tokenizer
 from emo_runtime.transcripts import parse_transcript
+from fuzz import calls
 
 _SUFFIXES = (".vtt", ".srt", ".json")
 
@@ -50,6 +51,11 @@ def tokenizer(data: bytes) -> None:
         check_tokenizer(data, "tokenizer.json")
 
 
+def call(data: bytes) -> None:
+    """The messages of a live call, from the first to the hang-up."""
+    calls.answer(data)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (manifest, sound, transcript, graph, tokenizer)
+    target.__name__: target for target in (manifest, sound, transcript, graph, tokenizer, call)
 }

@@ -292,6 +292,10 @@ def test_onnxruntime_is_not_installed(monkeypatch):
 
 
 def test_the_real_one_tells_who_runs_what(bundle):
-    graphs = EmotionRecognizer.open(bundle, providers="cpu").describe()["graphs"]
-    assert set(graphs["text"]["nodes"]) == {CPU}
-    assert graphs["text"]["nodes"][CPU] > 0
+    nodes = EmotionRecognizer.open(bundle, providers="cpu").describe()["graphs"]["text"]["nodes"]
+    session = session_module.load_onnxruntime().InferenceSession
+    if hasattr(session, "get_provider_graph_assignment_info"):
+        assert set(nodes) == {CPU}
+        assert nodes[CPU] > 0
+    else:
+        assert nodes == {}

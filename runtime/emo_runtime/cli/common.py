@@ -1,6 +1,6 @@
 """What every command has in common: errors as one line, exit codes, extras, JSON output.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a gate was not met.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a gate was not met; 130 and 143: SIGINT, SIGTERM.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ class Command(click.Command):
     """A click command whose typed errors end as one line, never as a traceback."""
 
     def invoke(self, context: click.Context) -> Any:
-        """Run the command; EmoError and OSError become a Failure."""
+        """Run the command; EmoError and OSError become a Failure, Ctrl-C exit code 130."""
         if isinstance(sys.stdout, io.TextIOWrapper):
             # A name that is no text, or a letter that the terminal lacks, ends no command.
             sys.stdout.reconfigure(errors="backslashreplace")
@@ -50,6 +50,9 @@ class Command(click.Command):
             raise GateFailure(str(error)) from None
         except EmoError as error:
             raise Failure(str(error)) from None
+        except KeyboardInterrupt:
+            click.echo("Aborted!", err=True)
+            raise SystemExit(128 + signal.SIGINT) from None
         except BrokenPipeError:
             raise
         except OSError as error:
