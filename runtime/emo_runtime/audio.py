@@ -217,8 +217,10 @@ def _open_regular(path: Path) -> BinaryIO:
 
 def _read(opened: OpenSound, max_duration_s: float) -> Sound:
     rate = opened.file.samplerate
-    blocks = [np.zeros(0, np.float32), *_mono_blocks(opened, max_duration_s)]
-    samples = np.concatenate(blocks)
+    data = bytearray()  # grows in its place: blocks to be joined would be in memory twice
+    for block in _mono_blocks(opened, max_duration_s):
+        data += block.data
+    samples = np.frombuffer(data, np.float32)
     notes = opened.container.notes or _ends_early(opened.file, len(samples))
     return Sound(samples, rate, notes)
 
