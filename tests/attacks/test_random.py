@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from emo_runtime import AudioError, BundleError, TextError, read_transcript
 from emo_runtime.audio import decode
-from emo_runtime.cli.rows import Row, RowError, _rows
+from emo_runtime.cli.rows import Row, RowError, read_rows
 from emo_runtime.containers import inspect
 from emo_runtime.tokenizer_check import check_tokenizer
 from helpers.sounds import as_file, speechlike
@@ -75,7 +75,9 @@ lines = st.one_of(
 def test_any_table_is_rows_or_refused(tmp_path_factory, content, wanted):
     try:
         rows = list(
-            _rows(io.StringIO(content, newline=""), wanted, tmp_path_factory.getbasetemp(), None)
+            read_rows(
+                io.StringIO(content, newline=""), wanted, tmp_path_factory.getbasetemp(), None
+            )
         )
     except RowError as error:
         assert str(error)  # noqa: PT017
