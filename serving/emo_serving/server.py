@@ -14,6 +14,8 @@ from emo_serving.settings import Settings
 
 _BACKLOG = 2048
 _LAST_S = 5
+# From when nobody new comes in: who came in before has so long to send a request.
+_SETTLE_S = 0.5
 
 
 def listen(host: str, port: int, stuck_s: float) -> socket.socket:
@@ -93,7 +95,8 @@ class Server(uvicorn.Server):
         if since < self._settings.grace_s:
             return False
         self._stop_listening()
-        return self._gate.idle or since >= self._settings.drain_s + _LAST_S
+        settled = since >= self._settings.grace_s + _SETTLE_S
+        return (settled and self._gate.idle) or since >= self._settings.drain_s + _LAST_S
 
     def _stop_listening(self) -> None:
         for server in self.servers:
