@@ -57,7 +57,7 @@ def run(source: str, output: str, workers: int, how: tuple[Any, ...]) -> tuple[i
 
 def _set_up(target: Place) -> None:
     """Ray Data keeps a file of finished rows beside each of answers, written in two phases."""
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # errors are raised, too
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = sys.stderr.isatty()
     context.print_on_execution_start = False
@@ -77,14 +77,14 @@ def _check_output(output: str, target: Place) -> None:
         )
 
 
-def _reason(error: BaseException) -> BaseException:
+def _reason(error: BaseException) -> str:
     """What a worker itself raised, where that is an error of ours; else all that Ray tells."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, EmoError) and not isinstance(cause, ray.exceptions.RayError):
-            return cause
+            return str(cause).partition("\n")[0]  # Ray adds lines about its own options
         cause = getattr(cause, "cause", None) or cause.__cause__
-    return error
+    return str(error)
 
 
 def _count(target: Place) -> tuple[int, int]:

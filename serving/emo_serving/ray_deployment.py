@@ -56,14 +56,14 @@ def _deleted(drain_s: float) -> Iterator[None]:
         yield
     except BaseException:
         with contextlib.suppress(*_FAILURES):  # the first error is the one to tell
-            _delete(drain_s)
+            _delete(0)
         raise
-    _delete(drain_s)
+    _delete(drain_s + _LAST_S)
 
 
-def _delete(drain_s: float) -> None:
-    """As ``serve.delete`` does, which would wait for 60 s at most."""
+def _delete(wait_s: float) -> None:
+    """As ``serve.delete`` does, but it would wait for 60 s. Ray goes on with it in any case."""
     serve.delete(NAME, _blocking=False)
-    end = time.monotonic() + drain_s + _LAST_S
+    end = time.monotonic() + wait_s
     while NAME in serve.status().applications and time.monotonic() < end:
         time.sleep(_POLL_S)

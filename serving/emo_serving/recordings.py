@@ -132,8 +132,11 @@ class Recordings(Datasource):  # type: ignore[misc]
                 stream, encoding="utf-8-sig", errors="surrogateescape", newline=""
             ) as text,
         ):
-            for row in read_rows(text, format_of(path), Path(path).parent, None):
-                yield row.number, _from_row(row)
+            try:
+                for row in read_rows(text, format_of(path), Path(path).parent, None):
+                    yield row.number, _from_row(row)
+            except RowError as error:
+                raise RowError(f"{path}: {error}") from None
 
     def _columns(self, path: str) -> list[str]:
         try:
