@@ -32,12 +32,12 @@ import httpx2 as httpx
 import pyarrow.parquet as pq
 
 from emo_runtime import EmotionRecognizer, Utterance
+from emo_serving.batch_job import BLOCK_ROWS
 
 CLIP = Path(__file__).resolve().parents[1] / "examples" / "clips" / "queja.flac"
 TEXT = "¡Llevo tres semanas esperando una solución! ¡Esto es una vergüenza!"
 CALLERS = 8
 KILL_EVERY_S = 5.0
-BLOCK_ROWS = 256
 
 
 def kill_replicas(what: str, seconds: float) -> None:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from emo_runtime.bundle import open_bundle
 from emo_runtime.manifest import TaskName
-from emo_serving.bundle_uri import from_anywhere
+from emo_serving.bundle_uri import from_anywhere, local_bundle
 from emo_serving.cluster import cluster
 
 
@@ -21,6 +22,8 @@ def predict_recordings(
 
     Rows that an earlier run has written to ``output`` are not done again. Raises EmoError.
     """
+    with local_bundle(bundle) as directory:
+        open_bundle(directory)
     with cluster() as cores:
         from emo_serving.batch_job import run  # noqa: PLC0415  (after the cluster's variables)
 

@@ -26,7 +26,14 @@ class BatchError(EmoError):
 
 def run(source: str, output: str, workers: int, how: tuple[Any, ...]) -> tuple[int, int]:
     """The job, on the cluster; ``how`` are the first arguments of BatchWorker. Raises EmoError."""
-    recordings, target = Recordings(source), Place.of(output)
+    target = Place.of(output)
+    if Place.of(source).holds(target):
+        raise BatchError(
+            f"{output}: is in {source}, whose tables the answers would become. Give a folder that "
+            "is elsewhere."
+        )
+    recordings = Recordings(source)
+    recordings.check()
     _check_output(output, target)
     _set_up(target)
     # A number of blocks is given, else Ray Data makes two hundred of them, however small.
@@ -44,13 +51,13 @@ def run(source: str, output: str, workers: int, how: tuple[Any, ...]) -> tuple[i
     try:
         answers.write_parquet(target.path, filesystem=target.filesystem)
     except ray.exceptions.RayError as error:
-        raise BatchError(f"{source}: the job did not end: {error}") from None
+        raise BatchError(f"{source}: the job did not end: {_reason(error)}") from None
     return _count(target)
 
 
 def _set_up(target: Place) -> None:
     """Ray Data keeps a file of finished rows beside each of answers, written in two phases."""
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # errors are raised, too
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = sys.stderr.isatty()
     context.print_on_execution_start = False
@@ -68,6 +75,16 @@ def _check_output(output: str, target: Place) -> None:
         raise BatchError(
             f"{output}: holds files, and no {FINISHED!r} of an earlier run. Give another folder."
         )
+
+
+def _reason(error: BaseException) -> str:
+    """What a worker itself raised, where that is an error of ours; else all that Ray tells."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, EmoError) and not isinstance(cause, ray.exceptions.RayError):
+            return str(cause).partition("\n")[0]  # Ray adds lines about its own options
+        cause = getattr(cause, "cause", None) or cause.__cause__
+    return str(error)
 
 
 def _count(target: Place) -> tuple[int, int]:

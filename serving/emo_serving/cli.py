@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-from emo_runtime.cli.common import Command, Failure, bundle_options, require_extra
+from emo_runtime.cli.common import (
+    Command,
+    Failure,
+    bundle_options,
+    refuse_options,
+    require_extra,
+)
 from emo_runtime.manifest import Precision
 from emo_serving.settings import MIB, TOKEN_VARIABLE, Settings
 
@@ -79,7 +85,10 @@ def main(
     """
     require_extra("serve", *_NEEDED)
     if on_ray:
+        refuse_options("does not go with --ray: a recognizer has one.", "threads")
         require_extra("ray", "ray", "pyarrow")
+    else:
+        refuse_options("goes with --ray.", "min_replicas", "max_replicas")
     if min_replicas > max_replicas:
         raise click.UsageError("--min-replicas may not be more than --max-replicas.")
     settings = Settings(

@@ -7,7 +7,9 @@ import contextlib
 import logging
 import os
 import secrets
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 
 from emo_runtime.cpu import resolve_threads
@@ -47,8 +49,20 @@ def cluster() -> Iterator[int]:
 def _connected(address: str, **options: int) -> Iterator[int]:
     import ray  # noqa: PLC0415  (after the variables)
 
-    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
+    with _keeping_our_sigterm():
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
     try:
         yield int(ray.cluster_resources().get("CPU", 1))
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _keeping_our_sigterm() -> Iterator[None]:
+    """Ray puts a handler of its own, with another exit code."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)

@@ -1,8 +1,10 @@
 """Recognizers elsewhere that answer whole utterances, and the service that passes them on."""
 
+import asyncio
 from dataclasses import replace
 
-from ray.exceptions import RayActorError
+from ray.exceptions import NodeDiedError, RayActorError
+from ray.serve.exceptions import DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
 from emo_runtime import Answer, EmoError, EmotionRecognizer, Utterance
@@ -62,9 +64,13 @@ class PooledService(Service):
     async def _recognize(self, utterance: Utterance) -> Answer:
         for _ in range(_ATTEMPTS):
             try:
-                found: Answer | EmoError = await self._pool.recognize.remote(utterance)
-            except RayActorError:
+                found = await self._ask(utterance)
+            except (RayActorError, NodeDiedError):
                 continue
+            except DeploymentUnavailableError:
+                raise UnavailableError(
+                    "no recognizer could be deployed: see the logs of Ray Serve."
+                ) from None
             if isinstance(found, EmoError):
                 raise found
             self._count_answer(found)
@@ -72,3 +78,12 @@ class PooledService(Service):
         raise UnavailableError(
             f"{_ATTEMPTS} recognizers ended while they had this utterance: see their logs."
         )
+
+    async def _ask(self, utterance: Utterance) -> Answer | EmoError:
+        response = self._pool.recognize.remote(utterance)
+        try:
+            found: Answer | EmoError = await response
+        except asyncio.CancelledError:
+            response.cancel()  # nobody waits any more: the recognizer is free for others
+            raise
+        return found

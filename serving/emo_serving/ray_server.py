@@ -1,16 +1,18 @@
 """The application on Ray Serve, until this process is told to stop."""
 
 import signal
-import socket
-import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from types import FrameType
 
 from emo_runtime.bundle import open_bundle
 from emo_serving.bundle_uri import from_anywhere, local_bundle
 from emo_serving.cluster import cluster
-from emo_serving.errors import UnavailableError
+from emo_serving.server import listen
 from emo_serving.settings import Settings
+
+_POLL_S = 0.1
 
 
 def serve_on_ray(
@@ -27,26 +29,37 @@ def serve_on_ray(
         open_bundle(bundle)
     settings = replace(settings, bundle=from_anywhere(settings.bundle))
     host, port = address
-    port = port or _free_port(host)
-    stop = threading.Event()
+    port = port or _free_port(host, settings)
     with cluster():
-        from ray import serve  # noqa: PLC0415  (after the cluster's variables)
+        from emo_serving.ray_app import bind  # noqa: PLC0415  (after the cluster's variables)
+        from emo_serving.ray_deployment import deployed  # noqa: PLC0415
 
-        from emo_serving.ray_app import bind  # noqa: PLC0415
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
-        try:
-            serve.start(http_options={"host": host, "port": port})
-            serve.run(bind(settings, *replicas), name="emo")
+        signals = Signals()
+        with deployed(bind(settings, *replicas), (host, port), settings.drain_s):
             told(host, port)
-            stop.wait()
-        except RuntimeError as error:
-            raise UnavailableError(f"Ray Serve could not deploy the application: {error}") from None
-        finally:
-            serve.delete("emo")  # others may be served by the same cluster
+            signals.wait()
 
 
-def _free_port(host: str) -> int:
-    with socket.create_server((host, 0)) as listening:
+class Signals:
+    """SIGTERM and SIGINT end the waiting; before it, and at a second one, they end the process."""
+
+    def __init__(self) -> None:
+        self._waiting = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._handle)
+
+    def wait(self) -> None:
+        """Until one of them."""
+        self._waiting = True
+        while self._waiting:  # no lock, which a handler could never take while it is held here
+            time.sleep(_POLL_S)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        if not self._waiting:
+            raise SystemExit(128 + number)
+        self._waiting = False
+
+
+def _free_port(host: str, settings: Settings) -> int:
+    with listen(host, 0, stuck_s=settings.idle_s) as listening:
         return int(listening.getsockname()[1])

@@ -2,10 +2,11 @@
 
 import io
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ from pyarrow import fs
 from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 
-from emo_runtime.cli.rows import FORMATS, Row, RowError, read_rows, utterance_of
+from emo_runtime.cli.rows import Row, RowError, format_of, read_rows, utterance_of
 
 # ``row`` is unique and stays the same from run to run: "calls.jsonl:17", or a sound file's name.
 ROW = "row"
@@ -49,6 +50,16 @@ class Place:
         except (OSError, pa.ArrowException) as error:
             raise RowError(f"{where}: no path, and no URI that can be read: {error}") from None
 
+    def holds(self, other: "Place") -> bool:
+        """Whether ``other`` is this one, or in it."""
+        same = self.filesystem == other.filesystem
+        return same and PurePath(other._real).is_relative_to(self._real)
+
+    @property
+    def _real(self) -> str:
+        local = isinstance(self.filesystem, fs.LocalFileSystem)
+        return os.path.realpath(self.path) if local else self.path
+
     def files(self) -> list[str]:
         """Of a folder, in their order; hidden ones are none."""
         found = self.filesystem.get_file_info(
@@ -71,13 +82,21 @@ class Recordings(Datasource):  # type: ignore[misc]
         else:
             self._folder = self._place.path
             files = self._place.files()
-        self._tables = [path for path in files if _suffix(path) in {_PARQUET, *FORMATS}]
+        self._tables = [path for path in files if _suffix(path) == _PARQUET or format_of(path)]
         self._sounds = [path for path in files if _suffix(path) in _SOUNDS]
         if not (self._tables or self._sounds):
             raise RowError(
                 f"{source}: no such file, and no folder with tables or sound files. Give a "
                 "Parquet, JSON Lines or CSV file, or such a folder."
             )
+
+    def check(self) -> None:
+        """Raise RowError where the first table names its columns otherwise."""
+        for path in self._tables[:1]:
+            if _suffix(path) == _PARQUET:
+                self._columns(path)
+            else:
+                next(self._from_text(path), None)
 
     @property
     def filesystem(self) -> fs.FileSystem:
@@ -113,34 +132,43 @@ class Recordings(Datasource):  # type: ignore[misc]
                 stream, encoding="utf-8-sig", errors="surrogateescape", newline=""
             ) as text,
         ):
-            for row in read_rows(text, FORMATS.get(_suffix(path)), Path(path).parent, None):
-                yield row.number, _from_row(row)
+            try:
+                for row in read_rows(text, format_of(path), Path(path).parent, None):
+                    yield row.number, _from_row(row)
+            except RowError as error:
+                raise RowError(f"{path}: {error}") from None
+
+    def _columns(self, path: str) -> list[str]:
+        try:
+            with self.filesystem.open_input_file(path) as stream:
+                return _check_columns(path, pq.read_schema(stream))
+        except pa.ArrowException as error:
+            raise RowError(f"{path}: no Parquet file: {error}") from None
 
     def _from_parquet(self, path: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        columns = self._columns(path)
         with self.filesystem.open_input_file(path) as stream:
-            file = pq.ParquetFile(stream)
-            columns = _check_columns(path, file.schema_arrow)
             number = 0
-            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=columns):
+            for batch in pq.ParquetFile(stream).iter_batches(_ROWS_AT_ONCE, columns=columns):
                 for record in batch.to_pylist():
                     number += 1
                     yield number, _from_columns(record, Path(path).parent)
 
 
 def _check_columns(path: str, schema: pa.Schema) -> list[str]:
-    columns = [name for name in ("id", "text", "audio") if name in schema.names]
-    if not {"text", "audio"} & set(columns):
+    given = [name for name in ("text", "audio") if name in schema.names]
+    if not given:
         raise RowError(f"{path}: has neither a column 'text' nor a column 'audio'.")
-    for name in columns[-2:]:
+    for name in given:
         kind = schema.field(name).type
         fits = pa.types.is_string(kind) or pa.types.is_large_string(kind)
         fits |= name == "audio" and (pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-        if name != "id" and not fits:
+        if not fits:
             raise RowError(
                 f"{path}: the column {name!r} is of type {kind}: write text as strings, sound as "
                 "strings (the names of files) or as bytes."
             )
-    return columns
+    return ["id", *given] if "id" in schema.names else given
 
 
 def _from_columns(values: dict[str, Any], folder: Path) -> dict[str, Any]:

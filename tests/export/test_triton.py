@@ -181,6 +181,9 @@ def test_the_client_as_a_command(repository: Path) -> None:
         nothing = ask("--text", " ")
         assert (nothing.returncode, nothing.stderr.count("\n")) == (1, 1)
         assert ask().returncode == 2
+    gone = ask("--text", TEXT)
+    assert (gone.returncode, gone.stderr.count("\n")) == (1, 1), gone.stderr
+    assert ask("--text", TEXT, "--precision", "int9").returncode == 2
 
 
 def test_what_the_models_do_not_know(maker: Any, few_csv: Path, tmp_path: Path) -> None:

@@ -214,6 +214,9 @@ def test_tables_that_are_refused(bundle, tmp_path, content, message):
     failed(run("--bundle", bundle, "--input", path), 1, message)
 
 
+ON_RAY = ["--ray", "--input", "a.csv", "--output", "b"]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -225,6 +228,10 @@ def test_tables_that_are_refused(bundle, tmp_path, content, message):
         ["--text", "a", "--variant", "int4"],
         ["--text", "a", "--csv", "b.csv"],
         ["--text", "a", "--transcript", "b.vtt"],
+        ["--input", "a.csv", "--workers", "2"],
+        [*ON_RAY, "--threads", "2"],
+        [*ON_RAY, "--format", "csv"],
+        [*ON_RAY, "--json"],
     ],
 )
 def test_wrong_usage(arguments):

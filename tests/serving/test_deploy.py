@@ -65,6 +65,11 @@ def test_rays_version_is_the_one_that_is_tested():
     assert f"rayproject/ray:{version}-" in (DEPLOY / "Dockerfile.ray").read_text(encoding="utf-8")
 
 
+def test_rays_ports_ask_for_a_token():
+    kuberay = yaml.safe_load((DEPLOY / "kuberay.yaml").read_text(encoding="utf-8"))
+    assert kuberay["spec"]["rayClusterConfig"]["authOptions"] == {"mode": "token"}
+
+
 def test_there_is_time_for_the_end():
     settings = Settings()
     [deployment, *_] = yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text(encoding="utf-8"))
@@ -79,8 +84,9 @@ def test_there_is_time_for_the_end():
     assert int(compose["services"]["emo"]["stop_grace_period"][:-1]) > settings.drain_s + 5
 
 
-def test_the_image_has_all_that_the_build_needs():
-    kept = (DEPLOY / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
+@pytest.mark.parametrize("image", ["Dockerfile", "Dockerfile.ray"])
+def test_the_image_has_all_that_the_build_needs(image):
+    kept = (DEPLOY / f"{image}.dockerignore").read_text(encoding="utf-8").splitlines()
     allowed = {Path(line[1:]).parts[0] for line in kept if line.startswith("!")}
     pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     [where] = re.findall(r"^where = (\[.*\])$", pyproject, re.MULTILINE)

@@ -8,6 +8,7 @@ import pytest
 
 from emo_runtime import BundleError, EmotionRecognizer
 from emo_runtime.cli.rows import RowError
+from emo_serving.batch import predict_recordings
 from emo_serving.bundle_uri import local_bundle
 from helpers.corpora import CLIPS, DEFAULT_BUNDLE
 
@@ -93,3 +94,50 @@ def test_a_bundle_that_is_not_there(tmp_path):
     where = (tmp_path / "none").as_uri()
     with pytest.raises(BundleError, match="can't be copied"), local_bundle(where):
         pass
+
+
+@pytest.mark.parametrize("name", ["CALLS.JSONL", "calls.Csv"])
+def test_a_tables_suffix_may_have_capitals(tmp_path, name):
+    lines = {".jsonl": '{"text": "hola"}', ".csv": "text\nhola"}
+    (tmp_path / name).write_text(lines[(tmp_path / name).suffix.lower()], encoding="utf-8")
+    assert [row["text"] for row in rows(tmp_path)] == ["hola"]
+
+
+@pytest.mark.parametrize("output", [".", "answers", "../calls/answers", "../link/answers"])
+def test_answers_do_not_become_recordings(tmp_path, output):
+    from emo_serving.batch_job import BatchError, run
+
+    source = tmp_path / "calls"
+    source.mkdir()
+    (tmp_path / "link").symlink_to(source)
+    (source / "calls.csv").write_text("text\nhola", encoding="utf-8")
+    with pytest.raises(BatchError, match="elsewhere"):
+        run(str(source), str(source / output), 1, (None, None, {}))
+
+
+def test_wrong_columns_are_told_before_the_job(tmp_path):
+    from emo_serving.batch_job import run
+
+    for name, content in (("a.csv", b"words\nhola"), ("b.parquet", b"no Parquet file")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(RowError, match=r"header names neither|no Parquet file"):
+            run(str(tmp_path / name), str(tmp_path / "answers"), 1, (None, None, {}))
+
+
+def test_a_mistyped_bundle_is_told_before_there_is_a_cluster(tmp_path, monkeypatch):
+    monkeypatch.setattr("emo_serving.batch.cluster", None)
+    options = {"task": None, "workers": 1, "opening": {}}
+    with pytest.raises(BundleError, match="no such directory"):
+        predict_recordings("calls.csv", str(tmp_path), bundle=str(tmp_path / "none"), **options)
+
+
+def test_of_a_workers_error_only_its_message_is_told():
+    from ray.exceptions import RayError, RayTaskError
+
+    from emo_serving.batch_job import _reason
+
+    cause = RowError("calls.csv: has no columns.\nTo change retry attempts, ...")
+    remote = RayTaskError("read", "Traceback ...", cause)
+    assert _reason(remote) == "calls.csv: has no columns."
+    assert _reason(remote.as_instanceof_cause()) == "calls.csv: has no columns."
+    assert _reason(RayError("lost")) == "lost"

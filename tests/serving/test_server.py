@@ -10,7 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx2 as httpx
 import pytest
 import websockets
+from click.testing import CliRunner
 
+from emo_serving.cli import main
 from emo_serving.server import Server, listen
 from emo_serving.service import Service
 from emo_serving.settings import Settings
@@ -106,6 +108,15 @@ def test_the_port_is_taken(server):
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert "Address already in use" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "options", [["--ray", "--threads", "2"], ["--min-replicas", "1"], ["--max-replicas", "4"]]
+)
+def test_options_of_the_other_way_to_serve(options):
+    refused = CliRunner().invoke(main, options)
+    assert refused.exit_code == 2
+    assert "with --ray" in refused.stderr
 
 
 @pytest.mark.parametrize("content", ["", " \n"])

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
-from tritonclient.utils import np_to_triton_dtype
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from emo_runtime import EmoError, TaskError
 from emo_runtime.audio import AudioSource, load_audio
 from emo_runtime.golden import compare, parse_golden
-from emo_runtime.manifest import Audio, Precision, TaskName, parse_manifest
+from emo_runtime.manifest import PRECISIONS, Audio, Precision, TaskName, parse_manifest
 from emo_runtime.mfcc import MeanMfcc
 from emo_runtime.text import TextTokenizer
 
@@ -122,19 +122,21 @@ def main() -> None:
     parser.add_argument("--url", default="localhost:8000")
     parser.add_argument("--text")
     parser.add_argument("--audio", type=Path)
-    parser.add_argument("--precision", help="of the text graphs, where there are several")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, help="of the text graphs, where there are several"
+    )
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     if not options.check and options.text is None and options.audio is None:
         parser.error("give --text, --audio or both")
     with InferenceServerClient(options.url) as server:
-        client = Client(over(server), options.precision)
         try:
+            client = Client(over(server), options.precision)
             if options.check:
                 print(f"largest difference of a probability: {client.check():.2g}")
                 return
             scores = client.recognize(options.text, options.audio)
-        except EmoError as error:
+        except (EmoError, InferenceServerException, OSError) as error:
             raise SystemExit(f"Error: {error}") from None
     for label in sorted(scores, key=lambda label: -scores[label]):
         print(f"{label:<10}{scores[label]:.3f}")

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from emo_runtime.errors import EmoError, MissingExtraError, SelfTestError
 from emo_runtime.manifest import PRECISIONS
@@ -74,6 +75,15 @@ def require_extra(extra: str, *modules: str) -> None:
             f"this command needs {missing[0]!r}, which is not installed: "
             f'pip install "emo-runtime[{extra}]"'
         )
+
+
+def refuse_options(why: str, *names: str) -> None:
+    """Raise UsageError, which ends with ``why``, where one of these parameters was given."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in names and source is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"{parameter.opts[0]} {why}")
 
 
 def print_json(document: object) -> None:

@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from emo_runtime.cli.common import Command, Failure, bar, bundle_options, print_json
+from emo_runtime.cli.common import (
+    Command,
+    Failure,
+    bar,
+    bundle_options,
+    print_json,
+    refuse_options,
+)
 from emo_runtime.cli.on_ray import predict_on_ray
 from emo_runtime.cli.rows import Format, Row, RowError, count_rows, open_rows
 from emo_runtime.cli.timeline import Outputs, predict_timeline
@@ -78,11 +85,13 @@ def main(
     if on_ray != (output is not None) or (on_ray and source in {None, "-"}):
         raise click.UsageError("--ray goes with --input FILE and --output FOLDER.")
     if on_ray:
+        refuse_options("does not go with --ray.", "threads", "wanted", "as_json")
         opening = {"providers": provider, "fallback": fallback, "variant": variant}
         predict_on_ray(
             str(source), str(output), bundle=bundle, task=task, workers=workers, opening=opening
         )
         return
+    refuse_options("goes with --ray.", "workers")
     tasks = [task] if task else _tasks_of(text, audio) if single and not transcripts else None
     with EmotionRecognizer.open(
         bundle, providers=provider, fallback=fallback, threads=threads, variant=variant, tasks=tasks

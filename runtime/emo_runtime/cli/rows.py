@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal, TextIO
 
 from emo_runtime.errors import EmoError
@@ -15,7 +15,7 @@ from emo_runtime.result import Utterance
 
 Format = Literal["csv", "jsonl"]
 
-FORMATS: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_FORMATS: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _MAX_FIELD_CHARACTERS = 64 << 20
 
 
@@ -54,7 +54,12 @@ def open_rows(source: str, wanted: Format | None, task: TaskName | None) -> Iter
     if not path.is_file():
         raise RowError(f"{source}: no such file. Give a CSV or JSON Lines file, or - .")
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-        yield read_rows(stream, wanted or FORMATS.get(path.suffix), path.parent, task)
+        yield read_rows(stream, wanted or format_of(path), path.parent, task)
+
+
+def format_of(path: str | PurePath) -> Format | None:
+    """What a file's name says that it is; None where only its first line can tell."""
+    return _FORMATS.get(PurePath(path).suffix.lower())
 
 
 def count_rows(source: str, wanted: Format | None) -> int | None:

@@ -1,0 +1,69 @@
+"""An application on the cluster's Ray Serve: put there, and taken away with the block."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from ray import serve
+from ray.exceptions import RayError
+from ray.serve import Application
+from ray.serve.context import _get_global_client
+from ray.serve.exceptions import RayServeException
+
+from emo_serving.errors import UnavailableError
+
+NAME = "emo"
+# What Ray itself needs to end a replica, once its calls have ended.
+_LAST_S = 10
+_POLL_S = 0.2
+_FAILURES = (RayError, RayServeException, RuntimeError, TimeoutError)
+
+
+@contextlib.contextmanager
+def deployed(application: Application, address: tuple[str, int], drain_s: float) -> Iterator[None]:
+    """Serve it at ``address``; at the end its calls have ``drain_s``. Raises UnavailableError.
+
+    Others may be served by the same cluster: they stay as they are.
+    """
+    try:
+        _begin(address)
+        with _deleted(drain_s):
+            serve.run(application, name=NAME)
+            yield
+    except _FAILURES as error:
+        raise UnavailableError(f"Ray Serve could not deploy the application: {error}") from None
+
+
+def _begin(address: tuple[str, int]) -> None:
+    if NAME in serve.status().applications:
+        raise UnavailableError(
+            f"the cluster serves an application {NAME!r} already. Stop that one first, or take "
+            "another cluster."
+        )
+    host, port = address
+    serve.start(http_options={"host": host, "port": port})
+    running = _get_global_client().http_config
+    if (running.host, running.port) != address:
+        raise UnavailableError(
+            f"Ray Serve listens at another address on this cluster already: give --host "
+            f"{running.host} --port {running.port}."
+        )
+
+
+@contextlib.contextmanager
+def _deleted(drain_s: float) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(*_FAILURES):  # the first error is the one to tell
+            _delete(0)
+        raise
+    _delete(drain_s + _LAST_S)
+
+
+def _delete(wait_s: float) -> None:
+    """As ``serve.delete`` does, but it would wait for 60 s. Ray goes on with it in any case."""
+    serve.delete(NAME, _blocking=False)
+    end = time.monotonic() + wait_s
+    while NAME in serve.status().applications and time.monotonic() < end:
+        time.sleep(_POLL_S)
