@@ -180,7 +180,9 @@ def _bundle(folder: Path, engine: str) -> Callable[[dict[str, Any]], object]:
     from emo_runtime.graphs import Loading, load_graphs
 
     provider, variant = ("openvino", "int8-qdq") if engine == "provider" else ("cpu", "int8")
-    loading = Loading(provider, THREADS, spin=True, fallback=False, variant=variant)
+    loading = Loading(
+        provider, THREADS, spin=True, fallback=False, variant=variant, huge_pages=True
+    )
     session = load_graphs(open_bundle(folder / "bundle"), ("text",), loading)["text"]
     print(f"{engine}: nodes by provider {session.nodes or session.providers}", file=sys.stderr)
     return lambda feeds: session.run(["logits"], feeds)[0]
