@@ -20,7 +20,6 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -31,6 +30,7 @@ from pathlib import Path
 import httpx2 as httpx
 import pyarrow.parquet as pq
 
+from emo_bench.children import ray_folder, ray_processes
 from emo_runtime import EmotionRecognizer, Utterance
 from emo_serving.batch_job import BLOCK_ROWS
 
@@ -47,7 +47,7 @@ def kill_replicas(what: str, seconds: float) -> None:
         expected = recognizer.recognize(TEXT, CLIP.read_bytes()).scores
     seen: Counter[str] = Counter()
     latencies_ms = []
-    with _folder() as folder, _served(folder) as url:
+    with ray_folder() as folder, _served(folder) as url:
         end = time.perf_counter() + seconds
 
         def call() -> None:
@@ -67,7 +67,7 @@ def kill_replicas(what: str, seconds: float) -> None:
             kills = 0
             while time.perf_counter() + KILL_EVERY_S < end:
                 time.sleep(KILL_EVERY_S)
-                for victim in _processes(folder, f"ray::ServeReplica:emo:{what}")[:1]:
+                for victim in ray_processes(folder, f"ray::ServeReplica:emo:{what}")[:1]:
                     os.kill(victim, signal.SIGKILL)
                     kills += 1
     p50, top = statistics.median(latencies_ms), max(latencies_ms)
@@ -78,13 +78,13 @@ def kill_replicas(what: str, seconds: float) -> None:
 
 def all_rows(rows: int) -> None:
     """Rows in and out with a worker killed in the middle, and their answers."""
-    with _folder() as folder:
+    with ray_folder() as folder:
         source, output = _source(folder, rows), folder / "answers"
         begun = time.perf_counter()
         job = _job(folder, source, output, 2)
         while len(list(output.glob("*.parquet"))) < rows / BLOCK_ROWS / 2:
             time.sleep(0.1)
-        victim = _processes(folder, "ray::MapWorker(MapBatches(BatchWorker))")[0]
+        victim = ray_processes(folder, "ray::MapWorker(MapBatches(BatchWorker))")[0]
         os.kill(victim, signal.SIGKILL)
         _end(job)
         took = time.perf_counter() - begun
@@ -103,7 +103,7 @@ def compare_workers(rows: int, rounds: int) -> None:
     rates: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(rounds):
         for workers, found in rates.items():
-            with _folder() as folder:
+            with ray_folder() as folder:
                 source, output = _source(folder, rows), folder / "answers"
                 _end(_job(folder, source, output, workers))
                 files = [(path.stat().st_mtime, path) for path in output.glob("*.parquet")]
@@ -114,12 +114,6 @@ def compare_workers(rows: int, rounds: int) -> None:
     for workers, found in rates.items():
         print(f"{workers}: {', '.join(f'{rate:.0f}' for rate in found)} rows a second")
     print(f"ratio: {', '.join(f'{ratio:.2f}' for ratio in ratios)}")
-
-
-@contextlib.contextmanager
-def _folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="emo-ray-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
 
 
 @contextlib.contextmanager
@@ -155,17 +149,6 @@ def _job(folder: Path, source: Path, output: Path, workers: int) -> "subprocess.
 def _end(job: "subprocess.Popen[bytes]") -> None:
     if job.wait() != 0:
         raise SystemExit("the job failed: see above.")
-
-
-def _processes(folder: Path, name: str) -> list[int]:
-    mark = f"RAY_TMPDIR={folder}".encode()
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            ours = mark in (process / "environ").read_bytes().split(b"\0")
-            if ours and (process / "cmdline").read_bytes().startswith(name.encode()):
-                found.append(int(process.name))
-    return found
 
 
 def _texts(rows: int) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from emo_bench.children import processes_with
 from helpers.corpora import CHECKPOINT, DEFAULT_BUNDLE
 from helpers.processes import environment
 
@@ -55,18 +56,6 @@ def left_in(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
-def processes_of(folder: Path) -> list[str]:
-    """The processes whose temporary files go into ``folder``."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if f"TMPDIR={folder}\0".encode() in path.read_bytes():
-                found.append(path.parent.name)
-        except OSError:
-            continue
-    return found
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda item: item.name)
 @pytest.mark.parametrize("name", COMMANDS)
@@ -98,7 +87,7 @@ def test_a_command_at_work_ends_and_leaves_nothing(name, number, tmp_path):
     assert process.returncode == CODES.get((name, number), 143), error
     assert b"Traceback" not in error
     assert left_in(temporary) == set()
-    assert processes_of(temporary) == []
+    assert processes_with("TMPDIR", temporary) == []
     expected = {"rows.csv"} | LEFT.get(name, set())
     if (name, number) == ("bench", signal.SIGINT):
         expected |= REPORT

@@ -54,7 +54,7 @@ _NEEDED = ("fastapi", "uvicorn", "multipart", "prometheus_client", "websockets")
     type=click.IntRange(1),
     default=4,
     show_default=True,
-    help="With --ray: of recognizers, one thread each, as busy as they are.",
+    help="With --ray: of recognizers, one thread each, and of those who take calls in.",
 )
 @bundle_options
 @click.version_option(package_name="emo-runtime")

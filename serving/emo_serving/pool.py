@@ -55,10 +55,10 @@ class PooledService(Service):
     """
 
     def __init__(self, settings: Settings, pool: DeploymentHandle) -> None:
-        with local_bundle(settings.bundle) as bundle:
-            super().__init__(replace(settings, bundle=bundle, threads=1))
         # How many threads the pool has at the moment nobody here knows: only the count bounds.
-        self.gate = Gate(1 + settings.max_waiting, 0, settings.max_streams)
+        gate = Gate(1 + settings.max_waiting, 0, settings.max_streams)
+        with local_bundle(settings.bundle) as bundle:
+            super().__init__(replace(settings, bundle=bundle, threads=1), gate=gate)
         self._pool = pool
 
     async def _recognize(self, utterance: Utterance) -> Answer:

@@ -31,7 +31,10 @@ class Service:
     """What the routes share: recognizer, gate, metrics. One for each application and process."""
 
     def __init__(
-        self, settings: Settings, opened: Callable[..., EmotionRecognizer] = EmotionRecognizer.open
+        self,
+        settings: Settings,
+        opened: Callable[..., EmotionRecognizer] = EmotionRecognizer.open,
+        gate: Gate | None = None,
     ) -> None:
         self.settings = settings
         self.registry = CollectorRegistry()
@@ -52,7 +55,7 @@ class Service:
         self._answers = PrometheusMetrics(self.registry)
         self.description = self.recognizer.describe()
         workers = int(self.description["threads"]["count"])
-        self.gate = Gate(workers, settings.max_waiting, settings.max_streams)
+        self.gate = gate or Gate(workers, settings.max_waiting, settings.max_streams)
         # Each live call has at most one job here at a time: the queue is as bounded as they are.
         self._stream_threads = ThreadPoolExecutor(workers, thread_name_prefix="emo-stream")
         self._count_requests()

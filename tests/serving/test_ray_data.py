@@ -10,9 +10,9 @@ import time
 import pyarrow.parquet as pq
 import pytest
 
+from emo_bench.children import ray_folder, ray_processes
 from helpers.corpora import DEFAULT_BUNDLE
 from helpers.processes import environment
-from helpers.ray_folder import processes, ray_folder
 
 BLOCK = 256
 BLOCKS = 6
@@ -64,7 +64,7 @@ def test_a_killed_job_goes_on_and_does_nothing_twice(folder, tmp_path, recognize
         time.sleep(0.05)
     job.kill()
     job.communicate()
-    for left in processes(folder):
+    for left in ray_processes(folder):
         os.kill(left, signal.SIGKILL)
     assert len(finished(output)) >= 4
     done = {path: path.stat().st_mtime_ns for path in output.glob("*.parquet")}
@@ -85,4 +85,4 @@ def test_a_killed_job_goes_on_and_does_nothing_twice(folder, tmp_path, recognize
         assert row["id"] == f"c{number - 1}"
         expected = recognizer.recognize(f"Llamada {number - 1}, qué alegría.")
         assert (row["label"], row["scores"]) == (expected.label, expected.scores)
-    assert processes(folder) == []
+    assert ray_processes(folder) == []

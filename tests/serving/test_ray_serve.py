@@ -13,7 +13,7 @@ import httpx2 as httpx
 import pytest
 import websockets
 
-from helpers.ray_folder import processes, ray_folder
+from emo_bench.children import ray_folder, ray_processes
 from helpers.servers import running_server
 
 TEXT = "¡Llevo tres semanas esperando una solución!"
@@ -33,7 +33,7 @@ def server(folder):
     with running_server("--ray", "--min-replicas", "2", **variables) as running:
         yield running
         assert running.stop() == 0
-        assert processes(folder) == []
+        assert ray_processes(folder) == []
 
 
 def test_answers_and_refusals_are_those_of_one_machine(server, recognizer, clip):
@@ -80,7 +80,7 @@ def test_no_request_is_lost_with_a_recognizer(server, folder, recognizer):
         ThreadPoolExecutor(4) as pool,
     ):
         callers = [pool.submit(call, client) for _ in range(4)]
-        victims = processes(folder, "ray::ServeReplica:emo:recognizer")
+        victims = ray_processes(folder, "ray::ServeReplica:emo:recognizer")
         assert victims
         for victim in victims:
             assert not enough.wait(0.5)
