@@ -12,7 +12,7 @@ from emo_export.onnx_graph import CONTRIB, Graph, Node
 
 # Operators that treat every token by itself.
 _PER_TOKEN = frozenset(
-    {"MatMul", "Add", "Mul", "Div", "Erf", "Gelu", "BiasGelu", "FastGelu", "LayerNormalization"}
+    {"MatMul", "Add", "Mul", "Div", "Erf", "Gelu", "FastGelu", "LayerNormalization"}
 )
 
 
