@@ -10,6 +10,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from emo_export.onnx_graph import Graph, Node, prune, size_bytes
+from emo_export.quantize import quantize_channels
 
 # Below this size a graph keeps its table in float32: there is nothing to gain on an edge box.
 SMALL_BYTES = 15_000_000
@@ -33,12 +34,10 @@ def quantize_rows(model: onnx.ModelProto) -> bool:
         table = graph.constant(gather.input[0])
         if table is None:
             continue
-        peak = np.abs(table).max(axis=1, keepdims=True)
-        scales = (np.where(peak > 0, peak, 1.0) / _LIMIT).astype(np.float32)
-        values = np.clip(np.rint(table / scales), -_LIMIT, _LIMIT).astype(np.int8)
+        quantized = quantize_channels(table.T, _LIMIT)
         ids, [name] = gather.input[1], gather.output
-        rows = graph.add_constant(f"{name}.rows", values)
-        steps = graph.add_constant(f"{name}.steps", scales)
+        rows = graph.add_constant(f"{name}.rows", quantized.values.T)
+        steps = graph.add_constant(f"{name}.steps", quantized.scales[:, np.newaxis])
         whole, floats, step = f"{name}.int8", f"{name}.float", f"{name}.step"
         graph.replace_node(
             gather,

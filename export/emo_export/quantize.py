@@ -72,7 +72,9 @@ def products(model: onnx.ModelProto) -> tuple[str, ...]:
 def quantize_channels(weight: NDArray[np.float32], limit: int = WEIGHT_LIMIT) -> ChannelWeights:
     """Symmetric quantization of [in, out] with one scale per column, values in [-limit, limit]."""
     peak = np.abs(weight).max(axis=0)
-    scales = (np.where(peak > 0, peak, 1.0) / limit).astype(np.float32)
+    scales = (peak / limit).astype(np.float32)
+    # A column of zeros, or of less than float32 can divide by: zeros, at any scale.
+    scales[scales < np.finfo(np.float32).tiny] = np.float32(1 / limit)
     values = np.clip(np.rint(weight / scales), -limit, limit).astype(np.int8)
     return ChannelWeights(values, scales)
 
