@@ -9,11 +9,13 @@ from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
+from starlette.types import ASGIApp
 
 from emo_runtime import EmoError, __version__
 from emo_serving import health, infer, recognize
+from emo_serving.direct import Direct
 from emo_serving.door import Door
-from emo_serving.errors import error_response, http_error_response
+from emo_serving.errors import accident_response, error_response, http_error_response
 from emo_serving.live import answer_live
 from emo_serving.schemas import UtteranceBody
 from emo_serving.service import Service
@@ -30,8 +32,13 @@ _ABOUT = "Which emotion a Spanish utterance expresses, from its sound, its trans
 
 def create_app(
     settings: Settings | None = None, make_service: Callable[[Settings], Service] = Service
-) -> FastAPI:
+) -> ASGIApp:
     """The ASGI application. The bundle is opened when it starts, and let go when it ends."""
+    app = _described(settings, make_service)
+    return Door(app, Direct(app, recognize.router.routes))
+
+
+def _described(settings: Settings | None, make_service: Callable[[Settings], Service]) -> FastAPI:
     chosen = settings or Settings()
 
     @asynccontextmanager
@@ -55,7 +62,7 @@ def create_app(
     app.mount("/page", StaticFiles(directory=PAGE), name="page")
     app.add_exception_handler(EmoError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_route)
-    app.add_middleware(Door)
+    app.add_exception_handler(Exception, _regret)
     app.openapi = _with_body_schemas(app.openapi)  # type: ignore[method-assign]
     return app
 
@@ -80,6 +87,10 @@ async def _refuse_route(request: Request, error: Exception) -> Response:
         raise error
     headers = dict(error.headers or {})
     return http_error_response(error.status_code, error.detail, request.url.path, headers)
+
+
+async def _regret(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    return accident_response(request.url.path)
 
 
 def _with_body_schemas(make: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:

@@ -9,6 +9,7 @@ from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from fastapi import FastAPI
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,8 +18,8 @@ from emo_runtime import EmoError
 from emo_serving.errors import (
     OriginError,
     UnauthorizedError,
+    accident_response,
     error_response,
-    http_error_response,
     log_accident,
 )
 from emo_serving.service import Service
@@ -31,32 +32,36 @@ TOKEN_PREFIX = "bearer."  # noqa: S105  (not a secret)
 
 
 class Door:
-    """Lets in who may come in. ``app.state.service`` must be there when the first one comes."""
+    """Lets in who may come in to ``inside``, the rest of ``app``.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    ``app.state.service`` must be there when the first one comes.
+    """
+
+    def __init__(self, app: FastAPI, inside: ASGIApp) -> None:
+        self.app = app
+        self._inside = inside
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] not in {"http", "websocket"}:
-            await self._app(scope, receive, send)
+            await self._inside(scope, receive, send)
             return
-        service: Service = scope["app"].state.service
+        scope["app"] = self.app
+        service: Service = self.app.state.service
         out = _Outgoing(service, scope, send)
         try:
             _check_token(service.settings.token, scope)
             _check_origin(service.settings.origins, scope)
             if scope["type"] == "http" and scope["method"] == "POST":
                 with service.gate.call():
-                    await self._app(scope, receive, out.send)
+                    await self._inside(scope, receive, out.send)
             else:
-                await self._app(scope, receive, out.send)
+                await self._inside(scope, receive, out.send)
         except EmoError as error:
             await out.refuse(error_response(error, scope["path"]), receive)
         except Exception as error:  # noqa: BLE001  (whatever it is, its message stays here)
             log_accident(error, _route(scope))
-            sorry = "the server made a mistake, which is in its log."
-            await out.refuse(http_error_response(500, sorry, scope["path"]), receive)
+            await out.refuse(accident_response(scope["path"]), receive)
         finally:
             out.count()
 

@@ -4,10 +4,10 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
+from starlette.types import ASGIApp
 
 from emo_serving.app import create_app
 from emo_serving.cluster import CPUS
@@ -29,7 +29,7 @@ class Front:
         self._settings = replace(settings, token=token)
         self._pool = pool
 
-    def __serve_build_asgi_app__(self) -> FastAPI:
+    def __serve_build_asgi_app__(self) -> ASGIApp:
         """As Ray Serve asks for it, in the replica."""
         return create_app(self._settings, lambda settings: PooledService(settings, self._pool))
 

@@ -42,13 +42,13 @@ def test_what_does_not_fit_is_refused_at_once(start, held):
         running = [
             pool.submit(client.post, "/v1/recognize", json={"text": "hola"}) for _ in range(3)
         ]
-        gate = client.app.state.service.gate
+        gate = client.app.app.state.service.gate
         while gate.calls < 3:
             threading.Event().wait(0.01)
         refused = client.post("/v1/recognize", json={"text": "hola"})
         assert (refused.status_code, kind(refused)) == (429, "OverloadedError")
         assert int(refused.headers["retry-after"]) >= 1
-        model = client.app.state.service.recognizer.manifest.name
+        model = client.app.app.state.service.recognizer.manifest.name
         triton = client.post(f"/v2/models/{model}/infer", json={"inputs": []})
         assert triton.status_code == 429
         assert isinstance(triton.json()["error"], str)
@@ -84,7 +84,7 @@ def test_the_token(start):
         assert client.get(path, headers=good).status_code == 200
     for path in ("/", "/page/page.css", "/healthz", "/readyz", "/v2/health/ready"):
         assert client.get(path).status_code == 200
-    assert "s3creto" not in repr(client.app.state.service.settings)
+    assert "s3creto" not in repr(client.app.app.state.service.settings)
 
 
 def test_the_token_of_a_browsers_websocket(start):

@@ -191,12 +191,12 @@ def test_wishes_that_cannot_be(socket, form, wishes, kind):
 
 
 def test_samples_that_are_no_sound_leave_the_stream_as_it_was(socket, recognizer):
-    sound = speechlike(0.8, 16_000)
+    sound = speechlike(2.0, 16_000)
     begin(socket, form={"encoding": "pcm_f32le", "sampleRate": 16_000})
-    for block in np.split(sound, [3200, 6400]):
+    for block in np.split(sound, [8000, 16_000]):
         socket.send_bytes(block.tobytes())
-        if len(block) == 3200:
-            socket.send_bytes(np.full(3200, np.nan, np.float32).tobytes())
+        if len(block) == 8000:
+            socket.send_bytes(np.full(8000, np.nan, np.float32).tobytes())
             assert socket.receive_json()["error"]["kind"] == "AudioError"
     assert scores(stop(socket)) == recognizer.recognize(None, (sound, 16_000)).scores
 
