@@ -1,6 +1,6 @@
 """What goes in and what comes out: utterances and answers."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from emo_runtime.audio import AudioSource
@@ -30,7 +30,7 @@ class Timings:
 
     def by_step(self) -> dict[str, float]:
         """Milliseconds by the step's name ("decode" ... "total")."""
-        return {name.removesuffix("_ms"): value for name, value in asdict(self).items()}
+        return {name.removesuffix("_ms"): value for name, value in vars(self).items()}
 
 
 @dataclass(frozen=True)
@@ -55,4 +55,4 @@ class Answer:
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as plain values, ready for JSON."""
-        return asdict(self)
+        return {**vars(self), "scores": dict(self.scores), "timings": dict(vars(self.timings))}
