@@ -1,9 +1,11 @@
 """A live call over a WebSocket: its connection, its limits, and its end."""
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Self
 
 import msgspec
+from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from emo_runtime import EmoError
@@ -61,15 +63,17 @@ class _Connection:
         self._service = service
         self._call: Call | None = None
         self._errors = 0
+        self._watch = _Watch(self._why_end)
 
     async def run(self) -> None:
         """Take messages for ever; ends by _EndError or WebSocketDisconnect."""
-        while True:
-            data = await self._receive()
-            try:
-                await self._take(data)
-            except EmoError as error:
-                await self._complain(error)
+        with self._watch:
+            while True:
+                data = await self._receive()
+                try:
+                    await self._take(data)
+                except EmoError as error:
+                    await self._complain(error)
 
     async def close(self, end: _EndError) -> None:
         """Say why, and close; a reader that is behind is not waited for."""
@@ -83,21 +87,12 @@ class _Connection:
 
     async def _receive(self) -> str | bytes:
         """The next message. Closes what is silent for too long, and ends at the server's end."""
-        gate, silent = self._service.gate, 0.0
-        while True:
-            try:
-                async with asyncio.timeout(_LOOK_AROUND_S):
-                    message = await self._socket.receive()
-                break
-            except TimeoutError:
-                silent += _LOOK_AROUND_S
-            if gate.closing:
+        try:
+            message = await self._watch.wait(self._socket.receive())
+        except _EndError:
+            if self._service.gate.closing:
                 await self._finish()
-                raise _EndError(RESTART, "the server is stopping")
-            if gate.draining and self._call is None:
-                raise _EndError(RESTART, "the server is stopping")
-            if silent >= self._service.settings.idle_s:
-                raise _EndError(POLICY, "silent for too long")
+            raise
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", NORMAL))
         data = message.get("text")
@@ -105,10 +100,18 @@ class _Connection:
             data = message.get("bytes") or b""
         if len(data) > self._service.settings.max_message_bytes:
             raise _EndError(TOO_BIG, "a message too large")
-        if gate.closing:
+        if self._service.gate.closing:
             await self._finish()
             raise _EndError(RESTART, "the server is stopping")
         return data
+
+    def _why_end(self, silent_s: float) -> _EndError | None:
+        gate = self._service.gate
+        if gate.closing or (gate.draining and self._call is None):
+            return _EndError(RESTART, "the server is stopping")
+        if silent_s >= self._service.settings.idle_s:
+            return _EndError(POLICY, "silent for too long")
+        return None
 
     async def _take(self, data: str | bytes) -> None:
         if isinstance(data, bytes):
@@ -127,7 +130,7 @@ class _Connection:
             case Start() as start:
                 if self._call is not None:
                     raise RequestError("an utterance has begun already: send 'stop' first.")
-                self._call = Call.begin(self._service, start)
+                self._call = await Call.begin(self._service, start)
             case Stop():
                 self._running("stop")
                 await self._finish()
@@ -165,3 +168,49 @@ class _Connection:
                 await self._socket.send_text(text)
         except TimeoutError:
             raise _EndError(POLICY, "slow reader") from None
+
+
+class _Watch:
+    """Looks now and then whether to go on waiting. One timer for all the messages of a connection:
+    a timeout for each of fifty a second cost more than taking them.
+
+    ``why_end`` is told for how many seconds nothing came.
+    """
+
+    def __init__(self, why_end: Callable[[float], _EndError | None]) -> None:
+        self._why_end = why_end
+        self._end: _EndError | None = None
+        self._silent_s = 0.0
+        self._waiting = False
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task(self._loop)
+        self._timer = self._loop.call_later(_LOOK_AROUND_S, self._look_around)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    async def wait(self, coming: Awaitable[Message]) -> Message:
+        """What is coming. Raises the reason to end instead."""
+        self._waiting = True
+        try:
+            message = await coming
+        except asyncio.CancelledError:
+            if self._end is None or (self._task and self._task.uncancel()):
+                raise  # somebody else wants it to stop
+            raise self._end from None
+        finally:
+            self._waiting = False
+        self._silent_s = 0.0
+        return message
+
+    def _look_around(self) -> None:
+        self._timer = self._loop.call_later(_LOOK_AROUND_S, self._look_around)
+        if not self._waiting or self._task is None:
+            return
+        self._silent_s += _LOOK_AROUND_S
+        self._end = self._why_end(self._silent_s)
+        if self._end is not None:
+            self._task.cancel()

@@ -227,14 +227,14 @@ def test_silence_ends_a_call(start):
     with client.websocket_connect("/v1/stream") as socket:
         begin(socket)
         assert closes(socket) == (1008, 0)
-    assert client.app.state.service.gate.streams == 0
+    assert client.app.app.state.service.gate.streams == 0
 
 
 def test_an_utterance_has_an_end(start):
     with start(max_stream_s=1.0).websocket_connect("/v1/stream") as socket:
         begin(socket)
         say(socket, codes(1.0))
-        say(socket, codes(0.2), 1600)
+        say(socket, codes(0.5), 4000)
         assert socket.receive_json()["error"]["kind"] == "AudioError"
         assert stop(socket)["answer"]["duration_s"] == 1.0
 
@@ -255,7 +255,7 @@ def test_so_many_calls_and_no_more(start):
 
 def test_a_server_that_stops_gives_the_final_answer_first(start, recognizer):
     client = start()
-    gate = client.app.state.service.gate
+    gate = client.app.app.state.service.gate
     with client.websocket_connect("/v1/stream") as socket:
         begin(socket, text=TEXT)
         socket.send_json({"event": "mark"})
