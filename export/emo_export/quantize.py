@@ -20,7 +20,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from emo_export.onnx_graph import CONTRIB, Graph, Node, copy, prune
+from emo_export.attention import attend
+from emo_export.onnx_graph import Graph, Node, copy, prune
 
 WEIGHT_LIMIT = 64
 _QUANTIZED = frozenset({"MatMul", "Attention"})
@@ -57,8 +58,12 @@ def quantize(
         if source not in shared:
             shared[source] = (f"{source}.u8", f"{source}.u8.scale", f"{source}.u8.zero")
             nodes.append(helper.make_node("DynamicQuantizeLinear", [source], [*shared[source]]))
-        make = _attention if node.op_type == "Attention" else _matmul
-        nodes += make(graph, node, name, shared[source], channels)
+        if node.op_type == "Attention":
+            product = f"{name}.product"
+            nodes += _matmul(graph, product, shared[source], channels)
+            nodes += attend(graph, node, product)
+        else:
+            nodes += _matmul(graph, name, shared[source], channels)
         graph.replace_node(node, nodes)
     prune(model)
     return model
@@ -89,7 +94,7 @@ def _products(graph: Graph) -> list[tuple[str, Node]]:
 
 
 def _matmul(
-    graph: Graph, node: Node, name: str, source: tuple[str, str, str], channels: ChannelWeights
+    graph: Graph, name: str, source: tuple[str, str, str], channels: ChannelWeights
 ) -> list[Node]:
     """In standard operators; ONNX Runtime fuses them, and a following bias, when it loads them."""
     values = graph.add_constant(f"{name}.weight", channels.values)
@@ -101,20 +106,5 @@ def _matmul(
         helper.make_node("MatMulInteger", [quantized, values, zero_point, zero], [whole]),
         helper.make_node("Cast", [whole], [floats], to=TensorProto.FLOAT),
         helper.make_node("Mul", [scale, scales], [both]),
-        helper.make_node("Mul", [floats, both], list(node.output)),
+        helper.make_node("Mul", [floats, both], [name]),
     ]
-
-
-def _attention(
-    graph: Graph, node: Node, name: str, source: tuple[str, str, str], channels: ChannelWeights
-) -> list[Node]:
-    values = graph.add_constant(f"{name}.weight", channels.values)
-    scales = graph.add_constant(f"{name}.scale", channels.scales)
-    zero = graph.add_constant(f"{name}.zero", np.zeros(channels.scales.shape, np.int8))
-    quantized, scale, zero_point = source
-    mask = node.input[3] if len(node.input) > 3 else ""
-    inputs = [quantized, values, node.input[2], scale, scales, mask, zero_point, zero]
-    attention = helper.make_node("QAttention", inputs, list(node.output), domain=CONTRIB)
-    known = {"num_heads", "unidirectional", "mask_filter_value"}
-    attention.attribute.extend(item for item in node.attribute if item.name in known)
-    return [attention]

@@ -10,11 +10,10 @@ import math
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
+from emo_export.attention import penalty
 from emo_export.onnx_graph import CONTRIB, Graph, Node, prune
-
-_MASK_FILTER = -10_000.0
 
 
 def in_standard_operators(model: onnx.ModelProto) -> None:
@@ -113,8 +112,7 @@ def _heads(
         helper.make_node("Mul", [products, factor], [scores]),
     ]
     if mask:
-        filtered = settings["mask_filter_value"].f if "mask_filter_value" in settings else None
-        nodes += _penalty(graph, mask, _MASK_FILTER if filtered is None else filtered)
+        nodes += penalty(graph, node, mask)
         scores = f"{scores}.masked"
         nodes.append(helper.make_node("Add", [f"{name}.scores", f"{mask}.penalty"], [scores]))
     return [
@@ -124,25 +122,6 @@ def _heads(
         helper.make_node("Transpose", [met], [turned], perm=[0, 2, 1, 3]),
         helper.make_node("Reshape", [turned, join], [name]),
     ]
-
-
-def _penalty(graph: Graph, mask: str, filtered: float) -> list[Node]:
-    """0 where a mask [batch, tokens] is 1, else ``filtered``: [batch, 1, 1, tokens], made once."""
-    penalty = f"{mask}.penalty"
-    if penalty in graph.maker:
-        return []
-    floats, inverse, flat = (f"{mask}.{part}" for part in ("float", "inverse", "flat"))
-    one = graph.add_constant(f"{mask}.one", np.array(1.0, np.float32))
-    factor = graph.add_constant(f"{mask}.filter", np.array(filtered, np.float32))
-    axes = graph.add_constant(f"{mask}.axes", np.array([1, 2]))
-    nodes = [
-        helper.make_node("Cast", [mask], [floats], to=TensorProto.FLOAT),
-        helper.make_node("Sub", [one, floats], [inverse]),
-        helper.make_node("Mul", [inverse, factor], [flat]),
-        helper.make_node("Unsqueeze", [flat, axes], [penalty]),
-    ]
-    graph.maker[penalty] = nodes[-1]
-    return nodes
 
 
 def _value(graph: Graph, name: str) -> NDArray[np.float32]:

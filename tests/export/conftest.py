@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 import torch
 from tokenizers import Tokenizer
@@ -19,12 +20,14 @@ from transformers import AutoTokenizer, BertConfig, BertModel
 
 from emo_export.evaluation import Evaluation, shipped_sentences
 from emo_export.load import Checkpoints, load
+from emo_export.onnx_graph import encode
 from emo_export.options import Sources
 from emo_models.checkpoint import file_sha256, save_fusion, save_text
 from emo_models.fusion import FusionConfig, FusionNetwork, TrainedFusion
 from emo_models.labels import LABELS
 from emo_models.text_classifier import text_classifier
 from emo_models.tokenizer import SPECIAL_TOKENS, save_tokenizer, train_tokenizer
+from emo_runtime.session import load_onnxruntime
 
 POSITIONS = 80
 VOCABULARY = 600
@@ -187,6 +190,21 @@ def few_csv(few: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
         writer.writerow(["text", "label"])
         writer.writerows((row.text, row.label) for row in few.rows)
     return path
+
+
+@pytest.fixture
+def as_loaded(tmp_path: Path) -> Callable[[onnx.ModelProto], onnx.ModelProto]:
+    """What ONNX Runtime makes of a graph when it loads it, with all its own rewrites."""
+
+    def load_graph(model: onnx.ModelProto) -> onnx.ModelProto:
+        runtime = load_onnxruntime()
+        options = runtime.SessionOptions()
+        options.optimized_model_filepath = str(tmp_path / "seen.onnx")
+        options.log_severity_level = 3
+        runtime.InferenceSession(encode(model), options, providers=["CPUExecutionProvider"])
+        return onnx.load(tmp_path / "seen.onnx")
+
+    return load_graph
 
 
 @pytest.fixture(autouse=True)
