@@ -1,6 +1,7 @@
 """A bundle from wherever pyarrow can read: copied to where it is opened."""
 
 import contextlib
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +31,12 @@ def local_bundle(where: str | None) -> Iterator[str | None]:
             fs.copy_files(where, folder)
         except (OSError, ArrowException) as error:
             raise BundleError(
-                f"{where}: can't be copied: {error}. Give the URI of a bundle's directory, and see "
+                f"{_without_secret(where)}: can't be copied: {error}. Give the URI of a bundle's directory, and see "
                 "that this machine may read it."
             ) from None
         yield folder
+
+
+def _without_secret(uri: str) -> str:
+    """Without the user and password that a URI may bear."""
+    return re.sub(r"//[^/]*@", "//", uri)

@@ -84,6 +84,26 @@ def test_there_is_time_for_the_end():
     assert int(compose["services"]["emo"]["stop_grace_period"][:-1]) > settings.drain_s + 5
 
 
+def arguments_and_memory():
+    """Of each file: the server's arguments, and how many MiB it may take."""
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+    yield compose["services"]["emo"]["command"], compose["services"]["emo"]["mem_limit"]
+    [deployment, *_] = yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text(encoding="utf-8"))
+    kserve = yaml.safe_load((DEPLOY / "kserve.yaml").read_text(encoding="utf-8"))
+    for spec in (deployment["spec"]["template"]["spec"], kserve["spec"]["predictor"]):
+        [container] = spec["containers"]
+        yield container["args"], container["resources"]["limits"]["memory"]
+
+
+@pytest.mark.parametrize(("arguments", "memory"), [*arguments_and_memory()])
+def test_a_full_queue_of_the_largest_bodies_fits_into_the_memory(arguments, memory):
+    body_mib = int(arguments[arguments.index("--max-body-mib") + 1])
+    given_mib = 1024 * int(re.fullmatch(r"(\d+)(g|Gi)", memory)[1])
+    calls = 2 + Settings().max_waiting
+    # As it came, joined, and decoded; beside a process with a large bundle.
+    assert calls * 3 * body_mib + 512 <= given_mib
+
+
 @pytest.mark.parametrize("image", ["Dockerfile", "Dockerfile.ray"])
 def test_the_image_has_all_that_the_build_needs(image):
     kept = (DEPLOY / f"{image}.dockerignore").read_text(encoding="utf-8").splitlines()

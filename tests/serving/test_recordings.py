@@ -96,6 +96,13 @@ def test_a_bundle_that_is_not_there(tmp_path):
         pass
 
 
+def test_a_key_in_a_uri_is_not_repeated():
+    where = "s3://key:s3creto@bucket/bundle?endpoint_override=127.0.0.1:1&scheme=http"
+    with pytest.raises(BundleError, match="s3://bucket/bundle") as caught, local_bundle(where):
+        pass
+    assert "s3creto" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["CALLS.JSONL", "calls.Csv"])
 def test_a_tables_suffix_may_have_capitals(tmp_path, name):
     lines = {".jsonl": '{"text": "hola"}', ".csv": "text\nhola"}
