@@ -31,8 +31,8 @@ def local_bundle(where: str | None) -> Iterator[str | None]:
             fs.copy_files(where, folder)
         except (OSError, ArrowException) as error:
             raise BundleError(
-                f"{_without_secret(where)}: can't be copied: {error}. Give the URI of a bundle's directory, and see "
-                "that this machine may read it."
+                f"{_without_secret(where)}: can't be copied: {error}. Give the URI of a bundle's "
+                "directory, and see that this machine may read it."
             ) from None
         yield folder
 
