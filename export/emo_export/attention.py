@@ -1,7 +1,7 @@
 """Attention of an int8 graph: the standard operator, after one product for all of its heads.
 
 ONNX Runtime's ``QAttention`` makes the same bits, but multiplies head by head, 64 columns at a
-time: from some 64 tokens on it is the slower one. The operator came with opset 23.
+time: it is up to 3 % slower (docs/performance.md). The operator came with opset 23.
 """
 
 import numpy as np
@@ -18,15 +18,19 @@ _MASK_FILTER = -10_000.0
 def attend(graph: Graph, node: Node, product: str) -> list[Node]:
     """What a fused ``Attention`` does after its ``product`` [batch, tokens, 3 * hidden].
 
-    Raises the opset of the graph.
+    Sets the graph's opset to 23, if it is lower. Raises ValueError for an attention that looks
+    back only, or at more than a mask.
     """
+    settings = {item.name: item for item in node.attribute}
+    backwards = "unidirectional" in settings and settings["unidirectional"].i
+    if backwards or any(node.input[4:]):
+        raise ValueError(f"no standard form of this Attention ({node.output[0]}) is known")
     name = node.output[0]
     biased, query, key, value = (f"{name}.{part}" for part in ("biased", "q", "k", "v"))
     inputs, nodes = [query, key, value], []
     if mask := node.input[3] if len(node.input) > 3 else "":
         inputs.append(f"{mask}.penalty.whole")
         nodes = _whole_penalty(graph, node, mask)
-    settings = {item.name: item for item in node.attribute}
     heads = settings["num_heads"].i
     attention = helper.make_node("Attention", inputs, [name], q_num_heads=heads, kv_num_heads=heads)
     if "scale" in settings:
@@ -87,7 +91,7 @@ def _whole_penalty(graph: Graph, node: Node, mask: str) -> list[Node]:
 
 def _raise_opset(model: onnx.ModelProto) -> None:
     """No operator that ``optimize_text`` leaves beside an attention means anything else there."""
-    model.ir_version = _IR_VERSION
+    model.ir_version = max(model.ir_version, _IR_VERSION)
     for item in model.opset_import:
         if item.domain == "":
-            item.version = _OPSET
+            item.version = max(item.version, _OPSET)

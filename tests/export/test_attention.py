@@ -183,6 +183,17 @@ def test_heads_and_scale(
     assert np.abs(found - expected).max() < 0.3 < np.abs(usual - expected).max()
 
 
+def test_an_attention_that_does_more_is_refused(
+    optimized: Callable[..., onnx.ModelProto],
+) -> None:
+    backwards, biased = optimized("mean"), optimized("mean")
+    attentions(backwards, CONTRIB)[0].attribute.append(helper.make_attribute("unidirectional", 1))
+    attentions(biased, CONTRIB)[0].input.extend(["", "a_bias"])
+    for model in (backwards, biased):
+        with pytest.raises(ValueError, match="no standard form"):
+            quantize(model)
+
+
 def test_onnxruntime_fuses_product_and_bias(
     optimized: Callable[..., onnx.ModelProto], as_loaded: Callable[[onnx.ModelProto], Any]
 ) -> None:
