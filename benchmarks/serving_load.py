@@ -34,7 +34,8 @@ import msgspec
 import numpy as np
 import uvloop
 
-from emo_runtime import EmotionRecognizer
+from emo_runtime import EmotionRecognizer, OverloadedError
+from emo_runtime.audio import AudioSource
 from emo_runtime.encodings import PacketDecoder
 
 CLIP = Path(__file__).resolve().parents[1] / "examples" / "clips" / "queja.flac"
@@ -42,6 +43,7 @@ TEXT = "¡Llevo tres semanas esperando una solución! ¡Esto es una vergüenza!"
 RATE = 8000
 PACKET = 160
 UNSENT = "no connection"
+TIMEOUT_S = 60.0
 
 
 @dataclass
@@ -89,7 +91,10 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._body = b""
         self._reply = asyncio.get_running_loop().create_future()
-        self.transport.write(request)
+        if self.transport.is_closing():
+            self._reply.set_exception(ConnectionError("the server hung up"))
+        else:
+            self.transport.write(request)
         return self._reply
 
     def data_received(self, data: bytes) -> None:
@@ -116,19 +121,22 @@ class Connection(asyncio.Protocol):
 class Caller:
     """Posts one and the same utterance, and compares the answer with the library's."""
 
-    def __init__(self, url: str, sound: bool) -> None:
-        parts = urlsplit(url)
+    def __init__(self, options: argparse.Namespace) -> None:
+        parts = urlsplit(options.url)
+        if parts.scheme != "http" or parts.path:
+            raise SystemExit("the load speaks plain HTTP to http://host:port")
         self._address = parts.hostname, parts.port or 80
         utterance = {"text": TEXT}
-        if sound:
-            utterance["audio"] = base64.b64encode(CLIP.read_bytes()).decode()
+        audio = None if options.text_only else CLIP.read_bytes()
+        if audio:
+            utterance["audio"] = base64.b64encode(audio).decode()
         body = json.dumps(utterance).encode()
         head = (
             f"POST /v1/recognize HTTP/1.1\r\nHost: {parts.netloc}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         self._request = head.encode() + body
-        self._expected = _library(sound).scores
+        self._expected = _library(options, audio)
         self._answer = msgspec.json.Decoder(Scores)
         self._free: list[Connection] = []
 
@@ -136,11 +144,11 @@ class Caller:
         """One request, counted from ``due`` (perf_counter)."""
         try:
             connection = await self._connect()
-        except OSError:
+            async with asyncio.timeout(TIMEOUT_S):
+                status, body = await connection.ask(self._request)
+        except ConnectionRefusedError:
             seen.add(UNSENT, (time.perf_counter() - due) * 1e3)
             return
-        try:
-            status, body = await connection.ask(self._request)
         except OSError as error:
             seen.add(type(error).__name__, (time.perf_counter() - due) * 1e3)
             return
@@ -159,14 +167,14 @@ class Caller:
         return connection
 
 
-async def closed(caller: Caller, loops: int, seconds: float) -> float:
-    """Requests a second of ``loops`` callers that wait for their answers."""
+async def closed(post: Post, loops: int, seconds: float) -> float:
+    """Answers a second of ``loops`` callers that wait for them."""
     seen = Seen()
     end = time.perf_counter() + seconds
 
     async def loop() -> None:
         while (now := time.perf_counter()) < end:
-            await caller.post(seen, now)
+            await post(seen, now)
 
     await asyncio.gather(*(loop() for _ in range(loops)))
     return seen.statuses["200"] / seconds
@@ -186,27 +194,34 @@ async def open_loop(post: Post, rate: float, requests: int) -> Seen:
     return seen
 
 
-async def library(sound: bool, rate: float, requests: int) -> Seen:
-    """The same arrivals, answered in this process: no server, no network."""
-    audio = CLIP.read_bytes() if sound else None
-    with EmotionRecognizer.open(mode="throughput", warm=True) as recognizer:
+async def library(options: argparse.Namespace, rate: float) -> None:
+    """The same arrivals, answered in this process: no server, no network; and 0.7 x of its own."""
+    audio = None if options.text_only else CLIP.read_bytes()
+    requests = options.library_requests
+    with EmotionRecognizer.open(options.bundle, mode="throughput", warm=True) as recognizer:
 
         async def post(seen: Seen, due: float) -> None:
-            await recognizer.arecognize(TEXT, audio)
-            seen.add("200", (time.perf_counter() - due) * 1e3)
+            try:
+                await recognizer.arecognize(TEXT, audio)
+                status = "200"
+            except OverloadedError:
+                status = "429"
+            seen.add(status, (time.perf_counter() - due) * 1e3)
 
-        return await open_loop(post, rate, requests)
+        alone = await open_loop(post, rate, requests)
+        capacity = await closed(post, 8, options.seconds)
+        full = await open_loop(post, 0.7 * capacity, requests)
+    print(f"the library itself at these arrivals: {alone.percentiles('200')}")
+    print(f"... and at 0.7 x of its own capacity, {capacity:.0f}: {full.percentiles('200')}")
 
 
 async def http(options: argparse.Namespace) -> None:
     """Capacity, 70 % and 3 x."""
-    sound = not options.text_only
-    caller = Caller(options.url, sound)
-    await closed(caller, 4, 1.0)
-    capacity = await closed(caller, 8, options.seconds)
+    caller = Caller(options)
+    await closed(caller.post, 4, 1.0)
+    capacity = await closed(caller.post, 8, options.seconds)
     print(f"capacity: {capacity:.0f} requests a second (8 callers, {options.seconds:g} s)")
-    alone = await library(sound, 0.7 * capacity, options.library_requests)
-    print(f"the library itself at 0.7 x of that: {alone.percentiles('200')}", flush=True)
+    await library(options, 0.7 * capacity)
     for share in (0.7, 3.0):
         used = time.process_time()
         seen = await open_loop(caller.post, share * capacity, options.requests)
@@ -219,8 +234,8 @@ async def http(options: argparse.Namespace) -> None:
 
 async def stop(options: argparse.Namespace) -> None:
     """SIGTERM after half of the requests."""
-    caller = Caller(options.url, not options.text_only)
-    capacity = await closed(caller, 8, options.seconds)
+    caller = Caller(options)
+    capacity = await closed(caller.post, 8, options.seconds)
     requests = int(20 * 0.7 * capacity)
     asyncio.get_running_loop().call_later(10, os.kill, options.pid, signal.SIGTERM)
     seen = await open_loop(caller.post, 0.7 * capacity, requests)
@@ -234,7 +249,8 @@ async def stop(options: argparse.Namespace) -> None:
 async def calls(options: argparse.Namespace) -> None:
     """Live calls in real time."""
     sound = _mulaw()
-    expected = _library_of_call(sound).scores
+    samples, _ = PacketDecoder("mulaw", 1)(sound)
+    expected = _library(options, (samples, RATE))
     finals: Counter[str] = Counter()
     late_ms: list[float] = []
     end = time.perf_counter() + 60 * options.minutes
@@ -289,15 +305,9 @@ def _mulaw() -> bytes:
     return codes.astype(np.uint8).tobytes()
 
 
-def _library(sound: bool) -> Any:
-    with EmotionRecognizer.open(mode="throughput") as recognizer:
-        return recognizer.recognize(TEXT, CLIP.read_bytes() if sound else None)
-
-
-def _library_of_call(sound: bytes) -> Any:
-    samples, _ = PacketDecoder("mulaw", 1)(sound)
-    with EmotionRecognizer.open(mode="throughput") as recognizer:
-        return recognizer.recognize(TEXT, (samples, RATE))
+def _library(options: argparse.Namespace, audio: AudioSource | None) -> dict[str, float]:
+    with EmotionRecognizer.open(options.bundle, mode="throughput") as recognizer:
+        return recognizer.recognize(TEXT, audio).scores
 
 
 def main() -> None:
@@ -305,6 +315,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=["http", "stop", "calls"])
     parser.add_argument("url", help="such as http://127.0.0.1:8000")
+    parser.add_argument("--bundle", help="the server's, if it is not the default")
     parser.add_argument("--requests", type=int, default=100_000, help="http: at each load")
     parser.add_argument("--library-requests", type=int, default=10_000, help="http: without server")
     parser.add_argument("--seconds", type=float, default=20.0, help="http: for the capacity")
