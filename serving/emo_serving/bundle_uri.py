@@ -30,13 +30,14 @@ def local_bundle(where: str | None) -> Iterator[str | None]:
         try:
             fs.copy_files(where, folder)
         except (OSError, ArrowException) as error:
+            shown = _without_secret(where)
             raise BundleError(
-                f"{_without_secret(where)}: can't be copied: {error}. Give the URI of a bundle's "
-                "directory, and see that this machine may read it."
+                f"{shown}: can't be copied: {str(error).replace(where, shown)}. Give the URI of a "
+                "bundle's directory, and see that this machine may read it."
             ) from None
         yield folder
 
 
 def _without_secret(uri: str) -> str:
-    """Without the user and password that a URI may bear."""
-    return re.sub(r"//[^/]*@", "//", uri)
+    """Without what may be a key: user and password, and the query."""
+    return re.sub(r"//.*@", "//", uri.partition("?")[0])
