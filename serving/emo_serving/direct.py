@@ -6,19 +6,21 @@ routes read their bodies for themselves and need nothing of it. FastAPI keeps de
 
 from collections.abc import Iterable
 
+from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 
 class Direct:
     """Answers a POST to one of ``routes`` whose path has no parameters; ``app`` all others.
 
-    The endpoints take the request alone and give a response.
+    The endpoints take the request alone and give a response. Behind a prefix, which is a part of
+    the path then, all go through ``app``.
     """
 
-    def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute]) -> None:
+    def __init__(self, app: FastAPI, routes: Iterable[BaseRoute]) -> None:
         self._app = app
         self._posts = {
             route.path: route
@@ -33,6 +35,6 @@ class Direct:
         if route is None:
             await self._app(scope, receive, send)
             return
-        scope["route"] = route
+        scope["app"], scope["route"] = self._app, route
         response = await route.endpoint(Request(scope, receive, send))
         await response(scope, receive, send)

@@ -39,6 +39,7 @@ class Door:
 
     def __init__(self, app: FastAPI, inside: ASGIApp) -> None:
         self.app = app
+        self.routes, self.router = app.routes, app.router  # Ray Serve names its metrics by them
         self._inside = inside
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,7 +47,6 @@ class Door:
         if scope["type"] not in {"http", "websocket"}:
             await self._inside(scope, receive, send)
             return
-        scope["app"] = self.app
         service: Service = self.app.state.service
         out = _Outgoing(service, scope, send)
         try:

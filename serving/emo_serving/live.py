@@ -63,13 +63,12 @@ class _Connection:
         self._service = service
         self._call: Call | None = None
         self._errors = 0
-        self._watch = _Watch(self._why_end)
 
     async def run(self) -> None:
         """Take messages for ever; ends by _EndError or WebSocketDisconnect."""
-        with self._watch:
+        with _Watch(self._why_end) as watch:
             while True:
-                data = await self._receive()
+                data = await self._receive(watch)
                 try:
                     await self._take(data)
                 except EmoError as error:
@@ -85,10 +84,12 @@ class _Connection:
         except (TimeoutError, RuntimeError, WebSocketDisconnect):
             return
 
-    async def _receive(self) -> str | bytes:
+    async def _receive(self, watch: "_Watch") -> str | bytes:
         """The next message. Closes what is silent for too long, and ends at the server's end."""
         try:
-            message = await self._watch.wait(self._socket.receive())
+            message = await watch.wait(self._socket.receive())
+            if self._service.gate.closing:
+                raise _stopping()
         except _EndError:
             if self._service.gate.closing:
                 await self._finish()
@@ -100,15 +101,12 @@ class _Connection:
             data = message.get("bytes") or b""
         if len(data) > self._service.settings.max_message_bytes:
             raise _EndError(TOO_BIG, "a message too large")
-        if self._service.gate.closing:
-            await self._finish()
-            raise _EndError(RESTART, "the server is stopping")
         return data
 
     def _why_end(self, silent_s: float) -> _EndError | None:
         gate = self._service.gate
         if gate.closing or (gate.draining and self._call is None):
-            return _EndError(RESTART, "the server is stopping")
+            return _stopping()
         if silent_s >= self._service.settings.idle_s:
             return _EndError(POLICY, "silent for too long")
         return None
@@ -170,6 +168,10 @@ class _Connection:
             raise _EndError(POLICY, "slow reader") from None
 
 
+def _stopping() -> _EndError:
+    return _EndError(RESTART, "the server is stopping")
+
+
 class _Watch:
     """Looks now and then whether to go on waiting. One timer for all the messages of a connection:
     a timeout for each of fifty a second cost more than taking them.
@@ -180,8 +182,7 @@ class _Watch:
     def __init__(self, why_end: Callable[[float], _EndError | None]) -> None:
         self._why_end = why_end
         self._end: _EndError | None = None
-        self._silent_s = 0.0
-        self._waiting = False
+        self._since: float | None = None
 
     def __enter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -194,23 +195,20 @@ class _Watch:
 
     async def wait(self, coming: Awaitable[Message]) -> Message:
         """What is coming. Raises the reason to end instead."""
-        self._waiting = True
+        self._since = self._loop.time()
         try:
-            message = await coming
+            return await coming
         except asyncio.CancelledError:
             if self._end is None or (self._task and self._task.uncancel()):
                 raise  # somebody else wants it to stop
             raise self._end from None
         finally:
-            self._waiting = False
-        self._silent_s = 0.0
-        return message
+            self._since = None
 
     def _look_around(self) -> None:
         self._timer = self._loop.call_later(_LOOK_AROUND_S, self._look_around)
-        if not self._waiting or self._task is None:
+        if self._since is None or self._task is None or self._end is not None:
             return
-        self._silent_s += _LOOK_AROUND_S
-        self._end = self._why_end(self._silent_s)
+        self._end = self._why_end(self._loop.time() - self._since)
         if self._end is not None:
             self._task.cancel()

@@ -1,13 +1,13 @@
 """The application under uvicorn, which ends without losing an answer."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import socket
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
 
 import uvicorn
 
@@ -43,7 +43,15 @@ def serve(
 
     Raises EmoError where the bundle can't be opened.
     """
-    Server(Service(settings), told).run([listening])
+
+    def ready() -> None:
+        # What is there by now stays: the garbage collector would look through all of it every few
+        # thousand calls, and nobody is answered meanwhile (30 to 40 ms).
+        gc.collect()
+        gc.freeze()
+        told()
+
+    Server(Service(settings), ready).run([listening])
 
 
 class Server(uvicorn.Server):
@@ -74,17 +82,10 @@ class Server(uvicorn.Server):
         self._told = told
         self._listening: list[socket.socket] = []
         self._stop_at: float | None = None
-        self._connecting: set[asyncio.Task[Any]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's, then tell.
-
-        What is there by now stays: the garbage collector would look through all of it every few
-        thousand calls, while nobody is answered (30 to 40 ms).
-        """
+        """As uvicorn's, then tell."""
         await super().startup(sockets)
-        gc.collect()
-        gc.freeze()
         self._listening = list(sockets or [])
         self._told()
 
@@ -96,9 +97,9 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Every 0.1 s: whether it is time to go."""
-        return await super().on_tick(counter) or (self._gate.draining and self._is_drained())
+        return await super().on_tick(counter) or (self._gate.draining and await self._is_drained())
 
-    def _is_drained(self) -> bool:
+    async def _is_drained(self) -> bool:
         now = time.monotonic()
         if self._stop_at is None:
             self._stop_at = now
@@ -108,37 +109,34 @@ class Server(uvicorn.Server):
         if since < self._settings.grace_s:
             return False
         if self._listening:
-            self._stop_listening()  # who was let in just now is among the connections by next time
-            return False
+            await self._stop_listening()
         all_said = since >= self._settings.grace_s + _SETTLE_S or not self.server_state.connections
         return (all_said and self._gate.idle) or since >= self._settings.drain_s + _LAST_S
 
-    def _stop_listening(self) -> None:
+    async def _stop_listening(self) -> None:
         """Nobody new may connect; who has connected, and was not let in yet, is let in.
 
         The system keeps such connections in a queue, and resets them when it is closed.
         """
-        queues = [listening.dup() for listening in self._listening]
+        queues: list[socket.socket] = []
+        with contextlib.suppress(OSError):  # without a free descriptor they can't be let in anyway
+            queues += [listening.dup() for listening in self._listening]
         for server in self.servers:
             server.close()
         while self._listening:
             self._listening.pop().close()
+        waiting = []
         for queue in queues:
             with queue:
                 queue.setblocking(False)
-                self._let_in(queue)
-
-    def _let_in(self, queue: socket.socket) -> None:
+                waiting += _accepted(queue)
         loop = asyncio.get_running_loop()
-        while True:
-            try:
-                connection, _ = queue.accept()
-            except ConnectionAbortedError:  # it has gone again
-                continue
-            except OSError:  # none is left
-                return
-            connecting = loop.create_task(loop.connect_accepted_socket(self._protocol, connection))
-            self._connecting.add(connecting)
+        # Those that uvloop let in a moment ago are among the connections after this, too.
+        await asyncio.gather(
+            *(loop.connect_accepted_socket(self._protocol, connection) for connection in waiting),
+            return_exceptions=True,
+        )
+        await asyncio.sleep(0)
 
     def _protocol(self) -> asyncio.Protocol:
         """What uvicorn makes for each connection."""
@@ -146,3 +144,13 @@ class Server(uvicorn.Server):
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
         return made
+
+
+def _accepted(queue: socket.socket) -> list[socket.socket]:
+    """The connections that wait in a queue, as far as there are descriptors for them."""
+    accepted = []
+    with contextlib.suppress(OSError):  # BlockingIOError: none is left
+        while True:
+            with contextlib.suppress(ConnectionAbortedError):  # it has gone again
+                accepted.append(queue.accept()[0])
+    return accepted

@@ -117,7 +117,21 @@ def test_pages_of_other_origins(start):
         pass
 
 
-def test_an_accident_is_told_without_what_was_said(start, held, caplog, monkeypatch):
+UTTERANCE = {"text": SECRET}
+TENSORS = {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": [SECRET]}]}
+
+
+@pytest.mark.parametrize(
+    ("path", "route", "body", "direct"),
+    [
+        ("/v1/recognize", "/v1/recognize", UTTERANCE, True),
+        ("/v1/recognize/batch", "/v1/recognize/batch", {"utterances": [UTTERANCE]}, True),
+        ("/v2/models/emo-es-small/infer", "/v2/models/{name}/infer", TENSORS, False),
+    ],
+)
+def test_an_accident_is_told_without_what_was_said(
+    start, held, caplog, monkeypatch, path, route, body, direct
+):
     client = start(held.open)
 
     def fail(self, text, audio, *, task):
@@ -125,8 +139,10 @@ def test_an_accident_is_told_without_what_was_said(start, held, caplog, monkeypa
 
     monkeypatch.setattr(held, "recognize", fail)
     with caplog.at_level(logging.DEBUG):
-        reply = client.post("/v1/recognize", json={"text": SECRET})
-    assert (reply.status_code, kind(reply)) == (500, "ServerError")
+        reply = client.post(path, json=body)
+    assert reply.status_code == 500
+    assert "the server made a mistake" in reply.text
     assert SECRET not in reply.text
-    assert "RuntimeError in a call of /v1/recognize: fail (" in caplog.text
+    assert f"RuntimeError in a call of {route}: fail (" in caplog.text
+    assert ("/fastapi/" in caplog.text) is not direct, "the way that the call took"
     assert SECRET not in caplog.text

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -101,6 +102,36 @@ def test_a_long_call_may_end_after_sigterm_while_nobody_new_comes_in(held):
         assert call.result().status_code == 200
     running.join(30)
     assert not running.is_alive()
+
+
+def test_who_has_connected_when_it_stops_listening_is_let_in(held):
+    service = Service(Settings(bundle=str(DEFAULT_BUNDLE), threads=1, grace_s=0), held.open)
+    listening = listen("127.0.0.1", 0, 60)
+    address = listening.getsockname()
+    ready, blocked, connected = threading.Event(), threading.Event(), threading.Event()
+    server = Server(service, ready.set)
+    running = threading.Thread(target=server.run, args=([listening],))
+    running.start()
+    assert ready.wait(30)
+    drained = server._is_drained
+
+    async def is_drained():
+        """Accepts nobody for a while: a connection made now waits in the system's queue."""
+        blocked.set()
+        assert connected.wait(30)
+        return await drained()
+
+    server._is_drained = is_drained
+    server.handle_exit(signal.SIGTERM, None)
+    assert blocked.wait(30)
+    with socket.create_connection(address, timeout=30) as caller:
+        caller.sendall(b"GET /healthz HTTP/1.1\r\nHost: emo\r\n\r\n")
+        connected.set()
+        assert caller.recv(12) == b"HTTP/1.1 200"
+    running.join(30)
+    assert not running.is_alive()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address, timeout=30)
 
 
 def test_the_port_is_taken(server):
