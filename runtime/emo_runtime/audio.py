@@ -74,7 +74,7 @@ def decode(source: AudioSource, max_duration_s: float = MAX_DURATION_S) -> Sound
     """
     if isinstance(source, tuple):
         samples, sample_rate = pair_of(source)
-        sound = Sound(_mono(as_floats(time_by_channels(samples))), sample_rate)
+        sound = Sound(to_mono(as_floats(time_by_channels(samples))), sample_rate)
     else:
         with open_sound(source) as opened:
             sound = _read(opened, max_duration_s)
@@ -185,6 +185,13 @@ def as_floats(samples: NDArray[Any]) -> Floats:
     )
 
 
+def to_mono(frames: Floats) -> Floats:
+    """[time] of [time, channels]: the mean over the channels, which may not be finite either."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        mono: Floats = frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1)
+    return np.ascontiguousarray(mono)
+
+
 @contextlib.contextmanager
 def _open_stream(source: Any) -> Iterator[tuple[BinaryIO, str]]:
     """A seekable binary stream of an encoded sound, and its name for messages."""
@@ -225,12 +232,6 @@ def _read(opened: OpenSound, max_duration_s: float) -> Sound:
     return Sound(samples, rate, notes)
 
 
-def _mono(frames: Floats) -> Floats:
-    """[time] of [time, channels]: the mean over the channels."""
-    mono: Floats = frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1)
-    return np.ascontiguousarray(mono)
-
-
 def _mono_blocks(opened: OpenSound, max_duration_s: float) -> Iterator[Floats]:
     """Blocks of mono samples: memory follows what is really there, not what a header claims.
 
@@ -254,7 +255,7 @@ def _mono_blocks(opened: OpenSound, max_duration_s: float) -> Iterator[Floats]:
         total += len(block)
         if total > limit:
             raise _too_long(opened.name, max_duration_s)
-        yield _mono(block)
+        yield to_mono(block)
 
 
 def _ends_early(file: Any, frames: int) -> tuple[str, ...]:

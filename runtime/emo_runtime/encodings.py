@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_runtime.audio import as_floats
+from emo_runtime.audio import as_floats, to_mono
 from emo_runtime.errors import AudioError
 
 Floats = NDArray[np.float32]
@@ -62,5 +62,5 @@ class PacketDecoder:
         codes = np.frombuffer(data, self._type, whole // self._type.itemsize)
         samples: Floats = as_floats(codes) if self._table is None else self._table[codes]
         if self._channels > 1:
-            samples = samples.reshape(-1, self._channels).mean(axis=1)
+            samples = to_mono(samples.reshape(-1, self._channels))
         return samples, data[whole:]

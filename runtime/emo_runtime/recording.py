@@ -4,7 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from emo_runtime.audio import AudioSource, Sound, as_floats, open_sound, pair_of, time_by_channels
+from emo_runtime.audio import (
+    AudioSource,
+    Sound,
+    as_floats,
+    open_sound,
+    pair_of,
+    time_by_channels,
+    to_mono,
+)
 from emo_runtime.errors import AudioError
 
 
@@ -43,7 +51,7 @@ class Recording:
         notes: tuple[str, ...] = ()
         if len(frames) < end - start:
             notes = (f"the recording ends early, {len(frames) / self.sample_rate:.2f} s are there",)
-        mono = frames[:, channel] if channel is not None else frames.mean(axis=1)
+        mono = frames[:, channel] if channel is not None else to_mono(frames)
         return Sound(mono, self.sample_rate, notes)
 
 

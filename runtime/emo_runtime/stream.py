@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_runtime.audio import MAX_CHANNELS, as_floats, check_rate, check_samples
+from emo_runtime.audio import MAX_CHANNELS, as_floats, check_rate, check_samples, to_mono
 from emo_runtime.encodings import Encoding, PacketDecoder
 from emo_runtime.engine import Clock, Engine, Heard, Read
 from emo_runtime.errors import AudioError, ClosedError
@@ -158,8 +158,7 @@ class EmotionStream:
         if samples.ndim == 1 and self._channels == 1:
             return as_floats(samples)
         if samples.ndim == 2 and samples.shape[1] == self._channels:
-            mono: Floats = as_floats(samples).mean(axis=1)
-            return mono
+            return to_mono(as_floats(samples))
         raise AudioError(
             f"samples of shape {samples.shape} in a stream of {self._channels} channels: give "
             "[time] for one channel, else [time, channels]."

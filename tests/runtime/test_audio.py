@@ -92,11 +92,16 @@ def test_equal_rates_need_no_resampling():
     assert resample(Sound(SAMPLES, RATE), RATE) is SAMPLES
 
 
+OPPOSITE = np.tile(np.array([np.inf, -np.inf], np.float32), (9, 1))
+LARGEST = np.full((9, 2), 3e38, np.float32)
+
 ARRAY_ERRORS = {
     "no samples": ((np.zeros(0, np.float32), RATE), "has no samples"),
     "NaN": ((np.array([0, np.nan], np.float32), RATE), "NaN or infinite"),
     "infinite": ((np.array([0, -np.inf], np.float32), RATE), "NaN or infinite"),
     "beyond float32": ((np.array([0, 1e300]), RATE), "NaN or infinite"),
+    "channels of infinite difference": ((OPPOSITE, RATE), "NaN or infinite"),
+    "channels beyond float32 together": ((LARGEST, RATE), "NaN or infinite"),
     "not divided": ((PCM.astype(np.float32), RATE), "Divide 16-bit samples by 32768"),
     "rate 0": ((SAMPLES, 0), "sample rate of 0 Hz"),
     "negative rate": ((SAMPLES, -8000), "sample rate of -8000 Hz"),
@@ -136,6 +141,7 @@ FILE_ERRORS = {
     "one byte": (b"R", "not a sound that can be read"),
     "no samples": (as_file(np.zeros(0, np.float32), RATE), "has no samples"),
     "NaN": (as_file(np.full(99, np.nan, np.float32), RATE, subtype="FLOAT"), "NaN or infinite"),
+    "opposite": (as_file(OPPOSITE, RATE, subtype="FLOAT"), "NaN or infinite"),
     "1 kHz": (as_file(SAMPLES, 1_000), "sample rate of 1000 Hz"),
     "500 kHz": (as_file(SAMPLES, 500_000), "sample rate of 500000 Hz"),
     "33 channels": (as_file(np.zeros((9, 33), np.float32), RATE), "33 channels"),

@@ -1,10 +1,12 @@
 """G.711 against SoX's tables, and packets that cut frames."""
 
+import math
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from emo_runtime import AudioError
@@ -23,6 +25,9 @@ def test_every_code_is_what_sox_says(encoding):
     np.testing.assert_array_equal(samples * 32768, golden)
 
 
+@example(struct.pack("<2f", math.inf, -math.inf), "pcm_f32le", 2, 0)
+@example(struct.pack("<2f", 3e38, 3e38), "pcm_f32le", 2, 0)
+@example(b"\x00\x00\x00\x00\x00\x00\x81\x7f", "pcm_f32le", 2, 0)  # a signalling NaN
 @given(
     data=st.binary(max_size=200),
     encoding=st.sampled_from(["pcm_s16le", "pcm_f32le", "mulaw", "alaw"]),

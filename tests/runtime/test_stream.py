@@ -215,6 +215,15 @@ def test_a_bad_packet_leaves_the_stream_as_it_was(recognizer):
     assert stream.finish().scores == recognizer.recognize(audio=(floats, 8_000)).scores
 
 
+@pytest.mark.parametrize("pair", [(np.inf, -np.inf), (3e38, 3e38)])
+def test_channels_that_have_no_mean(recognizer, pair):
+    frames = np.tile(np.array(pair, "<f4"), (80, 1))
+    for encoding, packet in (("pcm_f32le", frames.tobytes()), ("pcm_s16le", frames)):
+        stream = recognizer.stream(sample_rate=8_000, encoding=encoding, channels=2)
+        with pytest.raises(AudioError, match="NaN or infinite"):
+            stream.feed(packet)
+
+
 def test_too_long(recognizer):
     stream = recognizer.stream(sample_rate=8_000, max_duration_s=1)
     stream.feed(bytes(16_000))
