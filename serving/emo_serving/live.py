@@ -88,14 +88,14 @@ class _Connection:
         """The next message. Closes what is silent for too long, and ends at the server's end."""
         try:
             message = await watch.wait(self._socket.receive())
+            if message["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(message.get("code", NORMAL))
             if self._service.gate.closing:
                 raise _stopping()
         except _EndError:
             if self._service.gate.closing:
                 await self._finish()
             raise
-        if message["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(message.get("code", NORMAL))
         data = message.get("text")
         if data is None:
             data = message.get("bytes") or b""
