@@ -3,7 +3,7 @@
 import time
 from typing import Any, Self
 
-from emo_runtime import Answer, EmotionStream, TaskError, TextError
+from emo_runtime import Answer, AudioError, EmotionStream, TaskError, TextError
 from emo_serving.errors import TooLargeError
 from emo_serving.messages import Start, Wishes, wishes_of
 from emo_serving.service import Service
@@ -26,7 +26,7 @@ class Call:
         self._block_bytes = int(
             _BLOCK_S * wishes.sample_rate * wishes.channels * _BYTES[wishes.encoding]
         )
-        self._waiting = bytearray()
+        self._waiting: list[bytes] = []
         self._due = time.monotonic() + wishes.interval_s
         self.stream_sid = stream_sid
         self.track = wishes.track
@@ -44,13 +44,16 @@ class Call:
 
     async def feed(self, packet: bytes) -> dict[str, Any] | None:
         """Take a packet. Raises AudioError."""
-        self._waiting += packet
+        self._waiting.append(packet)
         if self._is_due():
             return await self._partial()
-        if len(self._waiting) >= self._block_bytes:
-            block = self._take()
-            await self._service.in_thread(lambda: self._stream.feed(block))
+        if sum(map(len, self._waiting)) >= self._block_bytes:
+            await self.hear()
         return None
+
+    async def hear(self) -> None:
+        """Hear the packets that wait. Raises AudioError: only those that are wrong are left out."""
+        await self._service.in_thread(self._hear)
 
     async def read(self, transcript: str) -> dict[str, Any] | None:
         """Take the transcript as it stands."""
@@ -63,13 +66,8 @@ class Call:
         return self._event(answer, mark=name[:256])
 
     async def finish(self) -> dict[str, Any]:
-        """The final answer: that of ``recognize()`` on the whole utterance."""
-
-        def last() -> Answer:
-            self._hear()
-            return self._stream.finish()
-
-        return self._event(await self._service.in_thread(last), final=True)
+        """The final answer for what was heard: that of ``recognize()`` on the whole utterance."""
+        return self._event(await self._service.in_thread(self._stream.finish), final=True)
 
     async def _partial(self) -> dict[str, Any] | None:
         try:
@@ -85,13 +83,21 @@ class Call:
         return self._stream.partial()
 
     def _hear(self) -> None:
-        if self._waiting:
-            self._stream.feed(self._take())
+        packets, self._waiting = self._waiting, []
+        try:
+            self._stream.feed(b"".join(packets))
+        except AudioError:  # which left the stream as it was
+            self._hear_each(packets)
 
-    def _take(self) -> bytes:
-        block = bytes(self._waiting)
-        self._waiting.clear()
-        return block
+    def _hear_each(self, packets: list[bytes]) -> None:
+        wrong: AudioError | None = None
+        for packet in packets:
+            try:
+                self._stream.feed(packet)
+            except AudioError as error:
+                wrong = error
+        if wrong is not None:
+            raise wrong
 
     def _is_due(self) -> bool:
         return time.monotonic() >= self._due

@@ -140,10 +140,11 @@ class _Connection:
         call, self._call = self._call, None
         if call is None:
             return
-        try:
-            await self._send(await call.finish())
-        except EmoError as error:
-            await self._complain(error, call.stream_sid)
+        for step in (call.hear, call.finish):
+            try:
+                await self._send(await step())
+            except EmoError as error:
+                await self._complain(error, call.stream_sid)
 
     def _running(self, what: str) -> Call:
         if self._call is None:
