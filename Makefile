@@ -31,36 +31,37 @@ endurance: $(VENV)/.test
 	$(BIN)/pytest -m endurance
 
 # The figures of docs/performance.md: about an hour, on a machine that does nothing else.
+bench: export PYTHONPATH := benchmarks
 bench: $(VENV)/.peers
 	$(BIN)/emo-bench --output $(BENCH)/default
-	$(BIN)/python benchmarks/beto_size.py $(BENCH)/checkpoint
+	$(BIN)/python -m studies.beto_size $(BENCH)/checkpoint
 	$(BIN)/emo-export --text $(BENCH)/checkpoint/text --fusion $(BENCH)/checkpoint/fusion \
 		--quantize --no-gate --force --output $(BENCH)/bundle
 	$(BIN)/emo-bench --bundle $(BENCH)/bundle --peers --checkpoint $(BENCH)/checkpoint \
 		--duration 30 --output $(BENCH)/beto
 	$(BIN)/emo-export --text $(BENCH)/checkpoint/text --quantize --no-gate --force \
 		--output $(BENCH)/classifier
-	$(BIN)/python benchmarks/by_length.py --bundle $(BENCH)/classifier \
+	$(BIN)/python -m studies.by_length --bundle $(BENCH)/classifier \
 		--checkpoint $(BENCH)/checkpoint
-	$(BIN)/python benchmarks/first_answer.py
-	$(BIN)/python benchmarks/first_answer.py --bundle $(BENCH)/bundle
-	$(BIN)/python benchmarks/mfcc_vs_librosa.py
-	$(BIN)/python benchmarks/stream_costs.py
-	$(BIN)/python benchmarks/stream_costs.py --bundle $(BENCH)/bundle
-	$(BIN)/python benchmarks/live_calls.py ours --bundle $(BENCH)/bundle
-	$(BIN)/python benchmarks/live_calls.py rival --text $(BENCH)/checkpoint/text \
+	$(BIN)/python -m studies.first_answer
+	$(BIN)/python -m studies.first_answer --bundle $(BENCH)/bundle
+	$(BIN)/python -m studies.mfcc_vs_librosa
+	$(BIN)/python -m studies.stream_costs
+	$(BIN)/python -m studies.stream_costs --bundle $(BENCH)/bundle
+	$(BIN)/python -m studies.live_calls ours --bundle $(BENCH)/bundle
+	$(BIN)/python -m studies.live_calls rival --text $(BENCH)/checkpoint/text \
 		--fusion $(BENCH)/checkpoint/fusion
 
 # The runtime's tests with the oldest and the newest versions of what it depends on. (The two that
 # stay out need transformers, which holds tokenizers; the one takes minutes and adds nothing.)
 lowest newest: %: $(VENV)/.%
-	$(VENV)/$*/bin/python -m pytest tests/runtime tests/attacks -k "not one_combination_each" \
-		--ignore tests/runtime/test_default_bundle.py --ignore tests/runtime/test_token_parity.py
+	$(VENV)/$*/bin/python -m pytest tests/runtime tests/attacks tests/repository/test_imports.py -k "not one_combination_each" \
+		--ignore tests/runtime/text/test_tokenizer_parity.py
 
 # Whether wheels exist for other Pythons, for the base package and each extra; installs nothing.
 PYTHONS ?= 3.12 3.13 3.14
 resolve: | $(BIN)/python
-	$(BIN)/python tests/resolve.py $(PYTHONS)
+	$(BIN)/python tests/repository/resolve.py $(PYTHONS)
 
 # libFuzzer over each parser in turn, MINUTES in all; what it finds lies in tests/fuzz/found.
 MINUTES ?= 10
@@ -86,9 +87,9 @@ format: $(VENV)/.test
 
 # The JSON Schemas in docs/ are generated; tests check that they are current.
 schema: $(VENV)/.test
-	$(BIN)/python -c "import json; from emo_runtime.manifest import json_schema; \
+	$(BIN)/python -c "import json; from emo_runtime.bundle.manifest import json_schema; \
 		print(json.dumps(json_schema(), indent=2))" > docs/manifest.schema.json
-	$(BIN)/python -c "import json; from emo_bench.report import report_schema; \
+	$(BIN)/python -c "import json; from emo_bench.report.schema import report_schema; \
 		print(json.dumps(report_schema(), indent=2))" > docs/report.schema.json
 
 clean:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from emo_runtime.bundle.manifest import PRECISIONS
 from emo_runtime.cli.common import (
     Command,
     Failure,
@@ -13,7 +14,6 @@ from emo_runtime.cli.common import (
     print_json,
     require_extra,
 )
-from emo_runtime.manifest import PRECISIONS
 
 _DEFAULT_SCENARIOS = ("SingleStream", "MultiStream", "Server", "Offline", "stream", "cold")
 
@@ -78,22 +78,22 @@ def run(*, output: str | None, as_json: bool, **options: Any) -> None:
     """Measure the default bundle, or another, in MLPerf's scenarios and two of our field."""
     require_extra("bench", "rich", "mlperf_loadgen", "matplotlib")
     folder = _writable(output)
-    from emo_bench.plan import Bench
-    from emo_bench.terminal import progress, show
+    from emo_bench.report.console import progress, show
+    from emo_bench.runner.bench import BenchmarkRun
 
     plan = _plan(options)
-    with progress() as tell:
-        bench = Bench(plan, tell)
+    with progress() as on_progress:
+        run = BenchmarkRun(plan, on_progress)
         try:
-            bench.run()
+            run.run()
         except KeyboardInterrupt:
-            report = bench.report(interrupted=True)
+            report = run.report(interrupted=True)
         else:
-            report = bench.report()
+            report = run.report()
         finally:
-            bench.close()
+            run.close()
     if folder is not None:
-        from emo_bench.output import write_report
+        from emo_bench.report.write import write_report
 
         write_report(report, folder)
     if as_json:
@@ -102,8 +102,8 @@ def run(*, output: str | None, as_json: bool, **options: Any) -> None:
         print_json(msgspec.to_builtins(report))
     else:
         show(report)
-    if gap := report.engines[0].gap:
-        raise Failure(gap)
+    if failure := report.engines[0].failure:
+        raise Failure(failure)
     if report.interrupted:
         raise Failure("interrupted: the report holds what had been measured until then.")
 
@@ -120,8 +120,8 @@ def compare_reports(old: str, new: str, tolerance: float, as_json: bool) -> None
 
     import msgspec
 
-    from emo_bench.compare import compare
-    from emo_bench.report import read_report
+    from emo_bench.report.compare import compare
+    from emo_bench.report.schema import read_report
 
     before, after = read_report(Path(old)), read_report(Path(new))
     differences = compare(before, after, tolerance)
@@ -146,9 +146,9 @@ def compare_reports(old: str, new: str, tolerance: float, as_json: bool) -> None
 
 
 def _plan(options: dict[str, Any]) -> Any:
-    from emo_bench.engines import OURS, RIVALS
-    from emo_bench.plan import Plan
-    from emo_runtime.bundle import open_bundle
+    from emo_bench.engines.registry import OURS, RIVALS
+    from emo_bench.runner.plan import Plan
+    from emo_runtime.bundle.reader import open_bundle
 
     bundle = open_bundle(options["bundle"])
     with_audio = "fusion" in bundle.manifest.tasks and not options["text_only"]

@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -132,3 +133,11 @@ def _sound(duration_s: float, draw: np.random.Generator) -> bytes:
     stream = io.BytesIO()
     soundfile.write(stream, samples, SAMPLE_RATE, format="WAV")
     return stream.getvalue()
+
+
+def load_samples(workload: dict[str, Any]) -> list[Sample]:
+    """The utterances that a workload's description stands for; the same in every process."""
+    if workload["texts"] is not None:
+        audio = workload["audio"]
+        return own(Path(workload["texts"]), None if audio is None else Path(audio))
+    return synthetic(workload["count"], workload["seed"], with_audio=workload["with_audio"])

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from emo_export.options import TARGETS, Gate, Identity, Options, Sources
+from emo_runtime.bundle.manifest import PRECISIONS
 from emo_runtime.cli.common import Command, Failure, GateFailure, print_json, require_extra
-from emo_runtime.manifest import PRECISIONS
 
 _NEEDED = ("onnx", "optimum", "torch", "transformers", "safetensors", "rich")
 _DEFAULT_LICENCE = "CC-BY-NC-SA-4.0"
@@ -67,9 +67,9 @@ def main(as_json: bool, **given: object) -> None:
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a gate was not met (nothing is written).
     """
     require_extra("export", *_NEEDED)
-    from emo_export.gate import GateError  # noqa: PLC0415
+    from emo_export.console import Progress, show  # noqa: PLC0415
+    from emo_export.evaluation.gate import GateError  # noqa: PLC0415
     from emo_export.pipeline import export  # noqa: PLC0415  (needs the extra)
-    from emo_export.show import Progress, show  # noqa: PLC0415
 
     options = _options(given)
     try:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from emo_runtime.manifest import Precision
+from emo_runtime.bundle.manifest import Precision
 
 Target = Literal["bundle", "triton"]
 TARGETS: tuple[Target, ...] = get_args(Target)

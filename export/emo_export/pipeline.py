@@ -6,24 +6,27 @@ from contextlib import contextmanager
 
 import onnx
 
-from emo_export.calibrate import Calibration, calibrate
-from emo_export.check import check
-from emo_export.contents import Findings, bundle_files
-from emo_export.describe import audio_contract
-from emo_export.evaluation import Evaluation, apart, read_rows, refuse_leak, shipped_sentences
-from emo_export.gate import Int8, choose_int8, require
-from emo_export.golden_cases import golden_cases
-from emo_export.graph import graph
-from emo_export.load import load
-from emo_export.measure import Bench
+from emo_export.checkpoints.load import load
+from emo_export.checkpoints.validate import audio_contract, check
+from emo_export.evaluation.calibrate import Calibration, calibrate
+from emo_export.evaluation.evaluator import Evaluator
+from emo_export.evaluation.gate import require
+from emo_export.evaluation.latency import speed
+from emo_export.evaluation.rows import (
+    Evaluation,
+    read_rows,
+    refuse_leak,
+    shipped_sentences,
+    split_quantization_rows,
+)
 from emo_export.onnx_graph import size_bytes
 from emo_export.options import Options
-from emo_export.package import check_bundle, check_target, package
-from emo_export.qdq import require_nncf
-from emo_export.report import Report, Step
-from emo_export.speed import speed
-from emo_export.triton import check_repository, repository_files
-from emo_export.variants import (
+from emo_export.packaging.bundle import bundle_files
+from emo_export.packaging.golden import golden_cases
+from emo_export.packaging.writer import check_bundle, check_target, package
+from emo_export.quantization.mixed_precision import Int8, choose_int8
+from emo_export.quantization.static import require_nncf
+from emo_export.quantization.variants import (
     Optimized,
     Variants,
     complete_sets,
@@ -31,7 +34,10 @@ from emo_export.variants import (
     static_variant,
     variant,
 )
-from emo_runtime.manifest import Precision
+from emo_export.report import Findings, Report, Step
+from emo_export.torch_export import graph
+from emo_export.triton.repository import check_repository, repository_files
+from emo_runtime.bundle.manifest import Precision
 
 
 def export(options: Options, done: Callable[[Step], None] = lambda _: None) -> Report:
@@ -63,15 +69,15 @@ def export(options: Options, done: Callable[[Step], None] = lambda _: None) -> R
         if calibration_rows is not None:
             checkpoints, calibrations = calibrate(checkpoints, calibration_rows, contract)
     with run("reference"):
-        bench = Bench.of(checkpoints, evaluation, contract)
+        evaluator = Evaluator.of(checkpoints, evaluation, contract)
     with run("quantize") as sizes:
-        variants, int8 = _variants(optimized, bench, options, fitted)
+        variants, int8 = _variants(optimized, evaluator, options, fitted)
         sizes.update({name: next(iter(items.values())) for name, items in variants.items()})
     with run("verify"):
         sets = complete_sets(variants)
-        found = {precision: bench.ask(chosen) for precision, chosen in sets.items()}
+        found = {precision: evaluator.ask(chosen) for precision, chosen in sets.items()}
         comparisons = tuple(
-            item for precision in sets for item in bench.compare(precision, found[precision])
+            item for precision in sets for item in evaluator.compare(precision, found[precision])
         )
         require(comparisons, options.gate)
         speeds = speed(checkpoints, _rivals(variants, int8), evaluation.texts)
@@ -79,15 +85,15 @@ def export(options: Options, done: Callable[[Step], None] = lambda _: None) -> R
         golden = golden_cases(
             checkpoints,
             evaluation.texts,
-            bench.expected,
+            evaluator.expected,
             list(found.values()),
             contract=contract,
             answer=lambda texts, vectors: [
-                bench.try_out(texts, vectors, chosen) for chosen in sets.values()
+                evaluator.try_out(texts, vectors, chosen) for chosen in sets.values()
             ],
         )
         findings = Findings(
-            evaluated=bench.evaluated,
+            evaluated=evaluator.evaluated,
             comparisons=comparisons,
             golden=golden,
             gate=options.gate,
@@ -102,7 +108,7 @@ def export(options: Options, done: Callable[[Step], None] = lambda _: None) -> R
         package(files, options.output, force=options.force, check=look)
     return Report(
         output=str(options.output),
-        tasks=bench.tasks,
+        tasks=evaluator.tasks,
         files={name: len(data) for name, data in files.items()},
         findings=findings,
         products=int8.products,
@@ -133,7 +139,7 @@ def _rows(options: Options) -> tuple[Evaluation, Evaluation | None, Evaluation |
     evaluation = read_rows(options.evaluate) if options.evaluate else shipped_sentences()
     fitted = None
     if "int8-qdq" in options.precisions:
-        evaluation, fitted = apart(evaluation)
+        evaluation, fitted = split_quantization_rows(evaluation)
     if options.calibrate is None:
         return evaluation, None, fitted
     calibration = read_rows(options.calibrate)
@@ -142,12 +148,12 @@ def _rows(options: Options) -> tuple[Evaluation, Evaluation | None, Evaluation |
 
 
 def _variants(
-    optimized: Optimized, bench: Bench, options: Options, fitted: Evaluation | None
+    optimized: Optimized, evaluator: Evaluator, options: Options, fitted: Evaluation | None
 ) -> tuple[Variants, Int8]:
     """Every graph in the precisions that were asked for; the fusion network in float32."""
     int8 = Int8({})
     if "int8" in options.precisions:
-        int8 = choose_int8(optimized, bench, options.gate)
+        int8 = choose_int8(optimized, evaluator, options.gate)
     variants: Variants = {}
     for name in optimized.graphs:
         wanted: tuple[Precision, ...] = ("fp32",) if name == "fusion" else options.precisions
@@ -156,7 +162,7 @@ def _variants(
             if precision == "int8":
                 made = int8.graphs[name]
             elif precision == "int8-qdq" and fitted is not None:
-                made = static_variant(optimized, bench.checkpoints, name, fitted.texts)
+                made = static_variant(optimized, evaluator.checkpoints, name, fitted.texts)
             else:
                 made = variant(optimized, name, precision)
             variants[name][precision] = made

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from emo_export.contents import Findings
-from emo_export.speed import Speed
-from emo_runtime.manifest import TaskName
+from emo_export.evaluation.calibrate import Calibration
+from emo_export.evaluation.compare import Comparison
+from emo_export.evaluation.latency import Speed
+from emo_export.options import Gate
+from emo_runtime.bundle.golden import Golden
+from emo_runtime.bundle.manifest import TaskName
 
 STEPS = (
     "load", "check", "graph", "optimize", "calibrate", "reference", "quantize", "verify", "package",
@@ -20,6 +23,58 @@ class Step:
     name: str
     duration_s: float
     size_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was measured, on what, and the golden cases that were chosen.
+
+    ``kept`` are the matrix products (by their number in the graph) that int8 leaves in float32;
+    ``fitted`` is what int8-qdq was fitted to, in words, if there is one.
+    """
+
+    evaluated: str
+    comparisons: tuple[Comparison, ...]
+    golden: Golden
+    gate: Gate
+    kept: Mapping[str, tuple[int, ...]]
+    calibrations: tuple[Calibration, ...]
+    fitted: str | None = None
+
+    def remarks(self) -> list[str]:
+        """The same for people: the gate, its repair, new temperatures."""
+        gate = self.gate
+        found = [
+            f"Gate: label agreement at least {gate.min_agreement:g}, macro-F1 loss at most "
+            f"{gate.max_f1_loss:g}; {'met' if gate.enforced else 'not enforced'}."
+        ]
+        found += [
+            f"{len(kept)} matrix products of the graph `{name}` stay in float32, to meet it."
+            for name, kept in self.kept.items()
+        ]
+        if self.fitted is not None:
+            found.append(f"int8-qdq was fitted to {self.fitted}, which are not evaluated on.")
+        found += [
+            f"Temperature of the task {item.task}: {item.temperature:g}, fitted on {item.rows} "
+            f"rows (expected calibration error {item.error_before:.3f} -> {item.error:.3f})."
+            for item in self.calibrations
+        ]
+        return found
+
+    def as_json(self) -> dict[str, Any]:
+        """The manifest's ``verification``: nothing in it changes from one run to the next."""
+        document: dict[str, Any] = {
+            "reference": "the checkpoint in PyTorch, float32",
+            "evaluated": self.evaluated,
+            "gate": asdict(self.gate),
+            "comparisons": [item.as_json() for item in self.comparisons],
+            "kept_in_float32": {name: list(numbers) for name, numbers in self.kept.items()},
+        }
+        if self.fitted is not None:
+            document["int8_qdq_fitted_to"] = self.fitted
+        if self.calibrations:
+            document["calibration"] = [item.as_json() for item in self.calibrations]
+        return document
 
 
 @dataclass(frozen=True)

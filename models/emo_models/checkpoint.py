@@ -21,10 +21,10 @@ from torch import nn
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from emo_models.atomic import atomic_text
 from emo_models.errors import CheckpointError
-from emo_models.files import atomic_text
-from emo_models.fusion import DECISIONS, WIRING, FusionConfig, FusionNetwork, TrainedFusion
-from emo_models.text_classifier import CLASSES, POOLING_DECISIONS
+from emo_models.modeling.fusion import DECISIONS, WIRING, FusionConfig, FusionNetwork, TrainedFusion
+from emo_models.modeling.text_classifier import CLASSES, POOLING_DECISIONS
 
 WEIGHTS = "model.safetensors"
 ARCHITECTURE = "emo-fusion"

@@ -22,8 +22,8 @@ from emo_runtime.errors import (
 from emo_runtime.recognizer import EmotionRecognizer
 from emo_runtime.result import Answer, Timings, Utterance
 from emo_runtime.stream import EmotionStream
+from emo_runtime.text.transcripts import Cue, read_transcript
 from emo_runtime.timeline import Moment
-from emo_runtime.transcripts import Cue, read_transcript
 from emo_runtime.version import __version__
 
 __all__ = [

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_runtime.audio import AudioSource, decode, resample, silent_wav
-from emo_runtime.bundle import Bundle
+from emo_runtime.audio.decode import AudioSource, decode, resample, silent_wav
+from emo_runtime.audio.mfcc import TELEPHONE_HZ, MeanMfcc
+from emo_runtime.bundle.manifest import Precision, TaskName
+from emo_runtime.bundle.reader import Bundle
 from emo_runtime.errors import AudioError, BundleError, TaskError, TextError
-from emo_runtime.graphs import Loading, load_graphs
-from emo_runtime.manifest import Precision, TaskName
-from emo_runtime.mfcc import TELEPHONE_HZ, MeanMfcc
+from emo_runtime.ort.loading import LoadOptions, load_graphs
+from emo_runtime.ort.session import Session
 from emo_runtime.result import Answer, Timings
-from emo_runtime.session import Session
-from emo_runtime.text import TextTokenizer
+from emo_runtime.text.tokenizer import TextTokenizer
 
 Floats = NDArray[np.float32]
 
@@ -32,7 +32,7 @@ _INPUTS_OF_TASKS = "Text alone runs 'text', text and audio 'fusion', audio alone
 
 
 @dataclass(frozen=True, eq=False)
-class Heard:
+class AudioFeatures:
     """The branch of the sound: mean MFCC vector [1, n_mfcc] of ``duration_s`` seconds."""
 
     vector: Floats
@@ -41,7 +41,7 @@ class Heard:
 
 
 @dataclass(frozen=True, eq=False)
-class Read:
+class TextFeatures:
     """The branch of the transcript: logits (task text) or embedding, [1, width]."""
 
     vector: Floats
@@ -71,10 +71,12 @@ class Clock:
 class Engine:
     """Sessions, tokenizers and the MFCC front end of the tasks that were asked for."""
 
-    def __init__(self, bundle: Bundle, tasks: tuple[TaskName, ...], loading: Loading) -> None:
+    def __init__(
+        self, bundle: Bundle, tasks: tuple[TaskName, ...], load_options: LoadOptions
+    ) -> None:
         self.manifest = bundle.manifest
         self.tasks = tasks
-        self.sessions = load_graphs(bundle, tasks, loading)
+        self.sessions = load_graphs(bundle, tasks, load_options)
         self._tokenizers = _load_tokenizers(bundle, self.sessions)
         contract = bundle.manifest.audio if set(tasks) - {"text"} else None
         self._mfcc = None if contract is None else MeanMfcc(contract)
@@ -84,12 +86,12 @@ class Engine:
         for words, seconds in ((8, 1.0), (32, 5.0), (64, 10.0)) * 2:
             clock = Clock()
             for task in self.tasks:
-                heard = read = None
+                audio_features = text_features = None
                 if task != "text":
-                    heard = self.hear(silent_wav(seconds), seconds + 1, clock)
+                    audio_features = self.encode_audio(silent_wav(seconds), seconds + 1, clock)
                 if task != "audio":
-                    read = self.read("hola " * words, task, clock)
-                self.answer(task, heard, read, clock)
+                    text_features = self.encode_text("hola " * words, task, clock)
+                self.predict(task, audio_features, text_features, clock)
 
     def describe(self) -> dict[str, dict[str, Any]]:
         """What runs each graph: precision, providers, nodes by provider, threads; plain values."""
@@ -103,7 +105,7 @@ class Engine:
             for name, session in self.sessions.items()
         }
 
-    def task_of(self, wanted: TaskName | None, *, has_text: bool, has_audio: bool) -> TaskName:
+    def resolve_task(self, wanted: TaskName | None, *, has_text: bool, has_audio: bool) -> TaskName:
         """The task for the inputs that are there. Raises TaskError, TextError, AudioError."""
         if not has_text and not has_audio:
             raise TaskError("neither text nor audio was given: give one, or both.")
@@ -128,7 +130,9 @@ class Engine:
             if graph is not None
         )
 
-    def hear(self, audio: AudioSource, max_duration_s: float, clock: Clock) -> Heard:
+    def encode_audio(
+        self, audio: AudioSource, max_duration_s: float, clock: Clock
+    ) -> AudioFeatures:
         """The branch of the sound, for a whole utterance. Raises AudioError."""
         front_end = self.front_end()
         with clock("decode"):
@@ -137,15 +141,17 @@ class Engine:
             samples = resample(sound, front_end.contract.sample_rate)
         with clock("mfcc"):
             log_mel = front_end.centred_log_mel(samples)
-            return self.pool(log_mel, sound.duration_s, sound.notes)
+            return self.pool_frames(log_mel, sound.duration_s, sound.notes)
 
-    def pool(self, log_mel: Floats, duration_s: float, notes: tuple[str, ...]) -> Heard:
+    def pool_frames(
+        self, log_mel: Floats, duration_s: float, notes: tuple[str, ...]
+    ) -> AudioFeatures:
         """The mean MFCC vector of all the log-mel frames [frames, n_mels] of an utterance."""
         front_end = self.front_end()
         trained_hz = front_end.contract.bandwidth_hz
         if (trained_hz is None or trained_hz > TELEPHONE_HZ) and front_end.is_narrow(log_mel):
             notes += (_NARROW,)
-        return Heard(front_end.mean(log_mel)[np.newaxis], duration_s, notes)
+        return AudioFeatures(front_end.mean(log_mel)[np.newaxis], duration_s, notes)
 
     def front_end(self) -> MeanMfcc:
         """The MFCC front end. Raises TaskError where no task with sound was loaded."""
@@ -153,7 +159,7 @@ class Engine:
             raise TaskError(f"this recognizer was opened without sound. {_INPUTS_OF_TASKS}")
         return self._mfcc
 
-    def read(self, text: str, name: TaskName, clock: Clock) -> Read:
+    def encode_text(self, text: str, name: TaskName, clock: Clock) -> TextFeatures:
         """The branch of the transcript, as task ``name`` wants it. Raises TextError."""
         task = self.manifest.tasks[name]
         graph, output = (task.graph, "logits") if name == "text" else (task.text_graph, "embedding")
@@ -165,18 +171,22 @@ class Engine:
             [vector] = self.sessions[graph].run([output], feeds)
         width = len(self.manifest.labels) if name == "text" else self.manifest.graphs[graph].hidden
         _check_row(vector, width, graph)
-        return Read(vector, tokens.ids.shape[1], tokens.notes)
+        return TextFeatures(vector, tokens.ids.shape[1], tokens.notes)
 
-    def answer(
-        self, name: TaskName, heard: Heard | None, read: Read | None, clock: Clock
+    def predict(
+        self,
+        name: TaskName,
+        audio_features: AudioFeatures | None,
+        text_features: TextFeatures | None,
+        clock: Clock,
     ) -> Answer:
-        """Where the branches meet: fuse what was heard and read, and calibrate."""
+        """Combine audio and text features, and return the calibrated answer."""
         task = self.manifest.tasks[name]
-        if heard is not None:
+        if audio_features is not None:
             with clock("fusion"):
-                logits = self._fuse(task.graph, heard, read)
-        elif read is not None:
-            logits = read.vector
+                logits = self._fuse(task.graph, audio_features, text_features)
+        elif text_features is not None:
+            logits = text_features.vector
         scores = _softmax(logits[0] / task.temperature)
         best = int(scores.argmax())
         return Answer(
@@ -184,20 +194,27 @@ class Engine:
             label=self.manifest.labels[best],
             confidence=float(scores[best]),
             scores=dict(zip(self.manifest.labels, scores.tolist(), strict=True)),
-            tokens=0 if read is None else read.tokens,
-            duration_s=0.0 if heard is None else heard.duration_s,
+            tokens=0 if text_features is None else text_features.tokens,
+            duration_s=0.0 if audio_features is None else audio_features.duration_s,
             provider=self.sessions[task.graph].providers[0],
             timings=clock.timings(),
-            notes=(heard.notes if heard else ()) + (read.notes if read else ()),
+            notes=(audio_features.notes if audio_features else ())
+            + (text_features.notes if text_features else ()),
         )
 
-    def _fuse(self, name: str, heard: Heard, read: Read | None) -> Floats:
+    def _fuse(
+        self, name: str, audio_features: AudioFeatures, text_features: TextFeatures | None
+    ) -> Floats:
         """Logits [1, labels]."""
         graph = self.manifest.graphs[name]
-        embedding = np.zeros((1, graph.hidden or 0), np.float32) if read is None else read.vector
-        feeds = {"audio": heard.vector, "text": embedding}
+        embedding = (
+            np.zeros((1, graph.hidden or 0), np.float32)
+            if text_features is None
+            else text_features.vector
+        )
+        feeds = {"audio": audio_features.vector, "text": embedding}
         if graph.present_input:
-            feeds["present"] = np.array([[1, read is not None]], np.float32)
+            feeds["present"] = np.array([[1, text_features is not None]], np.float32)
         [logits] = self.sessions[name].run(["logits"], feeds)
         _check_row(logits, len(self.manifest.labels), name)
         return logits

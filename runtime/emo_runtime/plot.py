@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from emo_runtime.errors import MissingExtraError, TextError
+from emo_runtime.text.transcripts import Cue
 from emo_runtime.timeline import Moment
-from emo_runtime.transcripts import Cue
 
 MAX_SPEAKERS = 32
 # Okabe and Ito's colours, which colour-blind people tell apart.

@@ -10,22 +10,22 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, get_args
 
-from emo_runtime.audio import MAX_DURATION_S, AudioSource
-from emo_runtime.bundle import open_bundle
+from emo_runtime.audio.decode import MAX_DURATION_S, AudioSource
+from emo_runtime.audio.encodings import Encoding
+from emo_runtime.bundle.golden import parse_golden
+from emo_runtime.bundle.manifest import Manifest, Precision, TaskName
+from emo_runtime.bundle.reader import open_bundle
 from emo_runtime.cpu import resolve_threads
-from emo_runtime.encodings import Encoding
 from emo_runtime.engine import Clock, Engine
+from emo_runtime.environment import describe_process
 from emo_runtime.errors import ClosedError, EmoError, ProviderError, TaskError
-from emo_runtime.golden import parse_golden
-from emo_runtime.graphs import Loading
-from emo_runtime.manifest import Manifest, Precision, TaskName
-from emo_runtime.process import describe_process
+from emo_runtime.executor import BoundedExecutor
+from emo_runtime.ort.loading import LoadOptions
 from emo_runtime.result import Answer, Utterance
 from emo_runtime.self_test import fingerprint, remember_passed, run_self_test, was_passed
 from emo_runtime.stream import EmotionStream
+from emo_runtime.text.transcripts import Cue
 from emo_runtime.timeline import Moment, timeline
-from emo_runtime.transcripts import Cue
-from emo_runtime.workers import WorkerPool
 
 MAX_STREAM_S = 60.0
 
@@ -69,7 +69,7 @@ class EmotionRecognizer:
         self._bundle = open_bundle(settings.bundle, settings.public_key)
         self._threads = resolve_threads(settings.threads)
         throughput = settings.mode == "throughput"
-        loading = Loading(
+        load_options = LoadOptions(
             provider=settings.providers,
             threads=1 if throughput else self._threads.count,
             spin=settings.spin and not throughput,
@@ -79,9 +79,9 @@ class EmotionRecognizer:
         )
         tasks = _choose_tasks(self._bundle.manifest, settings.tasks)
         self._process = os.getpid()
-        self._engine: Engine | None = Engine(self._bundle, tasks, loading)
+        self._engine: Engine | None = Engine(self._bundle, tasks, load_options)
         self._tasks = tasks
-        self._workers = WorkerPool(self._threads.count, settings.max_waiting)
+        self._workers = BoundedExecutor(self._threads.count, settings.max_waiting)
         logger.info("opened %r", self)
 
     @classmethod
@@ -181,15 +181,15 @@ class EmotionRecognizer:
         Raises TextError, AudioError, TaskError, ProviderError, ClosedError.
         """
         engine = self._opened()
-        name = engine.task_of(task, has_text=text is not None, has_audio=audio is not None)
+        name = engine.resolve_task(task, has_text=text is not None, has_audio=audio is not None)
         clock = Clock()
-        heard = read = None
+        audio_features = text_features = None
         if audio is not None and name != "text":
-            heard = engine.hear(audio, self._settings.max_duration_s, clock)
+            audio_features = engine.encode_audio(audio, self._settings.max_duration_s, clock)
         if text is not None and name != "audio":
-            read = engine.read(text, name, clock)
-        answer = engine.answer(name, heard, read, clock)
-        self._tell(answer)
+            text_features = engine.encode_text(text, name, clock)
+        answer = engine.predict(name, audio_features, text_features, clock)
+        self._notify(answer)
         return answer
 
     async def arecognize(
@@ -233,13 +233,13 @@ class EmotionRecognizer:
             task=task,
             max_duration_s=max_duration_s,
             window_s=window_s,
-            on_answer=self._tell,
+            on_answer=self._notify,
         )
 
     def timeline(self, audio: AudioSource, cues: Iterable[Cue]) -> Iterator[Moment]:
         """The course of a recording: a moment for each cue of its transcript, in their order.
 
-        Only a cue's own slice of the recording is read, from its channel where it names one. A
+        Only a cue's own slice of the recording is decoded, from its channel where it names one. A
         cue that fails has its error in place of an answer. Raises AudioError, ClosedError.
         """
         self._opened()
@@ -342,7 +342,7 @@ class EmotionRecognizer:
             self.self_test()
             remember_passed(key)
 
-    def _tell(self, answer: Answer) -> None:
+    def _notify(self, answer: Answer) -> None:
         if self._settings.on_answer is not None:
             self._settings.on_answer(answer)
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from emo_runtime.audio import AudioSource
-from emo_runtime.manifest import TaskName
+from emo_runtime.audio.decode import AudioSource
+from emo_runtime.bundle.manifest import TaskName
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emo_runtime.golden import Golden, compare
-from emo_runtime.session import load_onnxruntime
+from emo_runtime.bundle.golden import Golden, compare
+from emo_runtime.ort.session import load_onnxruntime
 
 if TYPE_CHECKING:
     from emo_runtime.recognizer import EmotionRecognizer

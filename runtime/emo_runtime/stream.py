@@ -7,12 +7,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_runtime.audio import MAX_CHANNELS, as_floats, check_rate, check_samples, to_mono
-from emo_runtime.encodings import Encoding, PacketDecoder
-from emo_runtime.engine import Clock, Engine, Heard, Read
+from emo_runtime.audio.decode import MAX_CHANNELS, as_floats, check_rate, check_samples, to_mono
+from emo_runtime.audio.encodings import Encoding, PacketDecoder
+from emo_runtime.audio.mfcc_stream import Floats, MfccStream
+from emo_runtime.bundle.manifest import TaskName
+from emo_runtime.engine import AudioFeatures, Clock, Engine, TextFeatures
 from emo_runtime.errors import AudioError, ClosedError
-from emo_runtime.manifest import TaskName
-from emo_runtime.mfcc_stream import Floats, MfccStream
 from emo_runtime.result import Answer
 
 
@@ -51,13 +51,13 @@ class EmotionStream:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything heard and read: the next utterance begins."""
+        """Discard the sound and text so far and start the next utterance."""
         self._decoder = PacketDecoder(self._encoding, self._channels)
         self._cut = b""
         self._mfcc = MfccStream(self._engine.front_end(), self._sample_rate, self._window_s)
         self._whole: Floats | None = None
         self._text: str | None = None
-        self._read: tuple[TaskName, Read] | None = None
+        self._encoded_text: tuple[TaskName, TextFeatures] | None = None
         self._final: Answer | None = None
 
     @property
@@ -92,7 +92,7 @@ class EmotionStream:
         """The transcript as it stands now; None or blank: there is none yet."""
         text = transcript if transcript is None or transcript.strip() else None
         if text != self._text:
-            self._text, self._read, self._final = text, None, None
+            self._text, self._encoded_text, self._final = text, None, None
 
     def partial(self) -> Answer:
         """The answer for what is there so far; changes nothing. Raises TaskError, TextError."""
@@ -120,31 +120,31 @@ class EmotionStream:
 
     def _answer(self, log_mel: Floats) -> Answer:
         heard_any = self._mfcc.duration_s > 0 and len(log_mel) > 0
-        name = self._engine.task_of(
+        name = self._engine.resolve_task(
             self._task, has_text=self._text is not None, has_audio=heard_any
         )
         clock = Clock()
-        heard = read = None
+        audio_features = text_features = None
         if name != "text":
-            heard = self._heard(log_mel, clock)
+            audio_features = self._audio_features(log_mel, clock)
         if name != "audio" and self._text is not None:
-            read = self._read_once(self._text, name, clock)
-        answer = self._engine.answer(name, heard, read, clock)
+            text_features = self._text_features(self._text, name, clock)
+        answer = self._engine.predict(name, audio_features, text_features, clock)
         self._on_answer(answer)
         return answer
 
-    def _heard(self, log_mel: Floats, clock: Clock) -> Heard:
+    def _audio_features(self, log_mel: Floats, clock: Clock) -> AudioFeatures:
         notes: tuple[str, ...] = ()
         if self._cut:
             notes = ("the stream ends in the middle of a sample",)
         with clock("mfcc"):
-            return self._engine.pool(log_mel, self._mfcc.duration_s, notes)
+            return self._engine.pool_frames(log_mel, self._mfcc.duration_s, notes)
 
-    def _read_once(self, text: str, name: TaskName, clock: Clock) -> Read:
+    def _text_features(self, text: str, name: TaskName, clock: Clock) -> TextFeatures:
         """The text branch runs only when the text, or what it is wanted for, has changed."""
-        if self._read is None or self._read[0] != name:
-            self._read = (name, self._engine.read(text, name, clock))
-        return self._read[1]
+        if self._encoded_text is None or self._encoded_text[0] != name:
+            self._encoded_text = (name, self._engine.encode_text(text, name, clock))
+        return self._encoded_text[1]
 
     def _check_duration(self, count: int) -> None:
         duration_s = self.duration_s + count / self._sample_rate

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from emo_runtime.audio import AudioSource
+from emo_runtime.audio.decode import AudioSource
+from emo_runtime.audio.recording import Recording, open_recording
 from emo_runtime.errors import EmoError
-from emo_runtime.recording import Recording, open_recording
 from emo_runtime.result import Answer
-from emo_runtime.transcripts import Cue
+from emo_runtime.text.transcripts import Cue
 
 if TYPE_CHECKING:
     from emo_runtime.recognizer import EmotionRecognizer

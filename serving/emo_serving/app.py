@@ -12,12 +12,14 @@ from starlette.responses import FileResponse
 from starlette.types import ASGIApp
 
 from emo_runtime import EmoError, __version__
-from emo_serving import health, infer, recognize
-from emo_serving.direct import Direct
-from emo_serving.door import Door
-from emo_serving.errors import accident_response, error_response, http_error_response
-from emo_serving.live import answer_live
-from emo_serving.schemas import UtteranceBody
+from emo_serving.api import health
+from emo_serving.api import open_inference as infer
+from emo_serving.api import v1 as recognize
+from emo_serving.api.fast_path import FastPath
+from emo_serving.api.middleware import RequestMiddleware
+from emo_serving.api.schemas import UtteranceBody
+from emo_serving.errors import error_response, http_error_response, internal_error_response
+from emo_serving.live.connection import answer_live
 from emo_serving.service import Service
 from emo_serving.settings import Settings
 
@@ -35,7 +37,7 @@ def create_app(
 ) -> ASGIApp:
     """The ASGI application. The bundle is opened when it starts, and let go when it ends."""
     app = _described(settings, make_service)
-    return Door(app, Direct(app, recognize.router.routes))
+    return RequestMiddleware(app, FastPath(app, recognize.router.routes))
 
 
 def _described(settings: Settings | None, make_service: Callable[[Settings], Service]) -> FastAPI:
@@ -62,7 +64,7 @@ def _described(settings: Settings | None, make_service: Callable[[Settings], Ser
     app.mount("/page", StaticFiles(directory=PAGE), name="page")
     app.add_exception_handler(EmoError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_route)
-    app.add_exception_handler(Exception, _regret)
+    app.add_exception_handler(Exception, on_unexpected)
     app.openapi = _with_body_schemas(app.openapi)  # type: ignore[method-assign]
     return app
 
@@ -89,8 +91,9 @@ async def _refuse_route(request: Request, error: Exception) -> Response:
     return http_error_response(error.status_code, error.detail, request.url.path, headers)
 
 
-async def _regret(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    return accident_response(request.url.path)
+async def on_unexpected(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    """Answer an unexpected exception with a 500 that reveals nothing."""
+    return internal_error_response(request.url.path)
 
 
 def _with_body_schemas(make: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from emo_runtime.bundle.manifest import Precision
 from emo_runtime.cli.common import (
     Command,
     Failure,
@@ -13,7 +14,6 @@ from emo_runtime.cli.common import (
     refuse_options,
     require_extra,
 )
-from emo_runtime.manifest import Precision
 from emo_serving.settings import MIB, TOKEN_VARIABLE, Settings
 
 _NEEDED = ("fastapi", "uvicorn", "multipart", "prometheus_client", "websockets")
@@ -109,18 +109,18 @@ def main(
     if settings.token is None and not _is_loopback(host):
         click.echo(f"Warning: {host} is open to other machines, and asks for no token.", err=True)
     if on_ray:
-        from emo_serving.ray_server import serve_on_ray  # noqa: PLC0415  (needs the extra)
+        from emo_serving.on_ray.server import serve_on_ray  # noqa: PLC0415  (needs the extra)
 
-        serve_on_ray(settings, (host, port), (min_replicas, max_replicas), _tell)
+        serve_on_ray(settings, (host, port), (min_replicas, max_replicas), _print_address)
         return
     from emo_serving.server import listen, serve  # noqa: PLC0415  (needs the extra)
 
     with listen(host, port, stuck_s=settings.idle_s) as listening:
         address = listening.getsockname()
-        serve(settings, listening, lambda: _tell(address[0], address[1]))
+        serve(settings, listening, lambda: _print_address(address[0], address[1]))
 
 
-def _tell(host: str, port: int) -> None:
+def _print_address(host: str, port: int) -> None:
     name = f"[{host}]" if ":" in host else host
     click.echo(f"http://{name}:{port}/", err=True)
 

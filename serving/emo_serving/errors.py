@@ -95,12 +95,12 @@ def http_error_response(
     return _response(status, detail, {"kind": kind, "message": detail}, path, headers or {})
 
 
-def accident_response(path: str) -> Response:
+def internal_error_response(path: str) -> Response:
     """The answer where something unexpected happened (500)."""
     return http_error_response(500, "the server made a mistake, which is in its log.", path)
 
 
-def log_accident(error: BaseException, path: str) -> None:
+def log_unexpected(error: BaseException, path: str) -> None:
     """Log where an unexpected error happened, without its message: that may quote a caller."""
     frames = traceback.extract_tb(error.__traceback__)
     where = " < ".join(f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in frames[::-1])

@@ -37,7 +37,7 @@ def listen(host: str, port: int, stuck_s: float) -> socket.socket:
 
 
 def serve(
-    settings: Settings, listening: socket.socket, told: Callable[[], object] = lambda: None
+    settings: Settings, listening: socket.socket, on_ready: Callable[[], object] = lambda: None
 ) -> None:
     """Serve until SIGTERM or SIGINT; a second signal ends at once. ``told`` when it is ready.
 
@@ -49,7 +49,7 @@ def serve(
         # thousand calls, and nobody is answered meanwhile (30 to 40 ms).
         gc.collect()
         gc.freeze()
-        told()
+        on_ready()
 
     Server(Service(settings), ready).run([listening])
 
@@ -62,7 +62,7 @@ class Server(uvicorn.Server):
     comes in, and what is running has until ``drain_s``.
     """
 
-    def __init__(self, service: Service, told: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, service: Service, on_ready: Callable[[], object] = lambda: None) -> None:
         settings = service.settings
         super().__init__(
             uvicorn.Config(
@@ -79,7 +79,7 @@ class Server(uvicorn.Server):
         )
         self._gate = service.gate
         self._settings = settings
-        self._told = told
+        self._on_ready = on_ready
         self._listening: list[socket.socket] = []
         self._stop_at: float | None = None
 
@@ -87,7 +87,7 @@ class Server(uvicorn.Server):
         """As uvicorn's, then tell."""
         await super().startup(sockets)
         self._listening = list(sockets or [])
-        self._told()
+        self._on_ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal begins the end, the second hurries it."""

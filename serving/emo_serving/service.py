@@ -15,11 +15,11 @@ from emo_runtime import (
     OverloadedError,
     Utterance,
 )
-from emo_runtime.encodings import Encoding
-from emo_runtime.manifest import TaskName
+from emo_runtime.audio.encodings import Encoding
+from emo_runtime.bundle.manifest import TaskName
 from emo_runtime.metrics import PrometheusMetrics
+from emo_serving.admission import Gate
 from emo_serving.errors import TooLargeError, UnavailableError
-from emo_serving.gate import Gate
 from emo_serving.settings import Settings
 
 Result = TypeVar("Result")

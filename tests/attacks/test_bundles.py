@@ -12,10 +12,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from emo_runtime import BundleError, EmotionRecognizer
-from emo_runtime import bundle as bundle_module
-from emo_runtime.bundle import MAX_SMALL_BYTES, open_bundle
-from emo_runtime.graph_check import MAX_FIELDS, check_graph
-from emo_runtime.manifest import MAX_FILE_BYTES
+from emo_runtime.bundle import reader as bundle_module
+from emo_runtime.bundle.manifest import MAX_FILE_BYTES
+from emo_runtime.bundle.onnx_check import MAX_FIELDS, check_graph
+from emo_runtime.bundle.reader import MAX_SMALL_BYTES, open_bundle
 from helpers.mutate import edit_manifest, replace_file
 from helpers.tiny import Tiny
 from helpers.tiny_graphs import fusion_graph, text_graph

@@ -1,6 +1,6 @@
 """Hypothesis on what other test files leave out: containers, rows, transcripts, tokenizers.
 
-(Manifests: tests/runtime/test_manifest.py; graphs: test_graph_check.py; WAV: test_wav.py.)
+(Manifests: tests/runtime/bundle/test_manifest.py; graphs: test_graph_check.py; WAV: test_wav.py.)
 The examples of each run are drawn anew; what atheris found lies in tests/fuzz/found.
 """
 
@@ -12,10 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from emo_runtime import AudioError, BundleError, TextError, read_transcript
-from emo_runtime.audio import decode
-from emo_runtime.cli.rows import Row, RowError, read_rows
-from emo_runtime.containers import inspect
-from emo_runtime.tokenizer_check import check_tokenizer
+from emo_runtime.audio.decode import decode
+from emo_runtime.audio.formats import inspect
+from emo_runtime.rows import Row, RowError, read_rows
+from emo_runtime.text.tokenizer_check import check_tokenizer
 from helpers.sounds import as_file, speechlike
 
 HEADS = [b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"FORM", b".snd", b"ID3", b"\xff\xfb"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from emo_runtime import AudioError, Cue, EmotionRecognizer
-from emo_runtime.audio import decode
+from emo_runtime.audio.decode import decode
 from helpers.processes import run_python
 from helpers.sounds import as_file, speechlike
 
@@ -38,7 +38,7 @@ DECODE = """
 import json, sys
 from pathlib import Path
 from emo_runtime import AudioError
-from emo_runtime.audio import decode
+from emo_runtime.audio.decode import decode
 for path in sorted(Path(sys.argv[1]).iterdir()):
     try:
         found = f"{decode(path).duration_s:.2f} s"
@@ -190,7 +190,7 @@ def test_ten_hours_in_a_small_file_take_bounded_memory(tmp_path):
     code = """
 import resource, sys
 from emo_runtime import AudioError
-from emo_runtime.audio import decode
+from emo_runtime.audio.decode import decode
 import numpy, soundfile
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:

@@ -6,8 +6,8 @@ import unicodedata
 import pytest
 
 from emo_runtime import BundleError, EmotionRecognizer, TextError
-from emo_runtime.text import MAX_CHARACTERS, TextTokenizer
-from emo_runtime.tokenizer_check import MAX_STEPS, check_tokenizer
+from emo_runtime.text.tokenizer import MAX_CHARACTERS, TextTokenizer
+from emo_runtime.text.tokenizer_check import MAX_STEPS, check_tokenizer
 from helpers.tiny import Tiny, tokenizer_json
 
 TINY = Tiny()

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from emo_bench.cli import main
-from emo_bench.report import encode_report, read_report
-from emo_bench.workers import WorkerProcess
+from emo_bench.report.schema import encode_report, read_report
+from emo_bench.runner.client import WorkerProcess
 from helpers.processes import run_python
 from helpers.reports import report
 
@@ -124,13 +124,13 @@ def test_importing_the_command_needs_no_extra():
 def test_ctrl_c_gives_what_was_measured(tiny_bundle, monkeypatch):
     @contextmanager
     def interrupting():
-        def tell(message):
+        def on_progress(message):
             if "round 3" in message:
                 raise KeyboardInterrupt
 
-        yield tell
+        yield on_progress
 
-    monkeypatch.setattr("emo_bench.terminal.progress", interrupting)
+    monkeypatch.setattr("emo_bench.report.console.progress", interrupting)
     result = run("--bundle", tiny_bundle(), "--json", *QUICK, "--rounds", "5")
     assert result.exit_code == 1
     document = json.loads(result.stdout)

@@ -18,16 +18,16 @@ from tokenizers.models import WordPiece
 from torch import nn
 from transformers import AutoTokenizer, BertConfig, BertModel
 
-from emo_export.evaluation import Evaluation, shipped_sentences
-from emo_export.load import Checkpoints, load
+from emo_export.checkpoints.load import Checkpoints, load
+from emo_export.evaluation.rows import Evaluation, shipped_sentences
 from emo_export.onnx_graph import encode
 from emo_export.options import Sources
 from emo_models.checkpoint import file_sha256, save_fusion, save_text
-from emo_models.fusion import FusionConfig, FusionNetwork, TrainedFusion
 from emo_models.labels import LABELS
-from emo_models.text_classifier import text_classifier
-from emo_models.tokenizer import SPECIAL_TOKENS, save_tokenizer, train_tokenizer
-from emo_runtime.session import load_onnxruntime
+from emo_models.modeling.fusion import FusionConfig, FusionNetwork, TrainedFusion
+from emo_models.modeling.text_classifier import text_classifier
+from emo_models.training.tokenizer import SPECIAL_TOKENS, save_tokenizer, train_tokenizer
+from emo_runtime.ort.session import load_onnxruntime
 
 POSITIONS = 80
 VOCABULARY = 600

@@ -59,7 +59,7 @@ def test_exit_codes(run: Any, maker: Any, monkeypatch: pytest.MonkeyPatch) -> No
     assert missing.exit_code == 1
     assert missing.stderr.startswith("Error: nowhere/to/be/found: no such directory")
     assert missing.stderr.count("\n") == 1
-    monkeypatch.setattr("emo_export.gate._LARGEST_KEPT_SHARE", 0.0)
+    monkeypatch.setattr("emo_export.quantization.mixed_precision._LARGEST_KEPT_SHARE", 0.0)
     gate = run("--text", text, "--quantize", "--min-agreement", "1", "--max-f1-loss", "0")
     assert gate.exit_code == 3
     assert gate.stderr.splitlines()[-1].startswith("Error: task text, int8: label agreement")

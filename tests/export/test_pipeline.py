@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emo_export.again import compare_with_reference
-from emo_export.evaluation import Evaluation, golden_clip, shipped_sentences
-from emo_export.gate import GateError
-from emo_export.load import Checkpoints
+from emo_export.checkpoints.load import Checkpoints
+from emo_export.evaluation.gate import GateError
+from emo_export.evaluation.reference import reference, softmax
+from emo_export.evaluation.rows import Evaluation, golden_clip, shipped_sentences
 from emo_export.options import Gate, Identity, Options, Sources
 from emo_export.pipeline import export
-from emo_export.reference import reference, softmax
 from emo_export.report import STEPS, Report
+from emo_export.verify_bundle import compare_with_reference
 from emo_runtime import EmotionRecognizer
-from emo_runtime.audio import load_audio
-from emo_runtime.bundle import open_bundle
+from emo_runtime.audio.decode import load_audio
+from emo_runtime.audio.mfcc import MeanMfcc
+from emo_runtime.bundle.reader import open_bundle
 from emo_runtime.errors import BundleError
-from emo_runtime.mfcc import MeanMfcc
 
 Load = Callable[..., Checkpoints]
 NO_GATE = Gate(enforced=False)
@@ -172,7 +172,7 @@ def test_measured_again_later(
 def test_missed_gate_writes_nothing(
     maker: Any, options: Callable[..., Options], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emo_export.gate._LARGEST_KEPT_SHARE", 0.0)
+    monkeypatch.setattr("emo_export.quantization.mixed_precision._LARGEST_KEPT_SHARE", 0.0)
     strict = Gate(min_agreement=1.0, max_f1_loss=0.0)
     with pytest.raises(GateError, match=r"label agreement 0\.\d+ < 1.0.*--no-gate"):
         export(options(maker.outliers(), precisions=("int8",), gate=strict))

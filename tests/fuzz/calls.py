@@ -11,7 +11,7 @@ from typing import Any
 from starlette.websockets import WebSocket
 
 from emo_runtime import EmotionRecognizer
-from emo_serving.live import answer_live
+from emo_serving.live.connection import answer_live
 from emo_serving.service import Service
 from emo_serving.settings import Settings
 from helpers.tiny import Tiny, write_bundle

@@ -4,12 +4,12 @@ import contextlib
 import io
 from collections.abc import Callable
 
-from emo_runtime.containers import inspect
+from emo_runtime.audio.formats import inspect
+from emo_runtime.bundle.manifest import encode_manifest, parse_manifest
+from emo_runtime.bundle.onnx_check import check_graph
 from emo_runtime.errors import AudioError, BundleError, TextError
-from emo_runtime.graph_check import check_graph
-from emo_runtime.manifest import encode_manifest, parse_manifest
-from emo_runtime.tokenizer_check import check_tokenizer
-from emo_runtime.transcripts import parse_transcript
+from emo_runtime.text.tokenizer_check import check_tokenizer
+from emo_runtime.text.transcripts import parse_transcript
 from fuzz import calls
 
 _SUFFIXES = (".vtt", ".srt", ".json")

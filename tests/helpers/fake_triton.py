@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from google.protobuf import text_format
 
-from emo_runtime.session import load_onnxruntime
+from emo_runtime.ort.session import load_onnxruntime
 
 TYPES = {"TYPE_INT64": ("INT64", np.int64), "TYPE_FP32": ("FP32", np.float32)}
 

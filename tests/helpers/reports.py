@@ -3,7 +3,7 @@
 import msgspec
 import numpy as np
 
-from emo_bench.report import Costs, EngineReport, Report, measure
+from emo_bench.report.schema import Costs, EngineReport, Report, measure
 
 MACHINE = {
     "cpu": "A CPU",
@@ -36,6 +36,6 @@ def report(scale: float = 1.0, seed: int = 0, count: int = 2_000, **changes: obj
         created="2026-01-01T00:00:00+00:00",
         machine=MACHINE,
         workload={"utterances": 256},
-        engines=[engine, EngineReport("rival", gap="torch is not installed")],
+        engines=[engine, EngineReport("rival", failure="torch is not installed")],
     )
     return msgspec.structs.replace(whole, **changes)

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from emo_runtime.golden import Golden, GoldenAudio, GoldenCase, encode_golden
-from emo_runtime.manifest import (
+from emo_runtime.bundle.golden import Golden, GoldenAudio, GoldenCase, encode_golden
+from emo_runtime.bundle.manifest import (
     Audio,
     File,
     Graph,
@@ -24,7 +24,7 @@ from emo_runtime.manifest import (
     TaskName,
     encode_manifest,
 )
-from emo_runtime.manifest import Tokenizer as TokenizerFile
+from emo_runtime.bundle.manifest import Tokenizer as TokenizerFile
 from helpers.reference_audio import mean_mfcc
 from helpers.sounds import speechlike
 from helpers.tiny_graphs import FusionWeights, Precision, TextWeights, fusion_graph, text_graph

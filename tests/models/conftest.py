@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, BertConfig, BertModel
 
 from emo_models.checkpoint import save_text
 from emo_models.labels import LABELS
-from emo_models.tokenizer import save_tokenizer, train_tokenizer
+from emo_models.training.tokenizer import save_tokenizer, train_tokenizer
 
 WORDS = {
     "anger": "vergüenza furia rabia",

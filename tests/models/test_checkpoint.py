@@ -13,9 +13,9 @@ from emo_models.checkpoint import (
     save_fusion,
     save_text,
 )
-from emo_models.encoders import new_classifier
 from emo_models.errors import CheckpointError
-from emo_models.fusion import FusionConfig, FusionNetwork, TrainedFusion
+from emo_models.modeling.encoders import new_classifier
+from emo_models.modeling.fusion import FusionConfig, FusionNetwork, TrainedFusion
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emo_runtime import AudioError, ClosedError, EmotionRecognizer, TaskError, TextError
-from emo_runtime.encodings import PacketDecoder
-from emo_runtime.manifest import Audio
-from emo_runtime.mfcc import MeanMfcc
-from emo_runtime.mfcc_stream import MfccStream
+from emo_runtime.audio.encodings import PacketDecoder
+from emo_runtime.audio.mfcc import MeanMfcc
+from emo_runtime.audio.mfcc_stream import MfccStream
+from emo_runtime.bundle.manifest import Audio
 from helpers.sounds import as_file, speechlike
 from helpers.tiny import SENTENCES
 

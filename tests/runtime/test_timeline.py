@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emo_runtime import AudioError, EmotionRecognizer, MissingExtraError, TextError
+from emo_runtime.audio.recording import open_recording
 from emo_runtime.cli.predict import main
 from emo_runtime.plot import clock, plot_timeline
-from emo_runtime.recording import open_recording
-from emo_runtime.transcripts import Cue, read_transcript
+from emo_runtime.text.transcripts import Cue, read_transcript
 from helpers.sounds import as_file, speechlike
 
 RATE = 8_000

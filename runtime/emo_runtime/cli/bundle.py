@@ -7,12 +7,12 @@ from typing import Any
 import click
 import msgspec
 
-from emo_runtime.bundle import Bundle, open_bundle
+from emo_runtime.bundle.manifest import SIGNATURE_NAME, Manifest, Precision
+from emo_runtime.bundle.reader import Bundle, open_bundle
+from emo_runtime.bundle.signature import sign_bundle
 from emo_runtime.cli.common import Group, bundle_options, print_json
 from emo_runtime.errors import MissingExtraError
-from emo_runtime.manifest import SIGNATURE_NAME, Manifest, Precision
 from emo_runtime.recognizer import EmotionRecognizer
-from emo_runtime.signature import sign_bundle
 
 
 @click.group(cls=Group)
@@ -30,7 +30,7 @@ def inspect(directory: str | None, as_json: bool) -> None:
     if as_json:
         print_json(msgspec.to_builtins(bundle.manifest))
     else:
-        click.echo("\n".join(_for_people(bundle)))
+        click.echo("\n".join(_format_text(bundle)))
 
 
 @main.command()
@@ -141,7 +141,7 @@ def _flat(value: object, path: str = "") -> dict[str, object]:
     }
 
 
-def _for_people(bundle: Bundle) -> list[str]:
+def _format_text(bundle: Bundle) -> list[str]:
     manifest = bundle.manifest
     return [
         f"{manifest.name} {manifest.version}   {bundle.path}",

@@ -17,8 +17,8 @@ from typing import Any, NoReturn, TypeVar
 import click
 from click.core import ParameterSource
 
+from emo_runtime.bundle.manifest import PRECISIONS
 from emo_runtime.errors import EmoError, MissingExtraError, SelfTestError
-from emo_runtime.manifest import PRECISIONS
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 

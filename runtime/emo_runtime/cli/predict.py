@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from emo_runtime.bundle.manifest import Precision, TaskName
 from emo_runtime.cli.common import (
     Command,
     Failure,
@@ -15,13 +16,12 @@ from emo_runtime.cli.common import (
     print_json,
     refuse_options,
 )
-from emo_runtime.cli.on_ray import predict_on_ray
-from emo_runtime.cli.rows import Format, Row, RowError, count_rows, open_rows
-from emo_runtime.cli.timeline import Outputs, predict_timeline
+from emo_runtime.cli.predict_ray import predict_on_ray
+from emo_runtime.cli.predict_timeline import Outputs, predict_timeline
 from emo_runtime.errors import EmoError
-from emo_runtime.manifest import Precision, TaskName
 from emo_runtime.recognizer import EmotionRecognizer
 from emo_runtime.result import Answer, Utterance
+from emo_runtime.rows import Format, Row, RowError, count_rows, open_rows
 
 _STEPS = {"mfcc": "MFCC", "text": "text graph", "fusion": "fusion graph"}
 
@@ -108,14 +108,14 @@ def main(
     if as_json:
         print_json(answer.to_dict())
     else:
-        click.echo(_for_people(answer))
+        click.echo(_format_text(answer))
 
 
 def _tasks_of(text: str | None, audio: str | None) -> list[TaskName]:
     return ["text" if audio is None else "audio" if text is None else "fusion"]
 
 
-def _for_people(answer: Answer) -> str:
+def _format_text(answer: Answer) -> str:
     inputs = [f"{answer.tokens} tokens"] if answer.tokens else []
     inputs += [f"{answer.duration_s:.1f} s of sound"] if answer.duration_s else []
     width = max(map(len, answer.scores))

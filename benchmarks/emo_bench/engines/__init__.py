@@ -1,0 +1,1 @@
+"""Engines under measurement: this runtime and its rivals."""

@@ -1,0 +1,55 @@
+"""The engine that this project ships: emo_runtime."""
+
+from typing import Any
+
+from emo_bench.engines.base import Outcome
+from emo_bench.workload import Sample
+
+
+class EmoEngine:
+    """emo-runtime itself. ``serving``: as many utterances at once as there are threads."""
+
+    def __init__(
+        self,
+        bundle: str | None,
+        *,
+        threads: int | None,
+        provider: str = "auto",
+        variant: Any = None,
+        serving: bool = False,
+    ) -> None:
+        from emo_runtime import EmotionRecognizer
+
+        self._recognizer = EmotionRecognizer.open(
+            bundle,
+            providers=provider,
+            threads=threads,
+            variant=variant,
+            mode="throughput" if serving else "latency",
+            self_test=False,
+        )
+        self.concurrency = self._recognizer.describe()["threads"]["count"] if serving else 1
+
+    def answer(self, sample: Sample) -> Outcome:
+        """Text alone, or text and sound, as the sample has them."""
+        answer = self._recognizer.recognize(sample.text, sample.audio)
+        return Outcome(answer.label, answer.scores, answer.tokens, answer.timings.by_step())
+
+    def stream(self, sample_rate: int) -> Any:
+        """A live utterance of 16-bit samples."""
+        return self._recognizer.stream(sample_rate=sample_rate)
+
+    def describe(self) -> dict[str, Any]:
+        """The recognizer's own description, the bundle's size and what its export measured."""
+        manifest = self._recognizer.manifest
+        comparisons = manifest.verification.get("comparisons", [])
+        return self._recognizer.describe() | {
+            "model_bytes": sum(file.bytes for file in manifest.files()),
+            "label_agreement_with_fp32": {
+                f"{item['task']} {item['precision']}": item["agreement"] for item in comparisons
+            },
+        }
+
+    def close(self) -> None:
+        """Close the recognizer."""
+        self._recognizer.close()

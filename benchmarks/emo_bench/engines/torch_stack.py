@@ -1,0 +1,165 @@
+"""What all rivals share: librosa for the sound, transformers' tokenizer, the fusion in PyTorch.
+
+That is the paper's stack; a rival replaces the text network, where nearly all arithmetic is.
+"""
+
+import io
+import itertools
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from emo_bench.engines.base import Outcome
+from emo_bench.workload import Sample
+from emo_models.checkpoint import load_fusion, load_text, read_config
+from emo_models.modeling.text_classifier import masked_mean
+
+Floats = NDArray[np.float32]
+Ids = NDArray[np.int64]
+# Token ids and mask, int64 [1, tokens], to logits [1, labels] and embedding [1, hidden].
+TextNetwork = Callable[[Ids, Ids], tuple[Floats, Floats]]
+
+OPSET = 17
+
+
+class Both(torch.nn.Module):
+    """A text classifier with both outputs: logits, and the mean-pooled states."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits [batch, labels] and embedding [batch, hidden]."""
+        states: list[torch.Tensor] = []
+        handle = self.model.bert.register_forward_hook(
+            lambda _module, _inputs, output: states.append(output[0])
+        )
+        try:
+            logits = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+        finally:
+            handle.remove()
+        return logits, masked_mean(states[0], attention_mask)
+
+
+class RivalEngine:
+    """Sound by librosa, text by ``network``, fusion in PyTorch."""
+
+    def __init__(
+        self, checkpoint: Path, network: TextNetwork, described: dict[str, Any], concurrency: int
+    ) -> None:
+        self.concurrency = concurrency
+        self._network = network
+        self._described = described
+        config = read_config(checkpoint / "text")
+        self._temperature = float(config.get("temperature", 1.0))
+        self._max_tokens = int(config["max_position_embeddings"])
+        _, self._tokenizer = load_text(checkpoint / "text")
+        fusion = checkpoint / "fusion"
+        self._fusion = load_fusion(fusion) if fusion.is_dir() else None
+        labels = config["id2label"]
+        self._labels = [labels[str(number)] for number in range(len(labels))]
+
+    def answer(self, sample: Sample) -> Outcome:
+        """Text alone, or text and sound, as the sample has them."""
+        marks = [("", time.perf_counter())]
+
+        def mark(name: str) -> None:
+            marks.append((name, time.perf_counter()))
+
+        vector = None
+        if sample.audio is not None:
+            vector = _mean_mfcc(sample.audio, mark)
+        text = sample.text if vector is None else sample.text.strip()
+        encoded = self._tokenizer(
+            text, truncation=True, max_length=self._max_tokens, return_tensors="np"
+        )
+        ids, mask = encoded["input_ids"], encoded["attention_mask"]
+        mark("tokenize")
+        logits, embedding = self._network(ids, mask)
+        mark("text")
+        temperature = self._temperature
+        if vector is not None and self._fusion is not None:
+            with torch.inference_mode():
+                audio = torch.from_numpy(vector[np.newaxis])
+                logits = self._fusion(audio, torch.from_numpy(embedding)).numpy()
+            temperature = self._fusion.details.temperature
+            mark("fusion")
+        scores = _softmax(logits[0] / temperature)
+        phases = {
+            name: (end - begin) * 1e3 for (_, begin), (name, end) in itertools.pairwise(marks)
+        }
+        phases["total"] = sum(phases.values())
+        return Outcome(
+            self._labels[int(scores.argmax())],
+            dict(zip(self._labels, scores.tolist(), strict=True)),
+            ids.shape[1],
+            phases,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """What the text network is, and its size."""
+        return self._described
+
+    def close(self) -> None:
+        """Nothing outlives the process."""
+
+
+def set_threads(threads: int | None, *, serving: bool) -> int:
+    """Threads of PyTorch for one utterance; returns how many utterances are answered at once."""
+    usable = threads or len(os.sched_getaffinity(0))
+    torch.set_num_threads(1 if serving else usable)
+    return usable if serving else 1
+
+
+def load_both(checkpoint: Path) -> Both:
+    """The text network of a checkpoint, in float32."""
+    model, _ = load_text(checkpoint / "text")
+    return Both(model).eval()
+
+
+def export_onnx(checkpoint: Path, path: Path) -> Path:
+    """The network as PyTorch exports it, untouched."""
+    ids = torch.ones(1, 8, dtype=torch.int64)
+    axes = {0: "batch", 1: "tokens"}
+    torch.onnx.export(
+        load_both(checkpoint),
+        (ids, ids),
+        str(path),
+        input_names=["input_ids", "attention_mask"],
+        output_names=["logits", "embedding"],
+        dynamic_axes={"input_ids": axes, "attention_mask": axes},
+        opset_version=OPSET,
+        dynamo=False,
+    )
+    return path
+
+
+def folder_bytes(path: Path) -> int:
+    """Size of a file, or of all files in a folder."""
+    files = [path] if path.is_file() else [item for item in path.rglob("*") if item.is_file()]
+    return sum(item.stat().st_size for item in files)
+
+
+def _mean_mfcc(audio: bytes, mark: Callable[[str], None]) -> Floats:
+    import librosa
+
+    samples, _ = librosa.load(io.BytesIO(audio), sr=22_050)
+    mark("decode")  # and resampling, which librosa does in one call
+    vector: Floats = librosa.feature.mfcc(y=samples, sr=22_050, n_mfcc=128).mean(axis=1)
+    mark("mfcc")
+    return vector
+
+
+def _softmax(logits: Floats) -> NDArray[np.float64]:
+    powers = np.exp(logits.astype(np.float64) - logits.max())
+    scores: NDArray[np.float64] = powers / powers.sum()
+    return scores

@@ -1,0 +1,1 @@
+"""Reports: schema, statistics, comparison, rendering."""

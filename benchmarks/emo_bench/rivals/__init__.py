@@ -1,1 +1,0 @@
-"""Rivals: the same checkpoint in other engines, the whole job from sound file to answer."""

@@ -1,0 +1,1 @@
+"""The measuring process: planning, starting workers, collecting results."""

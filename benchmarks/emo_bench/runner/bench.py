@@ -1,0 +1,263 @@
+"""What is measured, in which order: interleaved rounds, each engine in its own process."""
+
+import datetime
+import functools
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from emo_bench.accuracy import against_labels, agreement
+from emo_bench.engines.base import Outcome
+from emo_bench.engines.registry import OURS
+from emo_bench.report.estimates import needed_samples, percentile
+from emo_bench.report.schema import Costs, Report, measure
+from emo_bench.runner import machine
+from emo_bench.runner.client import WorkerFailedError, WorkerProcess
+from emo_bench.runner.cold import run_cold
+from emo_bench.runner.engine_run import EngineRun, engine_report
+from emo_bench.runner.plan import Plan
+from emo_bench.worker.loadgen import SAMPLES_PER_QUERY
+from emo_bench.workload import load_samples
+
+LOADGEN_SCENARIOS = ("SingleStream", "MultiStream", "Server", "Offline")
+SCENARIOS = (*LOADGEN_SCENARIOS, "stream", "cold")
+_WARM_UP = 20
+_CHECKED = 64
+_STREAM_S = 15.0
+# Idle threads of an engine wait actively for a while: they are to be asleep before the next begins.
+_SETTLE_S = 0.3
+
+
+class BenchmarkRun:
+    """Runs a plan; ``report()`` gives what has been measured so far, at any time."""
+
+    def __init__(self, plan: Plan, on_progress: Callable[[str], None]) -> None:
+        self._plan = plan
+        self._on_progress = on_progress
+        self._runs = [EngineRun(name, options) for name, options in plan.engines]
+        self._samples = load_samples(plan.workload)
+        self._tokens: list[int] = [0] * len(self._samples)
+        self._machine = machine.fingerprint()
+        self._load_before = machine.load_average()
+        self._others = machine.BusyOthers()
+        self._created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+    def run(self) -> None:
+        """Measure everything; a rival that fails becomes a gap."""
+        for scenarios, serving in ((("SingleStream",), False), (LOADGEN_SCENARIOS[1:], True)):
+            wanted = [name for name in scenarios if name in self._plan.scenarios]
+            if serving and "stream" in self._plan.scenarios:
+                wanted.append("stream")
+            if wanted:
+                self._group(wanted, serving=serving)
+        if "cold" in self._plan.scenarios:
+            self._cold()
+
+    def report(self, *, interrupted: bool = False) -> Report:
+        """The report of what has been measured so far."""
+        engines = [engine_report(run, self._tokens, self._plan.bound_ms) for run in self._runs]
+        load_after = machine.load_average()
+        others = self._others.share()
+        found = self._machine | {
+            "load_before": self._load_before,
+            "load_after": load_after,
+            "busy_others": others,
+        }
+        return Report(
+            schema="emo-report/1",
+            created=self._created,
+            machine=found,
+            workload=self._workload(),
+            engines=engines,
+            warnings=machine.warnings(found),
+            interrupted=interrupted,
+        )
+
+    def close(self) -> None:
+        """End all workers."""
+        for run in self._runs:
+            if run.worker is not None:
+                run.worker.close()
+                run.worker = None
+
+    def _group(self, scenarios: Sequence[str], *, serving: bool) -> None:
+        """All engines, opened in one mode, through some scenarios in interleaved rounds."""
+        try:
+            for run in self._runs:
+                self._attempt(run, lambda it: self._open(it, serving=serving))
+            if not serving:
+                self._check_answers()
+            for scenario in scenarios:
+                if scenario == "Server":
+                    for run in self._runs:
+                        self._attempt(run, self._find_rate)
+                elif scenario == "stream":
+                    self._attempt(self._runs[0], self._stream)
+                self._rounds(scenario)
+            for run in self._runs:
+                self._attempt(run, self._finish)
+        finally:
+            self.close()
+
+    def _attempt(self, run: EngineRun, step: Callable[[EngineRun], None]) -> None:
+        """One step of one engine; its failure is its gap, and the others go on."""
+        if run.failure is None:
+            try:
+                step(run)
+            except WorkerFailedError as error:
+                run.failure = str(error)
+                self._on_progress(f"{run.name}: {error}")
+
+    def _open(self, run: EngineRun, *, serving: bool) -> None:
+        self._on_progress(f"{run.name}: opening")
+        options = run.options
+        if run.name != "sleeper":
+            options = options | {"threads": self._plan.threads, "serving": serving}
+        run.worker = WorkerProcess(run.name, options, self._plan.workload, self._plan.threads)
+        run.worker.ask("warm_up", count=_WARM_UP)
+        if not run.opened:
+            run.opened = {
+                "open_s": run.worker.open_s,
+                "description": run.worker.description,
+            }
+
+    def _check_answers(self) -> None:
+        """Everyone's answers against the first engine's, and token counts for the plots."""
+        reference: list[Outcome] | None = None
+        for run in self._runs:
+            if run.worker is None or run.failure is not None:
+                continue
+            count = len(self._samples) if reference is None else _CHECKED
+            outcomes = run.worker.outcomes(count)
+            if reference is None:
+                reference = outcomes
+                self._tokens = [outcome.tokens for outcome in outcomes]
+                exported = run.worker.description.get("label_agreement_with_fp32", {})
+                labels = [sample.label for sample in self._samples]
+                run.accuracy = {
+                    **{f"agreement with fp32 ({name})": value for name, value in exported.items()},
+                    **against_labels(outcomes, labels),
+                }
+            else:
+                same, largest = agreement(outcomes, reference[:_CHECKED])
+                run.accuracy = {"agreement_with_first": same, "largest_difference": largest}
+            found = run.worker.ask("costs", count=_CHECKED)
+            run.costs = Costs(**found)
+
+    def _rounds(self, scenario: str) -> None:
+        if scenario not in LOADGEN_SCENARIOS:
+            return
+        plan = self._plan
+        queries = max(1, -(-plan.queries // plan.rounds))
+        if scenario == "MultiStream":
+            queries = max(1, -(-queries // SAMPLES_PER_QUERY))
+        for number in range(plan.rounds):
+            for run in self._runs:
+                self._on_progress(f"{run.name}: {scenario}, round {number + 1} of {plan.rounds}")
+                settings = {
+                    "scenario": scenario,
+                    "queries": queries,
+                    "max_duration_s": plan.max_duration_s / plan.rounds,
+                    "seed": plan.seed + number,
+                } | run.settings.get(scenario, {})
+                self._attempt(run, functools.partial(self._round, settings=settings))
+
+    def _round(self, run: EngineRun, settings: dict[str, Any]) -> None:
+        time.sleep(_SETTLE_S)
+        found = _worker(run).ask("load", **settings)
+        run.rounds.setdefault(settings["scenario"], []).append(found | {"settings": settings})
+
+    def _find_rate(self, run: EngineRun) -> None:
+        """The highest Poisson rate, within a tenth, at which p99 stays within the bound."""
+        plan, worker = self._plan, _worker(run)
+        capacity = _capacity(worker, plan)
+        low, high = 0.0, capacity
+        while high - low > 0.1 * capacity:
+            rate = (low + high) / 2
+            self._on_progress(f"{run.name}: Server, trying {rate:.0f} a second")
+            found = worker.ask(
+                "load",
+                scenario="Server",
+                queries=needed_samples(99),
+                max_duration_s=plan.max_duration_s / 2,
+                rate=rate,
+                seed=plan.seed,
+            )
+            if percentile(np.array(found["latencies_ms"]), 99) <= plan.bound_ms:
+                low = rate
+            else:
+                high = rate
+        # Where not even the lowest rate that was tried holds, that one is shown missing the bound.
+        run.settings["Server"] = {"rate": low or high}
+
+    def _stream(self, run: EngineRun) -> None:
+        if run.name != OURS or not any(sample.audio for sample in self._samples):
+            return
+        plan = self._plan
+        self._on_progress(f"{run.name}: {plan.calls} live calls")
+        # Utterances last about 9 s: shorter runs would hear the end of hardly any.
+        duration_s = max(plan.max_duration_s, _STREAM_S)
+        found = _worker(run).ask("streams", calls=plan.calls, duration_s=duration_s, seed=plan.seed)
+        feed = np.array(found["feed_ms"])
+        run.measurements.append(
+            measure(
+                "stream",
+                [np.array(found["finish_ms"])],
+                throughput=len(found["finish_ms"]) / found["duration_s"],
+                tokens=found["tokens"],
+                figures={
+                    "feed_p50_ms": percentile(feed, 50),
+                    "feed_p99_ms": percentile(feed, 99),
+                    "real_time_factor": found["cpu_s"] / found["sound_s"],
+                    "cpu_ms_per_second_of_sound": 1e3 * found["cpu_s"] / found["sound_s"],
+                },
+                settings={"calls": plan.calls, "duration_s": duration_s},
+            )
+        )
+
+    def _finish(self, run: EngineRun) -> None:
+        found = _worker(run).ask("memory")
+        self._others.count_own(found["cpu_s"])
+        if not run.memory:
+            run.memory = found
+
+    def _cold(self) -> None:
+        for run in self._runs:
+            if run.name == OURS and run.failure is None:
+                self._on_progress(f"{run.name}: fresh processes")
+                count = needed_samples(50)
+                run.measurements.append(
+                    run_cold(count, self._plan.bundle, self._plan.threads, self._samples[0])
+                )
+
+    def _workload(self) -> dict[str, Any]:
+        known = [tokens for tokens in self._tokens if tokens]
+        tokens = {}
+        if known:
+            tokens = {f"tokens_p{q}": percentile(np.array(known), q) for q in (10, 50, 90)}
+        return {
+            **self._plan.workload,
+            "utterances": len(self._samples),
+            "rounds": self._plan.rounds,
+            **tokens,
+        }
+
+
+def _worker(run: EngineRun) -> WorkerProcess:
+    if run.worker is None:
+        raise WorkerFailedError("it is not open")
+    return run.worker
+
+
+def _capacity(worker: WorkerProcess, plan: Plan) -> float:
+    """Utterances a second that the engine answers at best, all at once."""
+    found = worker.ask(
+        "load",
+        scenario="Offline",
+        queries=needed_samples(90),
+        max_duration_s=plan.max_duration_s,
+        seed=plan.seed,
+    )
+    return float(found["answered"] / found["duration_s"])

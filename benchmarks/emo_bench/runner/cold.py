@@ -1,0 +1,45 @@
+"""The cold scenario: fresh processes, one after another, from nothing to the first answer."""
+
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from emo_bench.report.schema import Measurement, measure
+from emo_bench.runner.client import run_python
+from emo_bench.workload import Sample
+
+
+def run_cold(count: int, bundle: str | None, threads: int | None, sample: Sample) -> Measurement:
+    """Milliseconds of the whole and of each step in ``count`` fresh processes.
+
+    One more goes before, unmeasured: files are then cached and the self-test is remembered.
+    """
+    steps: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory(prefix="emo-bench-") as folder:
+        audio = None
+        if sample.audio is not None:
+            audio = Path(folder, "utterance")
+            audio.write_bytes(sample.audio)
+        for number in range(count + 1):
+            request = {
+                "bundle": bundle,
+                "threads": threads,
+                "text": sample.text,
+                "audio": None if audio is None else str(audio),
+                "started": time.monotonic(),
+            }
+            found = json.loads(run_python("-m", "emo_bench.worker.cold_start", json.dumps(request)))
+            if number:
+                for name, milliseconds in found.items():
+                    steps.setdefault(name, []).append(milliseconds)
+    total = np.sum(list(steps.values()), axis=0)
+    return measure(
+        "cold",
+        [total],
+        throughput=1e3 / float(total.mean()),
+        figures={f"{name}_ms": float(np.median(values)) for name, values in steps.items()},
+        settings={"processes": count},
+    )

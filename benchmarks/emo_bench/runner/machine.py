@@ -1,0 +1,180 @@
+"""The fingerprint of the machine: a figure without it says nothing."""
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from emo_runtime.cpu import cgroup_quota, usable_cores
+
+_PACKAGES = (
+    *("emo-runtime", "onnxruntime", "numpy", "tokenizers", "soundfile", "soxr", "msgspec"),
+    *("torch", "transformers", "librosa", "optimum", "openvino", "nncf", "ctranslate2"),
+    "mlcommons-loadgen",
+)
+# Instruction sets that decide which kernels run.
+_FLAGS = (
+    *("avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni"),
+    *("avx512_bf16", "amx_int8", "amx_bf16", "asimd", "asimddp", "i8mm", "sve", "bf16"),
+)
+# Other processes' share of the machine above which its figures are flagged.
+NOISY_SHARE = 0.10
+
+
+def fingerprint() -> dict[str, Any]:
+    """Processor, cores, memory, system, versions, and the commit of the source tree."""
+    cores = usable_cores()
+    info = _cpuinfo()
+    return {
+        "cpu": info.get("model name") or platform.processor() or platform.machine(),
+        "cpu_flags": [flag for flag in _FLAGS if flag in _flags(info)],
+        "cores_usable": cores.count,
+        "cores_from": cores.origin,
+        "cores_machine": os.cpu_count(),
+        "cgroup_quota": cgroup_quota(),
+        "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "memory_bytes": _total_memory(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": _versions(),
+        "git_commit": _git_commit(),
+    }
+
+
+def load_average() -> float | None:
+    """Processes that wanted to run, over the last minute."""
+    with contextlib.suppress(OSError):
+        return os.getloadavg()[0]
+    return None
+
+
+class BusyOthers:
+    """How much of the machine other processes used meanwhile (Linux; else unknown)."""
+
+    def __init__(self) -> None:
+        self._machine_s, self._own_s = _busy_seconds(), 0.0
+        self._start_s = _uptime_seconds()
+
+    def count_own(self, seconds: float) -> None:
+        """CPU seconds of a process that belongs to the benchmark."""
+        self._own_s += seconds
+
+    def share(self) -> float | None:
+        """Share of all cores' time, 0 to 1; None where the system does not report it."""
+        machine_s, uptime_s = _busy_seconds(), _uptime_seconds()
+        if machine_s is None or self._machine_s is None or uptime_s is None:
+            return None
+        elapsed_s = (uptime_s - (self._start_s or 0.0)) * (os.cpu_count() or 1)
+        others_s = machine_s - self._machine_s - self._own_s
+        return max(0.0, others_s / elapsed_s) if elapsed_s > 0 else None
+
+
+def package_bytes() -> int:
+    """Size of the base package and everything that it needs, as installed; 0 where unknown."""
+    seen: set[str] = set()
+    waiting = ["emo-runtime"]
+    total = 0
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            distribution = importlib.metadata.distribution(name)
+            total += _installed_bytes(distribution)
+            for requirement in distribution.requires or ():
+                if "extra ==" not in requirement:
+                    waiting.append(_requirement_name(requirement))
+    return total
+
+
+def _installed_bytes(distribution: importlib.metadata.Distribution) -> int:
+    total = 0
+    for file in distribution.files or ():
+        with contextlib.suppress(OSError):
+            total += Path(str(distribution.locate_file(file))).stat().st_size
+    return total
+
+
+def _requirement_name(requirement: str) -> str:
+    end = next((i for i, letter in enumerate(requirement) if letter in " <>=!~;[("), None)
+    return requirement[:end].lower()
+
+
+def _cpuinfo() -> dict[str, str]:
+    first, _, _ = (_read("/proc/cpuinfo") or "").partition("\n\n")
+    lines = (line.partition(":") for line in first.splitlines())
+    return {name.strip(): value.strip() for name, _, value in lines}
+
+
+def _flags(info: dict[str, str]) -> set[str]:
+    return set((info.get("flags") or info.get("Features") or "").split())
+
+
+def _total_memory() -> int | None:
+    for line in (_read("/proc/meminfo") or "").splitlines():
+        if line.startswith("MemTotal:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for name in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
+
+
+def _git_commit() -> str | None:
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+        return done.stdout.strip()
+    return None
+
+
+def _busy_seconds() -> float | None:
+    first, _, _ = (_read("/proc/stat") or "").partition("\n")
+    fields = first.split()
+    if len(fields) < 9 or fields[0] != "cpu":
+        return None
+    user, nice, system, _, _, irq, softirq, steal = map(int, fields[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def _uptime_seconds() -> float | None:
+    content = _read("/proc/uptime")
+    return float(content.split()[0]) if content else None
+
+
+def _read(path: str) -> str | None:
+    with contextlib.suppress(OSError):
+        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
+    return None
+
+
+def warnings(found: dict[str, Any]) -> list[str]:
+    """What a reader of a report must know before trusting its figures."""
+    remarks = []
+    others, load = found["busy_others"], found["load_before"]
+    if others is not None and others > NOISY_SHARE:
+        remarks.append(
+            f"noisy host: other processes used {others:.0%} of the machine meanwhile; compare only "
+            "within this report"
+        )
+    cores = found["cores_machine"] or 1
+    if load is not None and load > 0.5 * cores:
+        remarks.append(f"the load average was {load:.2f} on {cores} cores when this began")
+    governor = found["governor"]
+    if governor not in {None, "performance"}:
+        remarks.append(f"the processor's governor is {governor!r}: its clock may change")
+    return remarks

@@ -1,0 +1,1 @@
+"""The measured process: one engine, its load generators and resource counters."""

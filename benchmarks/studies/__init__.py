@@ -1,0 +1,1 @@
+"""Single measurement scripts behind docs/performance.md."""

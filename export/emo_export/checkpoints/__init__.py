@@ -1,0 +1,1 @@
+"""Reading and validating other people's checkpoints."""

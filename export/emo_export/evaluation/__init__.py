@@ -1,0 +1,1 @@
+"""Reference answers, comparison, latency and the accuracy gate."""

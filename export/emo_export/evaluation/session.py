@@ -1,0 +1,47 @@
+"""Graphs under test: ONNX Runtime on the CPU, as the runtime opens them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from emo_export.onnx_graph import encode
+from emo_runtime.cpu import usable_cores
+from emo_runtime.ort.session import load_onnxruntime
+
+Floats = NDArray[np.float32]
+
+
+class GraphSession:
+    """One graph on the CPU provider.
+
+    On one thread, so that what is measured is the same on every machine; ``all_cores`` is for
+    measuring time. ``plain`` switches ONNX Runtime's own rewrites off.
+    """
+
+    def __init__(
+        self, model: onnx.ModelProto, *, all_cores: bool = False, plain: bool = False
+    ) -> None:
+        runtime = load_onnxruntime()
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = usable_cores().count if all_cores else 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        if plain:
+            options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        self._session: Any = runtime.InferenceSession(
+            encode(model), options, providers=["CPUExecutionProvider"]
+        )
+        self.outputs = [output.name for output in self._session.get_outputs()]
+
+    def run(self, **inputs: NDArray[Any]) -> dict[str, Floats]:
+        """All outputs by name."""
+        return dict(zip(self.outputs, self._session.run(None, inputs), strict=True))
+
+    def text(self, ids: NDArray[np.int64]) -> Mapping[str, Floats]:
+        """Outputs of a text graph for one unpadded row of ids [tokens], each [width]."""
+        row = ids[np.newaxis]
+        found = self.run(input_ids=row, attention_mask=np.ones_like(row))
+        return {name: value[0] for name, value in found.items()}

@@ -1,0 +1,1 @@
+"""Manifest, card, golden answers and the bundle writer."""

@@ -1,0 +1,42 @@
+"""All files of a bundle in memory: graphs, tokenizers, golden cases, card, manifest."""
+
+from collections.abc import Mapping
+
+import onnx
+
+from emo_export.checkpoints.load import Checkpoints
+from emo_export.onnx_graph import encode
+from emo_export.options import Identity
+from emo_export.packaging.card import card
+from emo_export.packaging.manifest import CARD, GOLDEN, BundleFiles, build_manifest
+from emo_export.report import Findings
+from emo_runtime.bundle.golden import encode_golden
+from emo_runtime.bundle.manifest import MANIFEST_NAME, Precision, encode_manifest
+
+Variants = Mapping[str, Mapping[Precision, onnx.ModelProto]]
+
+
+def bundle_files(
+    checkpoints: Checkpoints, variants: Variants, findings: Findings, identity: Identity
+) -> dict[str, bytes]:
+    """The files by name, the manifest first: the same bytes for the same arguments."""
+    files: dict[str, bytes] = {}
+    graphs: dict[str, dict[Precision, str]] = {}
+    for name, items in variants.items():
+        for precision, model in items.items():
+            file = f"{name}.{precision}.onnx"
+            files[file] = encode(model)
+            graphs.setdefault(name, {})[precision] = file
+    tokenizers = {"text": "tokenizer.json"}
+    files["tokenizer.json"] = checkpoints.text.tokenizer.json.encode()
+    encoder = checkpoints.encoder
+    if encoder is not None and encoder.tokenizer != checkpoints.text.tokenizer:
+        tokenizers["encoder"] = "tokenizer-encoder.json"
+        files["tokenizer-encoder.json"] = encoder.tokenizer.json.encode()
+    files[GOLDEN] = encode_golden(findings.golden)
+    files[CARD] = card(
+        checkpoints, identity, findings.comparisons, findings.evaluated, findings.remarks()
+    ).encode()
+    contents = BundleFiles(files, graphs, tokenizers)
+    manifest = build_manifest(checkpoints, contents, identity, findings.as_json())
+    return {MANIFEST_NAME: encode_manifest(manifest), **files}

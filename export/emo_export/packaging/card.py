@@ -1,0 +1,87 @@
+"""CARD.md: the checkpoint's own card, or a short one, and what the export measured."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from emo_export.checkpoints.load import Checkpoints
+from emo_export.evaluation.compare import Comparison
+from emo_export.options import Identity
+from emo_runtime.errors import EmoError
+
+_HEAD = """# {name}
+
+{tasks} The labels, in order: {labels}.
+
+- Licence of the weights: {licence}. {notice}
+- Weights: text `{text}`{others} (sha256 of model.safetensors).
+- No card came with the checkpoint: whoever trained it knows on which data, for which use, and how
+  well it does there.
+"""
+
+
+def card(
+    checkpoints: Checkpoints,
+    identity: Identity,
+    comparisons: Sequence[Comparison],
+    evaluated: str,
+    remarks: Sequence[str] = (),
+) -> str:
+    """The model card in Markdown; ``remarks`` are sentences for its section on the export.
+
+    Raises EmoError where the card that was given can't be read.
+    """
+    section = _export_section(comparisons, evaluated)
+    section += "".join(f"\n{remark}\n" for remark in remarks)
+    return f"{_head(checkpoints, identity).rstrip()}\n\n{section}"
+
+
+def _head(checkpoints: Checkpoints, identity: Identity) -> str:
+    if identity.card is not None:
+        return _read(identity.card)
+    text, encoder, fusion = checkpoints.text, checkpoints.encoder, checkpoints.fusion
+    others = ""
+    if encoder is not None and not checkpoints.shared:
+        others += f", encoder `{encoder.sha256}`"
+    if fusion is not None:
+        others += f", fusion `{fusion.sha256}`"
+    what = "a transcript" if fusion is None else "a transcript, with or without its sound,"
+    return _HEAD.format(
+        name=identity.name,
+        tasks=f"Says which emotion {what} expresses.",
+        labels=", ".join(text.labels),
+        licence=identity.licence,
+        notice=identity.notice,
+        text=text.sha256,
+        others=others,
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise EmoError(f"{path}: the model card can't be read: {error}.") from error
+
+
+def _export_section(comparisons: Sequence[Comparison], evaluated: str) -> str:
+    lines = [
+        "## Export",
+        "",
+        f"Compared with the checkpoint in PyTorch (float32), on {evaluated}:",
+        "",
+        "| task | precision | rows | label agreement | largest difference of a probability | "
+        "macro-F1 (the checkpoint's) |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {item.task} | {item.precision} | {item.rows} | {item.agreement:.4f} | "
+        f"{item.largest_probability_difference:.2g} | {_f1(item)} |"
+        for item in comparisons
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _f1(item: Comparison) -> str:
+    if item.macro_f1 is None:
+        return "no labels"
+    return f"{item.macro_f1:.4f} ({item.reference_macro_f1:.4f})"

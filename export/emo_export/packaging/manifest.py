@@ -1,0 +1,174 @@
+"""The manifest of a bundle, from what the earlier steps know."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Literal
+
+from emo_export.checkpoints.load import Checkpoints, FusionCheckpoint, TextCheckpoint
+from emo_export.checkpoints.validate import audio_contract
+from emo_export.options import Identity
+from emo_runtime.bundle.manifest import (
+    File,
+    Graph,
+    Licence,
+    Manifest,
+    Precision,
+    Task,
+    TaskName,
+    Tokenizer,
+)
+from emo_runtime.version import __version__
+
+_TOOLS = ("emo-runtime", "onnx", "onnxruntime", "optimum-onnx", "torch", "transformers")
+
+GOLDEN, CARD = "golden.json", "CARD.md"
+
+
+@dataclass(frozen=True)
+class BundleFiles:
+    """The files of a bundle by name, and which of them is which variant of which graph."""
+
+    files: Mapping[str, bytes]
+    graphs: Mapping[str, Mapping[Precision, str]]
+    tokenizers: Mapping[str, str]
+
+
+def build_manifest(
+    checkpoints: Checkpoints,
+    contents: BundleFiles,
+    identity: Identity,
+    verification: Mapping[str, Any],
+) -> Manifest:
+    """The manifest of ``contents``; ``verification`` is what the export measured."""
+    return Manifest(
+        schema="emo-bundle/1",
+        name=identity.name,
+        version=identity.version,
+        licence=Licence(weights=identity.licence, notice=identity.notice),
+        language="es",
+        labels=list(checkpoints.text.labels),
+        tasks=_tasks(checkpoints),
+        graphs=_graphs(checkpoints, contents),
+        tokenizers=_tokenizers(checkpoints, contents),
+        golden=_file(contents, GOLDEN),
+        card=_file(contents, CARD),
+        verification=dict(verification),
+        provenance=_provenance(checkpoints, contents),
+        audio=audio_contract(checkpoints),
+    )
+
+
+def _tasks(checkpoints: Checkpoints) -> dict[TaskName, Task]:
+    text, fusion = checkpoints.text, checkpoints.fusion
+    tasks: dict[TaskName, Task] = {
+        "text": Task(graph="text", strip=text.strip, temperature=text.temperature)
+    }
+    if fusion is not None:
+        encoder = "text" if checkpoints.shared else "encoder"
+        tasks["fusion"] = Task("fusion", encoder, strip=True, temperature=fusion.temperature)
+        if fusion.present_input:
+            tasks["audio"] = Task("fusion", temperature=fusion.temperature)
+    return tasks
+
+
+def _graphs(checkpoints: Checkpoints, contents: BundleFiles) -> dict[str, Graph]:
+    text, encoder, fusion = checkpoints.text, checkpoints.encoder, checkpoints.fusion
+    variants = {
+        name: {precision: _file(contents, file) for precision, file in files.items()}
+        for name, files in contents.graphs.items()
+    }
+    both: list[Literal["logits", "embedding"]] = ["logits", "embedding"]
+    shared = fusion is not None and checkpoints.shared
+    graphs = {
+        "text": Graph(
+            outputs=both if shared else ["logits"],
+            variants=variants["text"],
+            tokenizer="text",
+            hidden=text.hidden if shared else None,
+        )
+    }
+    if encoder is not None and not shared:
+        graphs["encoder"] = Graph(
+            outputs=["embedding"],
+            variants=variants["encoder"],
+            tokenizer="encoder" if "encoder" in contents.tokenizers else "text",
+            hidden=encoder.hidden,
+        )
+    if fusion is not None:
+        graphs["fusion"] = Graph(
+            outputs=["logits"],
+            variants=variants["fusion"],
+            hidden=fusion.hidden,
+            present_input=fusion.present_input,
+        )
+    return graphs
+
+
+def _tokenizers(checkpoints: Checkpoints, contents: BundleFiles) -> dict[str, Tokenizer]:
+    owners: dict[str, TextCheckpoint] = {"text": checkpoints.text}
+    if checkpoints.encoder is not None:
+        owners["encoder"] = checkpoints.encoder
+    result = {}
+    for name, file in contents.tokenizers.items():
+        entry = _file(contents, file)
+        tokenizer = owners[name].tokenizer
+        result[name] = Tokenizer(
+            file=entry.file,
+            sha256=entry.sha256,
+            bytes=entry.bytes,
+            max_tokens=tokenizer.max_tokens,
+            vocab_size=tokenizer.vocab_size,
+        )
+    return result
+
+
+def _provenance(checkpoints: Checkpoints, contents: BundleFiles) -> dict[str, Any]:
+    tools = _TOOLS + (("nncf",) if "int8-qdq" in contents.graphs["text"] else ())
+    provenance: dict[str, Any] = {
+        "checkpoints_sha256": checkpoints.sha256,
+        "tools": {name: _version(name) for name in tools},
+    }
+    parts: dict[str, TextCheckpoint | FusionCheckpoint] = {"text": checkpoints.text}
+    if checkpoints.fusion is not None:
+        parts["fusion"] = checkpoints.fusion
+    for key, look in (("decisions", _decisions), ("scores", _scores)):
+        if values := {name: value for name, part in parts.items() if (value := look(part))}:
+            provenance[key] = values
+    return provenance
+
+
+def _decisions(part: TextCheckpoint | FusionCheckpoint) -> dict[str, str]:
+    """What the trainer says it decided where the paper is silent."""
+    decisions = part.config.get("decisions")
+    return dict(decisions) if isinstance(decisions, dict) else {}
+
+
+def _scores(part: TextCheckpoint | FusionCheckpoint) -> dict[str, Any]:
+    """The scores on test sets that emo-train wrote beside the weights, without the details."""
+    try:
+        metrics = json.loads((part.directory / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    tests = metrics.get("test") if isinstance(metrics, dict) else None
+    if not isinstance(tests, dict):
+        return {}
+    kept = ("rows", "macro_f1", "accuracy")
+    return {
+        name: {key: found[key] for key in kept if key in found}
+        for name, found in tests.items()
+        if isinstance(found, dict)
+    }
+
+
+def _version(distribution: str) -> str:
+    if distribution == "emo-runtime":
+        return __version__
+    return version(distribution)
+
+
+def _file(contents: BundleFiles, name: str) -> File:
+    data = contents.files[name]
+    return File(file=name, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))

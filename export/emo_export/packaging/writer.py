@@ -1,0 +1,147 @@
+"""Last step: the files of an export into their directory, all of them or none.
+
+Everything is written into a temporary sibling and synced to disk; one rename then gives it the
+final name. An old export is exchanged with the new one in a single step where the system can do
+that (Linux's ``renameat2``), so that at any instant a whole one has the name.
+"""
+
+import contextlib
+import ctypes
+import errno
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from emo_models.atomic import sync
+from emo_runtime.bundle.manifest import MANIFEST_NAME
+from emo_runtime.bundle.reader import open_bundle
+from emo_runtime.errors import BundleError, EmoError
+
+_RENAME_EXCHANGE = 2
+_AT_FDCWD = -100
+_PREFIX, _SUFFIX = ".", ".emo-export"
+
+
+def check_target(directory: Path, *, force: bool) -> None:
+    """Raise EmoError where ``directory`` may not become the output: before any work is done."""
+    if not directory.exists() and not directory.is_symlink():
+        return
+    if directory.is_symlink() or not directory.is_dir():
+        raise EmoError(f"{directory}: is no directory. Give another --output.")
+    if not any(directory.iterdir()):
+        return
+    if not (directory / MANIFEST_NAME).is_file():
+        raise EmoError(
+            f"{directory}: is a directory with other things than an export in it. Give another "
+            "--output: nothing there is replaced."
+        )
+    if not force:
+        raise EmoError(f"{directory}: an export is already there. --force replaces it.")
+
+
+def check_bundle(directory: Path) -> None:
+    """Open it by the runtime's own reader, every hash included. Raises BundleError."""
+    open_bundle(directory).verify()
+
+
+def package(
+    files: Mapping[str, bytes],
+    directory: Path,
+    *,
+    force: bool,
+    check: Callable[[Path], None] = check_bundle,
+) -> None:
+    """Write files by their relative paths (``manifest.json`` among them) as ``directory``.
+
+    ``check`` looks at what was written before it gets its name. Raises EmoError where an export
+    stands there and ``force`` is not given, where ``check`` finds a fault, or where the disk
+    refuses; what stood there before is then untouched.
+    """
+    check_target(directory, force=force)
+    target = directory.absolute()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(target)
+        temporary = Path(tempfile.mkdtemp(_SUFFIX, f"{_PREFIX}{target.name}.", target.parent))
+    except OSError as error:
+        raise _refused(directory, error) from error
+    try:
+        _write(files, temporary)
+        _refuse_faults(temporary, check)
+        _replace(temporary, target)
+        sync(target.parent)
+    except OSError as error:
+        raise _refused(directory, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _refused(directory: Path, error: OSError) -> EmoError:
+    return EmoError(
+        f"{directory}: it can't be written: {error.strerror or error}. What stood there is "
+        "unchanged: mend the disk or give another --output."
+    )
+
+
+def _write(files: Mapping[str, bytes], directory: Path) -> None:
+    for name, data in files.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+    for folder in (directory, *(path for path in directory.rglob("*") if path.is_dir())):
+        folder.chmod(0o755)
+        sync(folder)
+
+
+def _refuse_faults(directory: Path, check: Callable[[Path], None]) -> None:
+    try:
+        check(directory)
+    except BundleError as error:
+        raise EmoError(f"what was just written is refused: {error}") from error
+
+
+def _replace(temporary: Path, target: Path) -> None:
+    """Give ``temporary`` the final name; what had it gets the temporary one, to be removed."""
+    if not target.exists() or not any(target.iterdir()):
+        temporary.replace(target)
+    elif not _exchange(temporary, target):
+        # Two renames: between them neither has the name, but the old one is whole beside it.
+        aside = temporary.with_name(f"{temporary.name}.old")
+        target.rename(aside)
+        try:
+            temporary.rename(target)
+        except OSError:
+            aside.rename(target)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two directories in one step; False where the system or file system can't."""
+    if sys.platform != "linux":
+        return False
+    library = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(library, "renameat2"):
+        return False
+    result = library.renameat2(
+        _AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE
+    )
+    if result == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in {errno.ENOSYS, errno.EINVAL}:
+        return False
+    raise OSError(code, os.strerror(code))
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Temporary directories of exports to this target that were killed."""
+    for path in target.parent.glob(f"{_PREFIX}{target.name}.*{_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            shutil.rmtree(path)

@@ -1,0 +1,72 @@
+"""Fourth step: exact rewrites of the float32 graphs, each measurably equal to the untouched one."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import onnx
+from onnxruntime.transformers import optimizer
+from onnxruntime.transformers.fusion_options import FusionOptions
+
+from emo_export.onnx_graph import CONTRIB, copy, prune
+from emo_export.passes.cls_only import keep_cls_only
+from emo_export.passes.drop_position_ids import drop_position_ids
+from emo_export.passes.fold_linear import fold_linear
+from emo_export.passes.fold_token_types import fold_token_types
+from emo_export.passes.split_gemm import split_large_gemms
+
+
+def optimize_text(
+    model: onnx.ModelProto, *, heads: int, hidden: int, embedding_fused: bool = True
+) -> onnx.ModelProto:
+    """A text graph with attention, embedding and GELU fused, and no work that nothing reads.
+
+    ``embedding_fused`` false leaves the embedding as single operators, for a table that is to be
+    quantized by rows. ``SkipLayerNormalization`` is left unfused: see ``residual``. So is the bias
+    before a GELU: in int8 it costs nothing as a part of the product, and ``Gelu`` alone is the
+    faster kernel; in float32 and float16 ONNX Runtime fuses the two when it loads the graph.
+    """
+    model = copy(model)
+    fold_token_types(model)
+    options = FusionOptions("bert")
+    options.enable_skip_layer_norm = False
+    options.enable_bias_skip_layer_norm = False
+    options.enable_bias_gelu = False
+    options.enable_embed_layer_norm = embedding_fused
+    # The raw mask is right for padding on either side; the other form counts on the right side.
+    options.use_raw_attention_mask(True)
+    with _quiet():
+        fused = optimizer.optimize_model(
+            model,
+            "bert",
+            num_heads=heads,
+            hidden_size=hidden,
+            optimization_options=options,
+            opt_level=0,
+        ).model
+    if not any(item.domain == CONTRIB for item in fused.opset_import):
+        fused.opset_import.append(onnx.helper.make_opsetid(CONTRIB, 1))
+    drop_position_ids(fused)
+    keep_cls_only(fused)
+    split_large_gemms(fused)
+    prune(fused)
+    return fused
+
+
+def optimize_fusion(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The fusion graph with everything linear before its first activation folded into one layer."""
+    model = copy(model)
+    fold_linear(model)
+    prune(model)
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    logger = logging.getLogger("onnxruntime.transformers")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

@@ -1,0 +1,1 @@
+"""Graph variants of lower precision."""

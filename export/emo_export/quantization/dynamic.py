@@ -1,0 +1,110 @@
+"""Fifth step: the matrix products of a text graph in int8, for the CPU.
+
+Dynamic quantization: weights per output channel, symmetric, as signed bytes; activations per
+tensor, as unsigned bytes, when the graph runs.
+
+Why 7 bits for the weights (``WEIGHT_LIMIT``, ONNX Runtime's ``reduce_range``): on x86 without VNNI
+(AVX2, AVX-512) the product of unsigned and signed bytes is ``vpmaddubsw``, which adds two products
+into 16 bits and saturates: 2 * 255 * 127 = 64,770 > 32,767, but 2 * 255 * 64 = 32,640 fits. So an
+answer can't depend on the machine. Unsigned weights would not saturate either, but were 1.4 to 1.7
+times slower with VNNI (measured on an AMD EPYC, 8 and 32 tokens, BETO's size).
+
+ONNX Runtime's ``quantize_dynamic`` makes the same numbers; this module exists because the gate
+needs dozens of graphs with this or that product left out, in memory and within a second each.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from emo_export.onnx_graph import Graph, Node, copy, prune
+from emo_export.passes.attention import emit_attention
+
+WEIGHT_LIMIT = 64
+_QUANTIZED = frozenset({"MatMul", "Attention"})
+
+
+@dataclass(frozen=True)
+class ChannelWeights:
+    """``values`` int8 [in, out] and ``scales`` float32 [out], so that weight = values * scales."""
+
+    values: NDArray[np.int8]
+    scales: NDArray[np.float32]
+
+
+def quantize(
+    model: onnx.ModelProto, *, keep: frozenset[str] = frozenset(), limit: int = WEIGHT_LIMIT
+) -> onnx.ModelProto:
+    """An optimized text graph with int8 matrix products, those in ``keep`` excepted.
+
+    ``keep`` holds names as ``products`` gives them. Products of two computed tensors, and the small
+    ``Gemm`` of a classifier's head, stay in float32: they cost nothing.
+    """
+    model = copy(model)
+    graph = Graph(model)
+    shared: dict[str, tuple[str, str, str]] = {}
+    for name, node in _products(graph):
+        if name in keep:
+            continue
+        weight = graph.constant(node.input[1])
+        if weight is None:
+            continue
+        channels = quantize_channels(weight.astype(np.float32), limit)
+        nodes = []
+        source = node.input[0]
+        if source not in shared:
+            shared[source] = (f"{source}.u8", f"{source}.u8.scale", f"{source}.u8.zero")
+            nodes.append(helper.make_node("DynamicQuantizeLinear", [source], [*shared[source]]))
+        if node.op_type == "Attention":
+            product = f"{name}.product"
+            nodes += _matmul(graph, product, shared[source], channels)
+            nodes += emit_attention(graph, node, product)
+        else:
+            nodes += _matmul(graph, name, shared[source], channels)
+        graph.replace_node(node, nodes)
+    prune(model)
+    return model
+
+
+def products(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Names of the matrix products that ``quantize`` would quantize, in the graph's order."""
+    return tuple(name for name, _ in _products(Graph(model)))
+
+
+def quantize_channels(weight: NDArray[np.float32], limit: int = WEIGHT_LIMIT) -> ChannelWeights:
+    """Symmetric quantization of [in, out] with one scale per column, values in [-limit, limit]."""
+    peak = np.abs(weight).max(axis=0)
+    scales = (peak / limit).astype(np.float32)
+    # A column of zeros, or of less than float32 can divide by: zeros, at any scale.
+    scales[scales < np.finfo(np.float32).tiny] = np.float32(1 / limit)
+    values = np.clip(np.rint(weight / scales), -limit, limit).astype(np.int8)
+    return ChannelWeights(values, scales)
+
+
+def _products(graph: Graph) -> list[tuple[str, Node]]:
+    """Named by what they make, which no rewrite after ``optimize`` changes."""
+    return [
+        (str(node.output[0]), node)
+        for node in graph.nodes
+        if node.op_type in _QUANTIZED and graph.constant(node.input[1]) is not None
+    ]
+
+
+def _matmul(
+    graph: Graph, name: str, source: tuple[str, str, str], channels: ChannelWeights
+) -> list[Node]:
+    """In standard operators; ONNX Runtime fuses them, and a following bias, when it loads them."""
+    values = graph.add_constant(f"{name}.weight", channels.values)
+    scales = graph.add_constant(f"{name}.scale", channels.scales)
+    zero = graph.add_constant(f"{name}.zero", np.zeros((), np.int8))
+    quantized, scale, zero_point = source
+    whole, floats, both = f"{name}.int32", f"{name}.float", f"{name}.scales"
+    return [
+        helper.make_node("MatMulInteger", [quantized, values, zero_point, zero], [whole]),
+        helper.make_node("Cast", [whole], [floats], to=TensorProto.FLOAT),
+        helper.make_node("Mul", [scale, scales], [both]),
+        helper.make_node("Mul", [floats, both], [name]),
+    ]

@@ -1,0 +1,70 @@
+"""The word table of a large network in int8, each row with a scale of its own.
+
+Quantized per tensor, as ONNX Runtime's tool does it, the table makes most of the disagreement of
+an int8 graph: one large row coarsens all of them. By rows it is a quarter of the size, and the
+step is that of the row. The table is only looked up, never multiplied, so the full range is used.
+"""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from emo_export.onnx_graph import Graph, Node, prune, size_bytes
+from emo_export.quantization.dynamic import quantize_channels
+
+# Below this size a graph keeps its table in float32: there is nothing to gain on an edge box.
+SMALL_BYTES = 15_000_000
+_LIMIT = 127
+
+
+def is_large(model: onnx.ModelProto) -> bool:
+    """Whether the graph would be larger than ``SMALL_BYTES`` with its word table in float32."""
+    graph = Graph(model)
+    table = sum(_size_bytes(graph, node.input[0]) for node in _word_lookups(graph))
+    return table + (size_bytes(model) - table) / 4 > SMALL_BYTES
+
+
+def quantize_rows(model: onnx.ModelProto) -> bool:
+    """Put the word table into int8 by rows, in place; False where there is none.
+
+    The embedding must be unfused: ``Gather`` of the table, then ``Add`` and the layer norm.
+    """
+    graph = Graph(model)
+    for gather in _word_lookups(graph):
+        table = graph.constant(gather.input[0])
+        if table is None:
+            continue
+        quantized = quantize_channels(table.T, _LIMIT)
+        ids, [name] = gather.input[1], gather.output
+        rows = graph.add_constant(f"{name}.rows", quantized.values.T)
+        steps = graph.add_constant(f"{name}.steps", quantized.scales[:, np.newaxis])
+        whole, floats, step = f"{name}.int8", f"{name}.float", f"{name}.step"
+        graph.replace_node(
+            gather,
+            [
+                helper.make_node("Gather", [rows, ids], [whole]),
+                helper.make_node("Gather", [steps, ids], [step]),
+                helper.make_node("Cast", [whole], [floats], to=TensorProto.FLOAT),
+                helper.make_node("Mul", [floats, step], [name]),
+            ],
+        )
+        prune(model)
+        return True
+    return False
+
+
+def _word_lookups(graph: Graph) -> list[Node]:
+    """Lookups of a float table by the graph's own input."""
+    return [
+        node
+        for node in graph.nodes
+        if node.op_type == "Gather"
+        and node.input[0] in graph.constants
+        and node.input[1] == "input_ids"
+        and len(graph.constants[node.input[0]].dims) == 2
+        and graph.constants[node.input[0]].data_type == TensorProto.FLOAT
+    ]
+
+
+def _size_bytes(graph: Graph, name: str) -> int:
+    return int(graph.constants[name].ByteSize())

@@ -1,0 +1,119 @@
+"""The variants of every graph: optimized, and in each precision that was asked for."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import onnx
+
+from emo_export.checkpoints.load import Checkpoints, TextCheckpoint, token_ids
+from emo_export.onnx_graph import clean, copy
+from emo_export.passes.decompose_contrib import in_standard_operators
+from emo_export.passes.optimize import optimize_fusion, optimize_text
+from emo_export.passes.residual_sum import keep_residuals_apart
+from emo_export.quantization.dynamic import products, quantize
+from emo_export.quantization.embedding import is_large, quantize_rows
+from emo_export.quantization.float16 import half
+from emo_export.quantization.static import quantize_static
+from emo_runtime.bundle.manifest import Precision
+
+Graphs = Mapping[str, onnx.ModelProto]
+Variants = dict[str, dict[Precision, onnx.ModelProto]]
+
+
+@dataclass(frozen=True)
+class Optimized:
+    """Exact float32 graphs by name.
+
+    ``graphs`` are what float32 and float16 are made from, ``for_int8`` what int8 is: the same, or
+    with the embedding unfused where the word table is to be quantized by rows. ``standard`` are
+    the text graphs in standard operators, for int8-qdq; empty where that is not asked for.
+    """
+
+    graphs: Graphs
+    for_int8: Graphs
+    standard: Graphs = field(default_factory=dict)
+
+    def products(self, name: str) -> tuple[str, ...]:
+        """The matrix products of a text graph that int8 can be chosen for, one by one."""
+        return products(self.for_int8[name])
+
+
+def optimize(
+    graphs: Graphs, checkpoints: Checkpoints, precisions: Sequence[Precision]
+) -> Optimized:
+    """Every exact rewrite of every graph; no form of a large one that no precision needs."""
+    owners: dict[str, TextCheckpoint] = {"text": checkpoints.text}
+    if checkpoints.encoder is not None:
+        owners["encoder"] = checkpoints.encoder
+    result, separate, standard = {}, {}, {}
+    for name, model in graphs.items():
+        if name == "fusion":
+            result[name] = optimize_fusion(model)
+            continue
+        heads, hidden = owners[name].heads, owners[name].hidden
+        by_rows = "int8" in precisions and is_large(model)
+        if by_rows:
+            separate[name] = optimize_text(model, heads=heads, hidden=hidden, embedding_fused=False)
+        if by_rows and set(precisions) == {"int8"}:
+            result[name] = separate[name]
+        else:
+            result[name] = optimize_text(model, heads=heads, hidden=hidden)
+        if "int8-qdq" in precisions:
+            standard[name] = optimize_text(model, heads=heads, hidden=hidden, embedding_fused=False)
+            in_standard_operators(standard[name])
+            clean(standard[name])
+    return Optimized(result, {**result, **separate}, standard)
+
+
+def variant(
+    optimized: Optimized, name: str, precision: Precision, keep: frozenset[str] = frozenset()
+) -> onnx.ModelProto:
+    """One graph in one precision, ready to be written.
+
+    ``keep`` names matrix products that stay in float32 (int8 only).
+    """
+    make: dict[Precision, Callable[[], onnx.ModelProto]] = {
+        "fp32": lambda: _fp32(optimized.graphs[name]),
+        "fp16": lambda: half(optimized.graphs[name]),
+        "int8": lambda: _int8(optimized.for_int8[name], keep),
+    }
+    model = make[precision]()
+    clean(model)
+    return model
+
+
+def static_variant(
+    optimized: Optimized, checkpoints: Checkpoints, name: str, texts: Sequence[str]
+) -> onnx.ModelProto:
+    """One text graph in int8-qdq, fitted to transcripts, ready to be written."""
+    owner = checkpoints.text if name == "text" else checkpoints.encoder
+    if owner is None:
+        raise ValueError(f"no checkpoint for the graph {name!r}")
+    strip = owner.strip or name == "encoder"
+    model = quantize_static(optimized.standard[name], token_ids(owner, texts, strip=strip))
+    clean(model)
+    return model
+
+
+def complete_sets(variants: Variants) -> dict[Precision, dict[str, onnx.ModelProto]]:
+    """One graph of each name for each precision of the text side; fusion is always float32."""
+    return {
+        precision: {
+            name: items["fp32"] if name == "fusion" else items[precision]
+            for name, items in variants.items()
+        }
+        for precision in variants["text"]
+    }
+
+
+def _fp32(model: onnx.ModelProto) -> onnx.ModelProto:
+    result = copy(model)
+    keep_residuals_apart(result)
+    return result
+
+
+def _int8(model: onnx.ModelProto, keep: frozenset[str]) -> onnx.ModelProto:
+    result = quantize(model, keep=keep)
+    quantize_rows(result)
+    keep_residuals_apart(result)
+    return result

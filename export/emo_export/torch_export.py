@@ -1,0 +1,155 @@
+"""Third step: PyTorch modules become plain ONNX graphs, untouched otherwise.
+
+The text side goes through optimum's exporter, with the configuration that optimum has for the
+architecture (its patches included) and this software's own inputs and outputs.
+"""
+
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from optimum.exporters.onnx import export as optimum_export
+from optimum.exporters.tasks import TasksManager
+from torch.jit._trace import TracerWarning
+
+from emo_export.checkpoints.load import Checkpoints, FusionCheckpoint, TextCheckpoint
+from emo_models.errors import CheckpointError
+from emo_models.modeling.text_outputs import TextOutputs
+
+OPSET = 17
+_TOKENS = {0: "batch", 1: "tokens"}
+_TEXT_INPUTS = {"input_ids": _TOKENS, "attention_mask": _TOKENS}
+
+
+def graph(checkpoints: Checkpoints) -> dict[str, onnx.ModelProto]:
+    """The graphs of a bundle by name: ``text``, ``encoder`` (unless shared) and ``fusion``.
+
+    Text graphs: input_ids, attention_mask int64 [batch, tokens] -> logits [batch, labels] and/or
+    embedding [batch, hidden] (mean of the last hidden state where attention_mask is 1). Fusion:
+    audio [batch, n_mfcc], text [batch, hidden] (, present [batch, 2]) -> logits [batch, labels].
+    """
+    graphs = {}
+    shared = checkpoints.fusion is not None and checkpoints.shared
+    graphs["text"] = _text(checkpoints.text, ("logits", "embedding") if shared else ("logits",))
+    if checkpoints.encoder is not None and not shared:
+        graphs["encoder"] = _text(checkpoints.encoder, ("embedding",))
+    if checkpoints.fusion is not None:
+        graphs["fusion"] = _fusion(checkpoints.fusion)
+    return graphs
+
+
+def _text(checkpoint: TextCheckpoint, outputs: tuple[str, ...]) -> onnx.ModelProto:
+    model: Any = checkpoint.module
+    settings = _optimum_config(model.config, outputs, str(checkpoint.directory))
+    with tempfile.TemporaryDirectory(prefix="emo-export-") as folder, _quiet():
+        path = Path(folder) / "graph.onnx"
+        with _zero_token_types(model):
+            optimum_export(
+                model=TextOutputs(model, outputs),
+                config=settings,
+                output=path,
+                opset=OPSET,
+                disable_dynamic_axes_fix=True,
+            )
+        return _fixed_width(onnx.load(path), outputs, checkpoint)
+
+
+def _optimum_config(config: Any, outputs: tuple[str, ...], where: str) -> Any:
+    """Optimum's configuration for the architecture, with the contract's inputs and outputs."""
+    try:
+        constructor = TasksManager.get_exporter_config_constructor(
+            "onnx",
+            library_name="transformers",
+            model_type=config.model_type,
+            task="feature-extraction",
+        )
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"{where}: optimum can't export the architecture {config.model_type!r}: {error}"
+        ) from error
+
+    class Contract(constructor.func):  # type: ignore[misc, name-defined]
+        inputs = property(lambda _: _TEXT_INPUTS)
+        outputs = property(lambda _: {name: {0: "batch"} for name in names})
+
+    names = outputs
+    return Contract(config, task="feature-extraction")
+
+
+def _fixed_width(
+    model: onnx.ModelProto, outputs: tuple[str, ...], checkpoint: TextCheckpoint
+) -> onnx.ModelProto:
+    """Write the widths of the outputs, which tracing left open."""
+    width = {"logits": len(checkpoint.labels), "embedding": checkpoint.hidden}
+    for output, name in zip(model.graph.output, outputs, strict=True):
+        output.type.tensor_type.shape.dim[1].dim_value = width[name]
+    return model
+
+
+@contextmanager
+def _zero_token_types(model: Any) -> Iterator[None]:
+    """Let BERT's segment embedding be the constant row 0: a transcript is one segment.
+
+    The row then stands as a constant in the graph, and the whole machinery that makes a tensor of
+    zeros of the right shape is left out.
+    """
+    embeddings: Any = getattr(model.base_model, "embeddings", None)
+    table: Any = getattr(embeddings, "token_type_embeddings", None)
+    if table is None:
+        yield
+        return
+
+    class FirstRow(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("row", table.weight.detach()[0].clone())
+
+        def forward(self, _token_types: torch.Tensor) -> torch.Tensor:
+            row: torch.Tensor = self.row  # type: ignore[assignment]
+            return row
+
+    embeddings.token_type_embeddings = FirstRow()
+    try:
+        yield
+    finally:
+        embeddings.token_type_embeddings = table
+
+
+def _fusion(checkpoint: FusionCheckpoint) -> onnx.ModelProto:
+    inputs = [torch.zeros(2, checkpoint.n_mfcc), torch.zeros(2, checkpoint.hidden)]
+    names = ["audio", "text"]
+    if checkpoint.present_input:
+        inputs.append(torch.ones(2, 2))
+        names.append("present")
+    with tempfile.TemporaryDirectory(prefix="emo-export-") as folder, _quiet(), torch.no_grad():
+        path = Path(folder) / "graph.onnx"
+        torch.onnx.export(
+            checkpoint.module,
+            tuple(inputs),
+            path,
+            input_names=names,
+            output_names=["logits"],
+            dynamic_axes={name: {0: "batch"} for name in [*names, "logits"]},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+        model = onnx.load(path)
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = len(checkpoint.labels)
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what the tracing exporter says of itself; its results are verified afterwards."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "You are using the legacy TorchScript", DeprecationWarning
+        )
+        warnings.filterwarnings("ignore", "The feature will be removed", DeprecationWarning)
+        warnings.filterwarnings("ignore", category=TracerWarning)
+        yield

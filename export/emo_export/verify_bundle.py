@@ -1,0 +1,80 @@
+"""A bundle against its checkpoint once more: ``emo-bundle verify --reference CHECKPOINT``."""
+
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from emo_export.checkpoints.load import Checkpoints, load
+from emo_export.checkpoints.validate import audio_contract, check
+from emo_export.evaluation.evaluator import Evaluator
+from emo_export.evaluation.gate import missed
+from emo_export.evaluation.rows import read_rows, shipped_sentences, split_quantization_rows
+from emo_export.options import Gate, Sources
+from emo_runtime.bundle.manifest import Precision
+from emo_runtime.bundle.reader import Bundle
+from emo_runtime.errors import BundleError, SelfTestError
+
+
+def compare_with_reference(
+    bundle: Bundle, reference: Path, evaluate: Path | None, min_agreement: float
+) -> dict[str, Any]:
+    """What each precision of the bundle's text side answers, against the checkpoint in PyTorch.
+
+    ``reference`` is a text checkpoint, or a directory with ``text``, and where there is one
+    ``fusion`` and ``encoder``, in it. ``evaluate`` is a CSV, else the sentences that ship. Raises
+    SelfTestError where the label agreement is below ``min_agreement``, BundleError where the
+    bundle was made from another checkpoint.
+    """
+    checkpoints = load(_sources(reference))
+    check(checkpoints)
+    _same_weights(bundle, checkpoints)
+    evaluation = shipped_sentences() if evaluate is None else read_rows(evaluate)
+    if "int8-qdq" in bundle.manifest.graphs["text"].variants:
+        evaluation, _ = split_quantization_rows(evaluation)
+    evaluator = Evaluator.of(checkpoints, evaluation, audio_contract(checkpoints))
+    comparisons = [
+        comparison
+        for precision in bundle.manifest.graphs["text"].variants
+        for comparison in evaluator.compare(precision, evaluator.ask(_graphs(bundle, precision)))
+    ]
+    if reasons := missed(comparisons, Gate(min_agreement)):
+        raise SelfTestError(
+            f"{bundle.path}: {'; '.join(reasons)}. Export the bundle again, with --precision fp32 "
+            "if need be."
+        )
+    return {
+        "evaluated": evaluator.evaluated,
+        "comparisons": [comparison.as_json() for comparison in comparisons],
+    }
+
+
+def _sources(reference: Path) -> Sources:
+    if not (reference / "text").is_dir():
+        return Sources(text=str(reference))
+    parts = {
+        name: str(reference / name) for name in ("encoder", "fusion") if (reference / name).is_dir()
+    }
+    return Sources(text=str(reference / "text"), **parts)
+
+
+def _same_weights(bundle: Bundle, checkpoints: Checkpoints) -> None:
+    made_from = bundle.manifest.provenance.get("checkpoints_sha256", {})
+    given = {"text": checkpoints.text.sha256}
+    if checkpoints.fusion is not None:
+        given["fusion"] = checkpoints.fusion.sha256
+    for name, sha256 in given.items():
+        if name in made_from and made_from[name] != sha256:
+            raise BundleError(
+                f"{bundle.path}: made from {name} weights {made_from[name][:12]}..., the reference "
+                f"has {sha256[:12]}...: give the checkpoint that it was made from."
+            )
+
+
+def _graphs(bundle: Bundle, precision: Precision) -> dict[str, onnx.ModelProto]:
+    """One complete set of graphs; the fusion network has its one precision."""
+    found = {}
+    for name, graph in bundle.manifest.graphs.items():
+        file = graph.variants.get(precision) or next(iter(graph.variants.values()))
+        found[name] = onnx.load_from_string(bundle.read(file))
+    return found

@@ -1,0 +1,1 @@
+"""Corpora, splits, pairs and features."""

@@ -1,0 +1,146 @@
+"""Features and pairs of Task 2, for training, validation and every test set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from emo_models.checkpoint import load_encoder
+from emo_models.data.corpora import Row, read_csv
+from emo_models.data.datasets import Tables, limited, read_dataset, targets_of
+from emo_models.data.features import Floats, audio_contract, audio_features, text_features
+from emo_models.data.pairs import Pairs, matched_pairs, own_pairs
+from emo_models.data.splits import split_rows, split_speakers
+from emo_models.evaluation.metrics import Ints
+from emo_models.recipes import FusionRecipe
+from emo_models.runs.progress import row_bar
+
+# Shares of the speakers of each corpus of clips.
+VALIDATION_SPEAKERS, TEST_SPEAKERS = 0.15, 0.25
+MATCHED = (
+    "label-matched: each transcript goes with a clip of the same label from another corpus, split "
+    "by speaker and as the transcripts are; not comparable with figures on real pairs"
+)
+_TRAIN_SEED, _VALIDATION_SEED, _TEST_SEED = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class FusionRun:
+    """What a run needs beside its recipe and tables.
+
+    ``clips`` are tables of sound with speakers, for label-matched pairs; without them the training
+    tables bring their own sound.
+    """
+
+    encoder: Path
+    output: Path
+    clips: tuple[Path, ...] = ()
+    limit: int | None = None
+    allow_leak: bool = False
+    cache: Path | None = None
+
+
+@dataclass(frozen=True)
+class Features:
+    """Sound [clips, n_mfcc], text [texts, hidden], their rows, and the pairs of an epoch."""
+
+    audio: Floats
+    text: Floats
+    audio_rows: Sequence[Row]
+    text_rows: Sequence[Row]
+    pairs: Callable[[int], Pairs]
+
+    @property
+    def audio_labels(self) -> Ints:
+        """Class of each clip."""
+        return targets_of(self.audio_rows)
+
+
+@dataclass(frozen=True)
+class FusionData:
+    """All that a run trains on and is measured on; ``note`` says how pairs were made."""
+
+    train: Features
+    validation: Features
+    tests: dict[str, Features]
+    note: str
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Texts and clips of each set."""
+        sets = {"train": self.train, "validation": self.validation, **self.tests}
+        return {f"{name}_texts": len(found.text_rows) for name, found in sets.items()} | {
+            f"{name}_clips": len(found.audio_rows) for name, found in sets.items()
+        }
+
+
+def fusion_data(run: FusionRun, tables: Tables, recipe: FusionRecipe) -> FusionData:
+    """Read rows, compute (or find) their features, and pair them.
+
+    Raises:
+        DataError: a bad row, sound that can't be read, a leak.
+    """
+    own = not run.clips
+    dataset = limited(read_dataset(tables, need_audio=own, allow_leak=run.allow_leak), run.limit)
+    fit, held = split_rows(targets_of(dataset.train).tolist(), recipe.validation_share, recipe.seed)
+    texts = {
+        "train": [dataset.train[i] for i in fit],
+        "validation": [dataset.train[i] for i in held],
+        **dataset.tests,
+    }
+    spoken = texts if own else _clips(run.clips, texts, recipe)
+    encoder, tokenizer = load_encoder(run.encoder)
+
+    def paired(name: str) -> Features:
+        text_rows, audio_rows = texts[name], spoken[name]
+        return Features(
+            audio=_sound(audio_rows, name, run, recipe),
+            text=text_features(text_rows, encoder, tokenizer),
+            audio_rows=audio_rows,
+            text_rows=text_rows,
+            pairs=_pairs(name, targets_of(text_rows), targets_of(audio_rows), own, recipe),
+        )
+
+    return FusionData(
+        train=paired("train"),
+        validation=paired("validation"),
+        tests={name: paired(name) for name in dataset.tests},
+        note="the corpus's own" if own else MATCHED,
+    )
+
+
+def _pairs(
+    name: str, texts: Ints, clips: Ints, own: bool, recipe: FusionRecipe
+) -> Callable[[int], Pairs]:
+    """A corpus's own pairs; or label-matched ones, others for each number."""
+    if own:
+        fixed = own_pairs(texts.tolist())
+        return lambda _: fixed
+    seed = {"train": _TRAIN_SEED, "validation": _VALIDATION_SEED}.get(name, _TEST_SEED)
+    return lambda number: matched_pairs(
+        texts.tolist(), clips.tolist(), (recipe.seed, seed, number), both=name == "train"
+    )
+
+
+def _clips(
+    tables: Sequence[Path], texts: dict[str, list[Row]], recipe: FusionRecipe
+) -> dict[str, list[Row]]:
+    """Clips for each set of texts: one part of the speakers each; all test sets share theirs."""
+    rows = [
+        replace(row, id=f"{path}:{row.id}")
+        for path in tables
+        for row in read_csv(path, need_audio=True)
+    ]
+    train, validation, test = split_speakers(rows, VALIDATION_SPEAKERS, TEST_SPEAKERS, recipe.seed)
+    return {name: {"train": train, "validation": validation}.get(name, test) for name in texts}
+
+
+def _sound(rows: Sequence[Row], name: str, run: FusionRun, recipe: FusionRecipe) -> Floats:
+    with row_bar(f"sound ({name})", len(rows)) as on_row:
+        return audio_features(
+            rows,
+            audio_contract(recipe.n_mfcc),
+            cache=run.cache or run.output / "features",
+            on_row=on_row,
+        )

@@ -1,0 +1,1 @@
+"""The model card and the figures of the default bundle."""

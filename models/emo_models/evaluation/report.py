@@ -1,0 +1,117 @@
+"""The one report on a set of predictions, the same for a checkpoint and for a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_models.errors import CheckpointError
+from emo_models.evaluation.metrics import (
+    Floats,
+    Ints,
+    bootstrap_macro_f1,
+    calibration_error,
+    class_scores,
+    confusion,
+    macro_f1,
+    paired_bootstrap,
+    softmax,
+)
+from emo_models.labels import LABELS
+
+_DIGITS = 4
+
+
+def report(
+    targets: Ints,
+    predicted: Ints,
+    probabilities: Floats | None = None,
+    labels: Sequence[str] = LABELS,
+) -> dict[str, Any]:
+    """Macro-F1 (with and without fear, 95 % bootstrap), accuracy, per class, confusion, ECE.
+
+    Args:
+        targets: true class numbers [rows].
+        predicted: class numbers [rows].
+        probabilities: [rows, classes], for the calibration error.
+        labels: label words in class order.
+    """
+    classes = len(labels)
+    matrix = confusion(targets, predicted, classes)
+    precision, recall, f1 = class_scores(matrix)
+    fear = without_fear(labels)
+    document: dict[str, Any] = {
+        "rows": len(targets),
+        "macro_f1": _round(macro_f1(targets, predicted, classes)),
+        "macro_f1_interval": _interval(bootstrap_macro_f1(targets, predicted, classes)),
+        "macro_f1_without_fear": _round(macro_f1(targets, predicted, classes, without=fear)),
+        "macro_f1_without_fear_interval": _interval(
+            bootstrap_macro_f1(targets, predicted, classes, without=fear)
+        ),
+        "accuracy": _round(float((targets == predicted).mean())),
+        "classes": {
+            label: {
+                "precision": _round(precision[index]),
+                "recall": _round(recall[index]),
+                "f1": _round(f1[index]),
+                "rows": int(matrix[index].sum()),
+            }
+            for index, label in enumerate(labels)
+        },
+        "confusion": matrix.tolist(),
+    }
+    if probabilities is not None:
+        document["calibration_error"] = _round(calibration_error(probabilities, targets))
+    return document
+
+
+def report_logits(
+    targets: Ints,
+    logits: NDArray[Any],
+    temperature: float = 1.0,
+    labels: Sequence[str] = LABELS,
+) -> dict[str, Any]:
+    """``report`` of logits [rows, classes], with the calibration error before and after."""
+    document = report(targets, logits.argmax(axis=1), softmax(logits, temperature), labels)
+    before = calibration_error(softmax(logits), targets)
+    document["calibration_error_before"] = _round(before)
+    return document
+
+
+def compare(targets: Ints, first: Ints, second: Ints) -> dict[str, dict[str, float]]:
+    """How much better ``first`` is than ``second`` in macro-F1, with and without fear.
+
+    ``paired_bootstrap``'s figures by ``macro_f1`` and ``macro_f1_without_fear``.
+    """
+    return {
+        key: paired_bootstrap(targets, first, second, len(LABELS), without=without)
+        for key, without in (("macro_f1", ()), ("macro_f1_without_fear", without_fear()))
+    }
+
+
+def without_fear(labels: Sequence[str] = LABELS) -> tuple[int, ...]:
+    """The class that is too rare to be measured (37 of 5,129 MEACorpus rows), if it is there."""
+    return tuple(index for index, label in enumerate(labels) if label == "fear")
+
+
+def check_labels(labels: Sequence[str], where: str) -> None:
+    """Refuse a model whose labels are not these, in this order.
+
+    Raises:
+        CheckpointError: they differ.
+    """
+    if tuple(labels) != LABELS:
+        raise CheckpointError(
+            f"{where}: its labels are {', '.join(labels)}; this report is for {', '.join(LABELS)}."
+        )
+
+
+def _round(value: float | np.floating[Any]) -> float:
+    return round(float(value), _DIGITS)
+
+
+def _interval(bounds: tuple[float, float]) -> list[float]:
+    return [_round(bounds[0]), _round(bounds[1])]

@@ -1,0 +1,1 @@
+"""One run of a recipe and the files that it writes."""

@@ -1,0 +1,120 @@
+"""``emo-train fusion``: from tables to a fusion checkpoint with its metrics."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from transformers.utils import logging as transformers_logging
+
+from emo_models.checkpoint import WEIGHTS, file_sha256, save_fusion
+from emo_models.data.datasets import Tables
+from emo_models.data.features import audio_contract, bandwidth
+from emo_models.data.fusion_data import Features, FusionRun, fusion_data
+from emo_models.data.pairs import Pairs, joined
+from emo_models.evaluation.calibration import fit_temperature
+from emo_models.evaluation.report import report_logits
+from emo_models.modeling.fusion import AUDIO_ONLY, BOTH, TEXT_ONLY, FusionNetwork, TrainedFusion
+from emo_models.recipes import FusionRecipe
+from emo_models.runs.progress import epoch_bar
+from emo_models.runs.tables import write_clips, write_pairs
+from emo_models.runs.text import CHECKPOINT, draw
+from emo_models.training.fusion import predict_fusion, train_fusion
+
+# Label-matched validation texts meet so many clips each before the temperature is fitted.
+_CALIBRATION_PAIRINGS = 10
+
+
+def run_fusion(run: FusionRun, tables: Tables, recipe: FusionRecipe) -> dict[str, Any]:
+    """Train, calibrate, measure and write ``output/checkpoint``; returns its metrics."""
+    transformers_logging.set_verbosity_error()
+    data = fusion_data(run, tables, recipe)
+    encoder_sha256 = file_sha256(run.encoder / WEIGHTS)
+    identity = {"encoder": encoder_sha256, "rows": data.counts}
+    with epoch_bar("epoch", recipe.epochs) as on_epoch:
+        network, history = train_fusion(
+            data.train,
+            data.validation,
+            recipe,
+            run=run.output,
+            identity=identity,
+            on_epoch=on_epoch,
+        )
+    network.half().float()
+    pairs = data.validation.pairs(0)
+    held = predict_fusion(network, data.validation, pairs)
+    more = joined([data.validation.pairs(number) for number in range(_CALIBRATION_PAIRINGS)])
+    contract = msgspec.structs.replace(
+        audio_contract(recipe.n_mfcc), bandwidth_hz=bandwidth(data.train.audio_rows)
+    )
+    network.details = TrainedFusion(
+        temperature=fit_temperature(predict_fusion(network, data.validation, more), more.labels),
+        encoder_sha256=encoder_sha256,
+        audio=msgspec.to_builtins(contract),
+    )
+    if recipe.present_input:
+        _calibrate_alone(network, data.validation)
+    metrics: dict[str, Any] = {
+        "task": "fusion",
+        "pairs": data.note,
+        "recipe": asdict(recipe),
+        "rows": data.counts,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "best_epoch": history.best_epoch,
+        "epochs": {"loss": history.losses, "validation": history.scores},
+        "temperature": network.details.temperature,
+        "validation": report_logits(pairs.labels, held, network.details.temperature),
+        "test": {},
+    }
+    for name, features in data.tests.items():
+        metrics["test"] |= _reports(name, network, features)
+        pairs = features.pairs(0)
+        write_pairs(run.output, name, pairs, features.text_rows, features.audio_rows)
+        if recipe.present_input:
+            write_clips(run.output, name, features.audio_rows)
+    save_fusion(run.output / CHECKPOINT, network, metrics=metrics)
+    draw(run.output, metrics, "Task 2 confusion matrix")
+    return metrics
+
+
+def _calibrate_alone(network: FusionNetwork, validation: Features) -> None:
+    """Set ``confidence`` so that the one temperature also fits sound alone and text alone."""
+    temperature = network.details.temperature
+    alone = ((_each_clip(validation), AUDIO_ONLY), (validation.pairs(0), TEXT_ONLY))
+    found = [
+        temperature
+        / fit_temperature(predict_fusion(network, validation, pairs, kind), pairs.labels)
+        for pairs, kind in alone
+    ]
+    network.confidence.copy_(torch.tensor(found).half())
+
+
+def _each_clip(features: Features) -> Pairs:
+    """Every clip once, for sound alone; its text is of no effect."""
+    clips = np.arange(len(features.audio))
+    return Pairs(clips, np.zeros_like(clips), features.audio_labels)
+
+
+def _reports(name: str, network: FusionNetwork, features: Features) -> dict[str, Any]:
+    """Fused; and, where the network can do without a modality, each alone (sound: per clip)."""
+    temperature = network.details.temperature
+    pairs = features.pairs(0)
+    if not network.config.present_input:
+        return {
+            name: report_logits(pairs.labels, predict_fusion(network, features, pairs), temperature)
+        }
+    alone = _each_clip(features)
+    kinds = {
+        "": (pairs, BOTH),
+        "_text_only": (pairs, TEXT_ONLY),
+        "_audio_only": (alone, AUDIO_ONLY),
+    }
+    return {
+        name + kind: report_logits(
+            chosen.labels, predict_fusion(network, features, chosen, present), temperature
+        )
+        for kind, (chosen, present) in kinds.items()
+    }

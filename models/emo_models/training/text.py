@@ -1,0 +1,134 @@
+"""Task 1: fine-tuning of a text classifier (paper 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from emo_models.data.corpora import Row
+from emo_models.data.splits import split_rows
+from emo_models.modeling.inference import device, padded, predict_logits, token_ids
+from emo_models.recipes import TextRecipe
+from emo_models.training.loop import History, class_weights, train_epochs, validation_figure
+
+_BUCKET_BATCHES = 16
+
+
+def train_text(
+    model: Any,
+    tokenizer: Any,
+    rows: Sequence[Row],
+    recipe: TextRecipe,
+    *,
+    number: int = 0,
+    run: Path | None = None,
+    on_epoch: Callable[[History], None] = lambda _: None,
+) -> tuple[History, list[int]]:
+    """Fine-tune ``model`` in place; the best epoch is loaded at the end.
+
+    Args:
+        model: a classifier that returns ``.logits``.
+        tokenizer: its transformers tokenizer.
+        rows: with text; a share of them is kept for validation.
+        recipe: hyper-parameters.
+        number: of several fine-tunings on the same split: another order, masks and dropout.
+        run: directory of the resumable state.
+        on_epoch: called after each epoch.
+
+    Returns:
+        the history, and the numbers of the validation rows.
+    """
+    here = device()
+    model.to(here)
+    limit = min(recipe.max_tokens, int(model.config.max_position_embeddings))
+    ids = token_ids(tokenizer, [row.text or "" for row in rows], limit)
+    targets = np.array([row.label for row in rows])
+    train, held = split_rows(targets.tolist(), recipe.validation_share, recipe.seed)
+    classes = int(model.config.num_labels)
+    weights = class_weights(targets[train].tolist(), classes, recipe.class_weights)
+    loss = nn.CrossEntropyLoss(weight=weights, label_smoothing=recipe.label_smoothing).to(here)
+    optimizer = torch.optim.AdamW(
+        model.parameters(),
+        lr=recipe.learning_rate,
+        eps=recipe.epsilon,
+        weight_decay=recipe.weight_decay,
+    )
+    steps = recipe.epochs * -(-len(train) // recipe.batch_size)
+
+    def run_epoch(epoch: int) -> float:
+        total = 0.0
+        rng = np.random.default_rng([recipe.seed, epoch, number])
+        batches = list(_batches(train, ids, recipe.batch_size, rng))
+        for step, batch in enumerate(batches, start=epoch * len(batches)):
+            rate = recipe.learning_rate * _rate(step, steps, recipe)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            chosen = [ids[i] for i in batch]
+            if recipe.token_masking:
+                chosen = [_mask(row, recipe.token_masking, tokenizer, rng) for row in chosen]
+            input_ids, attention_mask = padded(chosen, tokenizer.pad_token_id, here)
+            with torch.autocast(here.type, torch.bfloat16, enabled=recipe.bf16):
+                logits = model(input_ids=input_ids, attention_mask=attention_mask).logits
+            value = loss(logits.float(), torch.from_numpy(targets[batch]).to(here))
+            value.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            total += float(value.detach()) * len(batch)
+        return total / len(train)
+
+    def validate() -> float:
+        predicted = predict_logits(model, tokenizer, [ids[i] for i in held]).argmax(axis=1)
+        return validation_figure(targets[held], predicted, classes, recipe.best_by)
+
+    history = train_epochs(
+        model,
+        optimizer,
+        epochs=recipe.epochs,
+        seed=recipe.seed + number,
+        run_epoch=run_epoch,
+        validate=validate,
+        keep_last=recipe.best_by == "last",
+        state_path=run / f"state{number or ''}.pt" if run else None,
+        identity={"recipe": asdict(recipe), "rows": [row.id for row in rows]},
+        on_epoch=on_epoch,
+    )
+    return history, held
+
+
+def _batches(
+    rows: Sequence[int], ids: Sequence[list[int]], size: int, rng: np.random.Generator
+) -> Iterator[list[int]]:
+    """Shuffled batches of rows of like length: a third of the padding of plain shuffling."""
+    order = rng.permutation(np.asarray(rows))
+    batches: list[list[int]] = []
+    for start in range(0, len(order), size * _BUCKET_BATCHES):
+        bucket = sorted(order[start : start + size * _BUCKET_BATCHES], key=lambda i: len(ids[i]))
+        batches.extend(
+            [int(i) for i in bucket[first : first + size]] for first in range(0, len(bucket), size)
+        )
+    for index in rng.permutation(len(batches)):
+        yield batches[index]
+
+
+def _mask(row: list[int], share: float, tokenizer: Any, rng: np.random.Generator) -> list[int]:
+    """The row with a share of its inner tokens replaced by [MASK]."""
+    hide = rng.random(len(row)) < share
+    hide[0] = hide[-1] = False
+    mask: int = tokenizer.mask_token_id
+    return [mask if hidden else token for token, hidden in zip(row, hide, strict=True)]
+
+
+def _rate(step: int, steps: int, recipe: TextRecipe) -> float:
+    warmup = round(steps * recipe.warmup_share)
+    if step < warmup:
+        return (step + 1) / warmup
+    if recipe.schedule == "constant":
+        return 1.0
+    return max(0.0, (steps - step) / max(1, steps - warmup))

@@ -1,0 +1,1 @@
+"""Sound: decoding, formats, encodings and front ends."""

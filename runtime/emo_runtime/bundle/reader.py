@@ -1,0 +1,237 @@
+"""A bundle's directory: found, listed, and read so that only verified bytes get any further."""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import importlib.util
+import mmap
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from emo_runtime.bundle.manifest import (
+    MANIFEST_NAME,
+    MAX_MANIFEST_BYTES,
+    SIGNATURE_NAME,
+    File,
+    Manifest,
+    parse_manifest,
+)
+from emo_runtime.bundle.signature import check_signature
+from emo_runtime.errors import BundleError
+
+ENTRY_POINTS = "emo_runtime.bundles"
+DEFAULT = "default"
+MAX_SMALL_BYTES = 64 << 20
+_CHUNK_BYTES = 1 << 20
+_DESCRIPTORS = Path("/proc/self/fd")
+
+
+@dataclass(frozen=True)
+class VerifiedFile:
+    """Bytes that have the hash which the manifest gives, and how ONNX Runtime may open them."""
+
+    name: str
+    data: memoryview
+    source: str | bytes
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle: its directory, its manifest, the hash of the manifest's bytes.
+
+    ``signed``: whether a signature lies beside the manifest; whose it is was checked only where a
+    public key was given.
+    """
+
+    path: Path
+    manifest: Manifest
+    sha256: str
+    signed: bool
+
+    @contextlib.contextmanager
+    def verified(self, file: File) -> Iterator[VerifiedFile]:
+        """The file's bytes, hashed before anything else sees them. Raises BundleError.
+
+        On Linux they are copied into a sealed memory file while they are hashed, so that what
+        ONNX Runtime opens can't be exchanged any more and is in memory once; elsewhere they are
+        Python bytes.
+        """
+        with _open_regular(self.path / file.file, file.file) as descriptor:
+            found = os.fstat(descriptor).st_size
+            if found != file.bytes:
+                raise BundleError(
+                    f"{file.file}: {found:,} bytes, the manifest says {file.bytes:,}. {_REMEDY}"
+                )
+            with contextlib.ExitStack() as stack:
+                yield _copy(descriptor, file, stack)
+
+    def read(self, file: File) -> bytes:
+        """The verified bytes of a small file (no graph). Raises BundleError."""
+        if file.bytes > MAX_SMALL_BYTES:
+            raise BundleError(
+                f"{file.file}: {file.bytes:,} bytes, at most {MAX_SMALL_BYTES:,} are read of a "
+                "file that is no graph. Do not use this bundle."
+            )
+        with self.verified(file) as verified:
+            return bytes(verified.data)
+
+    def verify(self) -> None:
+        """Hash every file of the bundle against the manifest. Raises BundleError."""
+        for file in self.manifest.files():
+            with self.verified(file):
+                pass
+
+
+def open_bundle(
+    path: str | os.PathLike[str] | None = None,
+    public_key: str | os.PathLike[str] | None = None,
+) -> Bundle:
+    """Open a bundle's directory (None: the installed default) and check its listing.
+
+    Raises BundleError where the directory or a file is missing, where a file is there that the
+    manifest does not list, where the manifest is refused, or where it is not signed by
+    ``public_key`` (a PEM file, if given).
+    """
+    directory = default_bundle() if path is None else Path(path)
+    if not directory.is_dir():
+        raise BundleError(
+            f"{directory}: no such directory. Give the directory of a bundle (with its "
+            f"{MANIFEST_NAME}), or make one with emo-export."
+        )
+    data = _read_small(directory / MANIFEST_NAME, MAX_MANIFEST_BYTES)
+    if public_key is not None:
+        check_signature(data, _signature(directory), public_key)
+    manifest = parse_manifest(data)
+    listed = {file.file for file in manifest.files()} | {MANIFEST_NAME}
+    try:
+        found = {entry.name for entry in directory.iterdir()}
+    except OSError as error:
+        raise BundleError(f"{directory}: can't be listed: {error.strerror}. {_REMEDY}") from None
+    if missing := sorted(listed - found):
+        raise BundleError(f"{directory}: the file {missing[0]!r} is missing. {_REMEDY}")
+    if unlisted := sorted(found - listed - {SIGNATURE_NAME}):
+        raise BundleError(
+            f"{directory}: the file {unlisted[0]!r} is not listed in {MANIFEST_NAME}. Remove it, "
+            "or copy the bundle again."
+        )
+    sha256 = hashlib.sha256(data).hexdigest()
+    return Bundle(directory, manifest, sha256, SIGNATURE_NAME in found)
+
+
+def default_bundle() -> Path:
+    """Where the installed default bundle lies, found without importing its package."""
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS, name=DEFAULT):
+        package, *folders = entry.value.split(".")
+        spec = importlib.util.find_spec(package)
+        for root in (spec and spec.submodule_search_locations) or ():
+            directory = Path(root, *folders)
+            if (directory / MANIFEST_NAME).is_file():
+                return directory
+    raise BundleError(
+        "no default bundle is installed. Install emo-runtime as a package (pip install "
+        "emo-runtime), or give the directory of a bundle."
+    )
+
+
+_REMEDY = "The bundle was changed or damaged: copy it again or run emo-export."
+
+
+def _signature(directory: Path) -> bytes | None:
+    path = directory / SIGNATURE_NAME
+    return _read_small(path, 1024) if path.is_file() else None
+
+
+def _read_small(path: Path, limit: int) -> bytes:
+    """At most one byte more than ``limit``, whatever the size claims: the caller refuses it."""
+    with (
+        _open_regular(path, path.name) as descriptor,
+        open(descriptor, "rb", closefd=False) as file,
+    ):
+        return file.read(limit + 1)
+
+
+@contextlib.contextmanager
+def _open_regular(path: Path, name: str) -> Iterator[int]:
+    """A descriptor of a regular file; links, FIFOs and devices are refused without waiting."""
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        if path.is_symlink():
+            raise BundleError(f"{name}: is a link; a bundle holds regular files only. {_REMEDY}")
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        raise BundleError(f"{path}: can't be opened: {error.strerror}. {_REMEDY}") from None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise BundleError(f"{name}: is not a regular file. {_REMEDY}")
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _copy(descriptor: int, file: File, stack: contextlib.ExitStack) -> VerifiedFile:
+    """In a memory file where the system has them, and room for one; else in Python's memory."""
+    try:
+        if sys.platform == "linux" and _DESCRIPTORS.is_dir():
+            with contextlib.suppress(OSError):
+                return stack.enter_context(_in_memory_file(descriptor, file))
+            os.lseek(descriptor, 0, os.SEEK_SET)
+        return _in_bytes(descriptor, file)
+    except (OSError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or "no memory"
+        raise BundleError(
+            f"{file.file}: can't be read: {reason}. Mend the disk, or give the process more memory."
+        ) from None
+
+
+@contextlib.contextmanager
+def _in_memory_file(descriptor: int, file: File) -> Iterator[VerifiedFile]:
+    import fcntl  # noqa: PLC0415  (not on every platform)
+
+    copy = os.memfd_create(file.file, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        digest = hashlib.sha256()
+        while chunk := os.read(descriptor, _CHUNK_BYTES):
+            digest.update(chunk)
+            if os.fstat(copy).st_size + len(chunk) > file.bytes:
+                break
+            _write_all(copy, chunk)
+        _check_digest(digest.hexdigest(), file)
+        seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+        fcntl.fcntl(copy, fcntl.F_ADD_SEALS, seals)
+        if not file.bytes:
+            yield VerifiedFile(file.file, memoryview(b""), b"")
+            return
+        with (
+            mmap.mmap(copy, file.bytes, prot=mmap.PROT_READ) as mapped,
+            memoryview(mapped) as data,
+        ):
+            yield VerifiedFile(file.file, data, f"/proc/self/fd/{copy}")
+    finally:
+        os.close(copy)
+
+
+def _in_bytes(descriptor: int, file: File) -> VerifiedFile:
+    with open(descriptor, "rb", closefd=False) as stream:
+        data = stream.read(file.bytes + 1)
+    _check_digest(hashlib.sha256(data).hexdigest(), file)
+    return VerifiedFile(file.file, memoryview(data), data)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _check_digest(found: str, file: File) -> None:
+    if found != file.sha256:
+        raise BundleError(
+            f"{file.file}: sha256 differs from the manifest (expected {file.sha256[:8]}..., found "
+            f"{found[:8]}...). The file was changed or damaged: copy the bundle again or run "
+            "emo-export."
+        )

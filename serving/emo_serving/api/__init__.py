@@ -1,0 +1,1 @@
+"""HTTP API: middleware, routes, schemas."""

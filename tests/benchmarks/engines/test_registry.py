@@ -1,0 +1,72 @@
+"""Rivals answer as the checkpoint does; those that are not installed are gaps with their names."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from emo_bench.accuracy import agreement
+from emo_bench.engines.base import Outcome
+from emo_bench.engines.registry import RIVALS, open_engine
+from emo_bench.workload import Sample
+from emo_runtime import EmoError
+from helpers.corpora import CHECKPOINT, CLIPS
+from helpers.seed_system import SeedSystem
+
+TEXT = "¡Llevo tres semanas esperando una solución!"
+CLIP = CLIPS / "queja.flac"
+OPTIONS = {"checkpoint": str(CHECKPOINT), "threads": 1, "serving": False}
+# int8 rivals may differ as much as the self-test lets int8 differ.
+TOLERANCES = {"fp32": 1e-3, "bf16": 0.05, "int8": 0.05}
+
+
+def installed(name):
+    return all(importlib.util.find_spec(module) for module in RIVALS[name].needs)
+
+
+@pytest.fixture(scope="module")
+def seed_system():
+    return SeedSystem(CHECKPOINT)
+
+
+@pytest.mark.filterwarnings("ignore")  # whatever these libraries warn of is theirs
+@pytest.mark.parametrize("name", [n for n in RIVALS if n not in {"openvino-nncf-int8"}])
+def test_a_rival_computes_what_the_checkpoint_says(name, seed_system):
+    if not installed(name):
+        pytest.skip(f"{name}: not installed here")
+    engine = open_engine(name, OPTIONS)
+    tolerance = TOLERANCES[RIVALS[name].precision]
+    alone = engine.answer(Sample(TEXT, None))
+    both = engine.answer(Sample(TEXT, CLIP.read_bytes()))
+    for outcome, wanted in (
+        (alone, seed_system.task_1(TEXT)),
+        (both, seed_system.task_2(TEXT, CLIP)),
+    ):
+        np.testing.assert_allclose(list(outcome.scores.values()), wanted, rtol=0, atol=tolerance)
+        assert outcome.tokens > 5
+    assert set(alone.phases) == {"tokenize", "text", "total"}
+    assert set(both.phases) == {"decode", "mfcc", "tokenize", "text", "fusion", "total"}
+    assert engine.concurrency == 1
+    engine.close()
+
+
+def test_a_rival_that_is_not_installed_is_named(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "ctranslate2" else find(name)
+    )
+    with pytest.raises(EmoError, match=r"^ctranslate2 is not installed$"):
+        open_engine("ctranslate2-int8", OPTIONS)
+
+
+def test_nobody():
+    with pytest.raises(EmoError, match="'nobody' is not known"):
+        open_engine("nobody", {})
+
+
+def test_agreement():
+    ours = [Outcome("joy", {"joy": 0.9, "fear": 0.1}), Outcome("fear", {"joy": 0.4, "fear": 0.6})]
+    theirs = [Outcome("joy", {"joy": 0.7, "fear": 0.3}), Outcome("joy", {"joy": 0.5, "fear": 0.5})]
+    same, largest = agreement(ours, theirs)
+    assert same == 0.5
+    assert largest == pytest.approx(0.2)

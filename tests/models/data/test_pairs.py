@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from emo_models.checkpoint import load_encoder
+from emo_models.data.corpora import Row, read_csv
+from emo_models.data.features import audio_contract, audio_features, text_features
+from emo_models.data.pairs import matched_pairs, own_pairs
+from emo_models.data.splits import split_speakers
+from emo_models.errors import DataError
+from helpers.corpora import DATA, needs
+
+
+def test_matched_pairs_agree_in_label_and_are_repeatable() -> None:
+    texts, clips = [0, 1, 1, 2] * 5, [2, 1, 0, 0, 1]
+    pairs = matched_pairs(texts, clips, (42, 1), both=True)
+    assert len(pairs.labels) == 25
+    assert (np.array(texts)[pairs.text] == pairs.labels).all()
+    assert (np.array(clips)[pairs.audio] == pairs.labels).all()
+    assert set(pairs.audio[20:]) == set(range(5))
+    again = matched_pairs(texts, clips, (42, 1), both=True)
+    assert (pairs.audio == again.audio).all()
+    assert (pairs.audio != matched_pairs(texts, clips, (42, 2), both=True).audio).any()
+    with pytest.raises(DataError, match="no sound with the label 'joy'"):
+        matched_pairs([3], clips, (1,), both=False)
+
+
+def test_own_pairs_are_the_rows_themselves() -> None:
+    pairs = own_pairs([3, 1, 2])
+    assert (pairs.audio.tolist(), pairs.text.tolist()) == ([0, 1, 2], [0, 1, 2])
+    assert pairs.labels.tolist() == [3, 1, 2]
+
+
+def rows(corpus: str, speakers: int, clips: int = 3) -> list[Row]:
+    return [
+        Row(f"{s}-{i}", i, None, None, f"s{s}", f"{corpus}.csv, row {s}")
+        for s in range(speakers)
+        for i in range(clips)
+    ]
+
+
+def test_no_speaker_is_in_two_parts_and_every_corpus_in_all() -> None:
+    given = rows("one", 9) + rows("two", 24)
+    parts = split_speakers(given, 0.15, 0.25, seed=42)
+    assert sum(map(len, parts)) == len(given)
+    found = [{(row.where.split(",")[0], row.group) for row in part} for part in parts]
+    assert sum(map(len, found)) == len(set.union(*found))
+    for part in found:
+        assert {corpus for corpus, _ in part} == {"one.csv", "two.csv"}
+    with pytest.raises(DataError, match="at least 3 speakers"):
+        split_speakers(rows("few", 2), 0.15, 0.25, seed=42)
+
+
+@needs("nemo")
+@pytest.mark.parametrize("n_mfcc", [56, 128, 256])
+def test_features_are_librosas(n_mfcc: int) -> None:
+    clips = read_csv(DATA / "nemo" / "nemo.csv")[::700]
+    found = audio_features(clips, audio_contract(n_mfcc))
+    for row, ours in zip(clips, found, strict=True):
+        assert row.audio is not None
+        # librosa.load would import audioread, and with it modules that Python has deprecated.
+        samples, rate = soundfile.read(row.audio, dtype="float32")
+        samples = librosa.resample(samples, orig_sr=rate, target_sr=22_050, res_type="soxr_hq")
+        theirs = librosa.feature.mfcc(
+            y=samples, sr=22_050, n_mfcc=n_mfcc, n_mels=max(128, n_mfcc)
+        ).mean(axis=1)
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
+def test_features_are_kept_and_bad_sound_is_named(clips: Path, tmp_path: Path) -> None:
+    given = read_csv(clips, need_audio=True)
+    first = audio_features(given, audio_contract(128), cache=tmp_path / "cache")
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    assert (audio_features(given, audio_contract(128), cache=tmp_path / "cache") == first).all()
+    assert given[3].audio is not None
+    given[3].audio.write_text("no sound")
+    with pytest.raises(DataError, match=r"clips\.csv, row 4: "):
+        audio_features(given, audio_contract(128), cache=tmp_path / "cache")
+
+
+def test_text_features_are_the_mean_state_of_the_stripped_text(encoder: Path) -> None:
+    model, tokenizer = load_encoder(encoder)
+    given = [
+        Row(str(i), 0, text, None, "", "") for i, text in enumerate(["  pena ", "furia rabia"])
+    ]
+    found = text_features(given, model, tokenizer)
+    for row, ours in zip(given, found, strict=True):
+        batch = tokenizer([(row.text or "").strip()], return_tensors="pt")
+        with torch.no_grad():
+            theirs = model(**batch).last_hidden_state.mean(1)[0]
+        np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-6)

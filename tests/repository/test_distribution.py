@@ -1,0 +1,101 @@
+"""The wheel as a stranger gets it: built, installed into an empty environment, and asked."""
+
+import json
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MEGABYTE = 1 << 20
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    # A copy of what git knows: the build leaves nothing behind in the working tree.
+    listing = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT)
+    for name in filter(None, listing.split("\0")):
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    pip = [sys.executable, "-m", "pip", "--quiet", "wheel", "--no-deps", "--wheel-dir", str(folder)]
+    run(*pip, str(source), cwd=folder)
+    [built] = folder.glob("emo_runtime-*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, with_pip=True)
+    pip = [str(folder / "bin/python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    run(*pip, "install", "--constraint", ROOT / "constraints.txt", wheel, cwd=folder)
+    return folder
+
+
+def test_the_wheel_answers_in_an_empty_environment(environment: Path, tmp_path: Path) -> None:
+    clip = ROOT / "examples/clips/queja.flac"
+    output = run(
+        environment / "bin/emo-predict",
+        "--json",
+        "--text",
+        "¡Qué vergüenza!",
+        "--audio",
+        clip,
+        cwd=tmp_path,
+    )
+    answer = json.loads(output)
+    assert answer["task"] == "fusion"
+    assert answer["label"] in answer["scores"]
+
+
+def test_the_installed_bundle_is_whole(environment: Path, tmp_path: Path) -> None:
+    assert "Self-test passed" in run(environment / "bin/emo-bundle", "verify", cwd=tmp_path)
+
+
+def test_the_base_install_is_small_and_has_no_pytorch(environment: Path) -> None:
+    [packages] = environment.glob("lib/python*/site-packages")
+    size = sum(file.stat().st_size for file in packages.rglob("*") if file.is_file())
+    assert size < 250 * MEGABYTE
+    assert not {"torch", "transformers", "librosa", "onnx", "scipy"} & {
+        entry.name for entry in packages.iterdir()
+    }
+
+
+@pytest.mark.parametrize(
+    ("extra", "command"),
+    [
+        ("train", "emo-train text --train none.csv --encoder none --output run"),
+        ("export", "emo-export --quantize"),
+        ("bench", "emo-bench"),
+        ("serve", "emo-serve"),
+        ("ray", "emo-predict --ray --input calls.jsonl --output answers"),
+    ],
+)
+def test_a_command_without_its_extra_names_it(
+    environment: Path, tmp_path: Path, extra: str, command: str
+) -> None:
+    name, *arguments = command.split()
+    done = subprocess.run(
+        [environment / "bin" / name, *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f'pip install "emo-runtime[{extra}]"' in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
