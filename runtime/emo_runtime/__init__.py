@@ -19,6 +19,7 @@ from emo_runtime.errors import (
     TaskError,
     TextError,
 )
+from emo_runtime.notes import Note
 from emo_runtime.recognizer import EmotionRecognizer
 from emo_runtime.result import Answer, Timings, Utterance
 from emo_runtime.stream import EmotionStream
@@ -37,6 +38,7 @@ __all__ = [
     "EmotionStream",
     "MissingExtraError",
     "Moment",
+    "Note",
     "OverloadedError",
     "ProviderError",
     "SelfTestError",

@@ -17,6 +17,7 @@ from emo_runtime.audio.mfcc import TELEPHONE_HZ, MeanMfcc
 from emo_runtime.bundle.manifest import Precision, TaskName
 from emo_runtime.bundle.reader import Bundle
 from emo_runtime.errors import AudioError, BundleError, TaskError, TextError
+from emo_runtime.notes import Note
 from emo_runtime.ort.loading import LoadOptions, load_graphs
 from emo_runtime.ort.session import Session
 from emo_runtime.result import Answer, Timings
@@ -24,9 +25,10 @@ from emo_runtime.text.tokenizer import TextTokenizer
 
 Floats = NDArray[np.float32]
 
-_NARROW = (
+_NARROW = Note(
+    "narrow_band",
     f"the sound has no energy above {TELEPHONE_HZ:g} Hz (telephone band), the model was trained "
-    "with it: trust the transcript more than the sound"
+    "with it: trust the transcript more than the sound",
 )
 _INPUTS_OF_TASKS = "Text alone runs 'text', text and audio 'fusion', audio alone 'audio'."
 
@@ -37,7 +39,7 @@ class AudioFeatures:
 
     vector: Floats
     duration_s: float
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +48,7 @@ class TextFeatures:
 
     vector: Floats
     tokens: int
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 class Clock:
@@ -144,7 +146,7 @@ class Engine:
             return self.pool_frames(log_mel, sound.duration_s, sound.notes)
 
     def pool_frames(
-        self, log_mel: Floats, duration_s: float, notes: tuple[str, ...]
+        self, log_mel: Floats, duration_s: float, notes: tuple[Note, ...]
     ) -> AudioFeatures:
         """The mean MFCC vector of all the log-mel frames [frames, n_mels] of an utterance."""
         front_end = self.front_end()

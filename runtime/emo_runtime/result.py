@@ -1,15 +1,18 @@
-"""What goes in and what comes out: utterances and answers."""
+"""Utterances and answers, the input and the output of a recognizer."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from emo_runtime.audio.decode import AudioSource
 from emo_runtime.bundle.manifest import TaskName
+from emo_runtime.notes import Note, NoteCode
+
+__all__ = ["Answer", "Note", "NoteCode", "Timings", "Utterance"]
 
 
 @dataclass(frozen=True, eq=False)
 class Utterance:
-    """One thing said: its transcript, its sound, or both; ``task`` insists on a task."""
+    """The transcript of one utterance, its sound, or both; ``task`` requires a task."""
 
     text: str | None = None
     audio: AudioSource | None = None
@@ -18,7 +21,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Timings:
-    """Where the milliseconds of one answer went; 0 where a step was not needed."""
+    """Milliseconds of each step of one answer; 0 where a step was not needed."""
 
     decode_ms: float = 0.0
     resample_ms: float = 0.0
@@ -35,12 +38,12 @@ class Timings:
 
 @dataclass(frozen=True)
 class Answer:
-    """One utterance's emotion.
+    """The emotion of one utterance.
 
     ``scores`` maps every label to its calibrated probability (they sum to 1), in the bundle's
     order; ``label`` is the likeliest and ``confidence`` its probability. ``provider`` is the
-    execution provider that gave the logits. ``notes`` tell what an integrator should know about
-    the input, such as a transcript that was cut.
+    execution provider that computed the logits. ``notes`` are remarks on the input, such as a
+    recording that was cut off; each has a stable ``code`` (see ``emo_runtime.notes``).
     """
 
     task: TaskName
@@ -51,8 +54,13 @@ class Answer:
     duration_s: float
     provider: str
     timings: Timings
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as plain values, ready for JSON."""
-        return {**vars(self), "scores": dict(self.scores), "timings": dict(vars(self.timings))}
+        return {
+            **vars(self),
+            "scores": dict(self.scores),
+            "timings": dict(vars(self.timings)),
+            "notes": [note.to_dict() for note in self.notes],
+        }

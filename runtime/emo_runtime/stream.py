@@ -13,6 +13,7 @@ from emo_runtime.audio.mfcc_stream import Floats, MfccStream
 from emo_runtime.bundle.manifest import TaskName
 from emo_runtime.engine import AudioFeatures, Clock, Engine, TextFeatures
 from emo_runtime.errors import AudioError, ClosedError
+from emo_runtime.notes import Note
 from emo_runtime.result import Answer
 
 
@@ -134,9 +135,9 @@ class EmotionStream:
         return answer
 
     def _audio_features(self, log_mel: Floats, clock: Clock) -> AudioFeatures:
-        notes: tuple[str, ...] = ()
+        notes: tuple[Note, ...] = ()
         if self._cut:
-            notes = ("the stream ends in the middle of a sample",)
+            notes = (Note("cut_off", "the stream ends in the middle of a sample"),)
         with clock("mfcc"):
             return self._engine.pool_frames(log_mel, self._mfcc.duration_s, notes)
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from emo_runtime.audio.formats import Container, GuardedStream, inspect
 from emo_runtime.errors import AudioError
+from emo_runtime.notes import Note
 
 Floats = NDArray[np.float32]
 AudioSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | tuple[NDArray[Any], int]
@@ -38,7 +39,7 @@ class Sound:
 
     samples: Floats
     sample_rate: int
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[Note, ...] = field(default=())
 
     @property
     def duration_s(self) -> float:
@@ -258,10 +259,11 @@ def _mono_blocks(opened: OpenSound, max_duration_s: float) -> Iterator[Floats]:
         yield to_mono(block)
 
 
-def _ends_early(file: Any, frames: int) -> tuple[str, ...]:
+def _ends_early(file: Any, frames: int) -> tuple[Note, ...]:
     with contextlib.suppress(TypeError, ValueError):
         if 0 < frames < int(file.frames) < 1 << 62:
-            return (f"the sound file ends early: {frames:,} of {file.frames:,} samples are there",)
+            text = f"the sound file ends early: {frames:,} of {file.frames:,} samples are there"
+            return (Note("cut_off", text),)
     return ()
 
 

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from emo_runtime.audio.wav import check_wav
 from emo_runtime.errors import AudioError
+from emo_runtime.notes import Note
 
 _ID3_BYTES = 10
 _MAX_ID3_TAGS = 8
@@ -35,7 +36,7 @@ class Container:
 
     kind: str
     start: int
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 class GuardedStream:
@@ -95,11 +96,11 @@ def inspect(stream: BinaryIO, name: str) -> Container:
             f"{name}: not a sound that can be read (its first bytes are of no known format). WAV, "
             "FLAC, OGG, Opus and MP3 can; convert others first."
         )
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     if kind == "WAV":
         notes = check_wav(stream, name, start)
     elif kind == "OGG" and not _has_last_page(stream, size):
-        notes = ("the sound file ends early: its last page is missing",)
+        notes = (Note("cut_off", "the sound file ends early: its last page is missing"),)
     return Container(kind, start, notes)
 
 

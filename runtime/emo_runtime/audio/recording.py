@@ -14,6 +14,7 @@ from emo_runtime.audio.decode import (
     to_mono,
 )
 from emo_runtime.errors import AudioError
+from emo_runtime.notes import Note
 
 
 class Recording:
@@ -48,9 +49,10 @@ class Recording:
                 f"{self.duration_s:g} s."
             )
         frames = self._frames(start, end)
-        notes: tuple[str, ...] = ()
+        notes: tuple[Note, ...] = ()
         if len(frames) < end - start:
-            notes = (f"the recording ends early, {len(frames) / self.sample_rate:.2f} s are there",)
+            text = f"the recording ends early, {len(frames) / self.sample_rate:.2f} s are there"
+            notes = (Note("cut_off", text),)
         mono = frames[:, channel] if channel is not None else to_mono(frames)
         return Sound(mono, self.sample_rate, notes)
 

@@ -9,12 +9,13 @@ import struct
 from typing import BinaryIO
 
 from emo_runtime.errors import AudioError
+from emo_runtime.notes import Note
 
 _MAX_CHUNKS = 10_000
 _OPEN_END = 0x7FFF0000
 
 
-def check_wav(stream: BinaryIO, name: str, start: int = 0) -> tuple[str, ...]:
+def check_wav(stream: BinaryIO, name: str, start: int = 0) -> tuple[Note, ...]:
     """Raise AudioError where a RIFF/WAVE stream has chunks that can't be; leave others alone.
 
     ``start`` is where it begins. Gives a note where fewer samples are there than it promises.
@@ -30,7 +31,7 @@ def check_wav(stream: BinaryIO, name: str, start: int = 0) -> tuple[str, ...]:
 
 def _walk(
     stream: BinaryIO, name: str, span: tuple[int, int], order: str, *, within_list: bool
-) -> tuple[str, ...]:
+) -> tuple[Note, ...]:
     position, end = span
     for _ in range(_MAX_CHUNKS):
         if end - position < 8:
@@ -54,9 +55,10 @@ def _walk(
     raise AudioError(f"{name}: a damaged WAV file: more than {_MAX_CHUNKS:,} chunks.")
 
 
-def _ends_early(found: int, promised: int) -> tuple[str, ...]:
+def _ends_early(found: int, promised: int) -> tuple[Note, ...]:
     # Who writes into a pipe does not know the length: 0xFFFFFFFF, 0x80000000, 0x7FFFF000 and
     # their like stand for "to the end".
     if promised >= _OPEN_END:
         return ()
-    return (f"the sound file ends early: {found:,} of {promised:,} bytes of samples are there",)
+    text = f"the sound file ends early: {found:,} of {promised:,} bytes of samples are there"
+    return (Note("cut_off", text),)

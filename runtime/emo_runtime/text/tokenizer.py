@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from emo_runtime.errors import BundleError, TextError
+from emo_runtime.notes import Note
 from emo_runtime.text.tokenizer_check import check_tokenizer
 
 MAX_CHARACTERS = 100_000
@@ -18,7 +19,7 @@ class Tokens:
     """Token ids, int64 [1, tokens], [CLS] and [SEP] included; ``notes`` tell what was unusual."""
 
     ids: NDArray[np.int64]
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 class TextTokenizer:
@@ -69,11 +70,11 @@ class TextTokenizer:
             )
         notes = []
         if encoding.overflowing:
-            notes.append(
-                f"the transcript was cut at {self._max_tokens} tokens: give single utterances"
-            )
+            message = f"the transcript was cut at {self._max_tokens} tokens: give single utterances"
+            notes.append(Note("text_truncated", message))
         if self._unknown is not None and ids.shape[1] > 2 and (ids[0, 1:-1] == self._unknown).all():
-            notes.append("no word of the transcript is known to the vocabulary")
+            message = "no word of the transcript is known to the vocabulary"
+            notes.append(Note("unknown_text", message))
         return Tokens(ids, tuple(notes))
 
 

@@ -38,7 +38,7 @@ class BatchWorker:
                 "label": pa.string(),
                 "confidence": pa.float64(),
                 "scores": numbers,
-                "notes": pa.list_(pa.string()),
+                "notes": pa.list_(pa.struct({"code": pa.string(), "message": pa.string()})),
                 "error": pa.string(),
                 "kind": pa.string(),
                 "bundle": pa.string(),

@@ -33,7 +33,7 @@ export function showLabels(labels) {
 
 export function showAnswer(answer, roundTripMs) {
   at("error").hidden = true;
-  at("notes").replaceChildren(...(answer?.notes ?? []).map((note) => element("li", note)));
+  at("notes").replaceChildren(...(answer?.notes ?? []).map((note) => element("li", note.message)));
   const verdict = at("verdict");
   if (answer) {
     const read = answer.tokens ? `, ${answer.tokens} tokens` : "";

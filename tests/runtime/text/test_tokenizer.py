@@ -37,14 +37,15 @@ def test_a_long_transcript_is_cut_and_says_so():
     tokens = tokenizer(max_tokens=8)("hola " * 50)
     assert tokens.ids.shape == (1, 8)
     assert tokens.ids[0, -1] == TINY.vocabulary["[SEP]"]
-    assert "cut at 8 tokens" in tokens.notes[0]
+    assert tokens.notes[0].code == "text_truncated"
+    assert "cut at 8 tokens" in str(tokens.notes[0])
     assert tokenizer(max_tokens=8)("hola " * 6).notes == ()
 
 
 def test_words_that_nobody_knows_are_noted():
     tokens = tokenizer()("中文")
     assert set(tokens.ids[0, 1:-1]) == {TINY.vocabulary["[UNK]"]}
-    assert "no word of the transcript is known" in tokens.notes[0]
+    assert [note.code for note in tokens.notes] == ["unknown_text"]
     assert tokenizer()("hola 中文").notes == ()
 
 
