@@ -20,6 +20,8 @@ test: lint types pytest
 lint: $(VENV)/.test
 	$(BIN)/ruff check $(ROOTS)
 	$(BIN)/ruff format --check $(ROOTS)
+	PYTHONPATH=runtime:models:export:benchmarks:serving $(BIN)/lint-imports --no-cache
+	$(BIN)/typos
 
 types: $(VENV)/.test
 	$(BIN)/mypy

@@ -103,7 +103,7 @@ def test_a_host_that_imported_onnxruntime_before_is_warned(tiny_bundle, tmp_path
     code = """
 import sys, warnings
 sys.modules["onnxruntime"] = type(sys)("onnxruntime")  # as if the host had
-from emo_runtime import session
+from emo_runtime.ort import session
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     session.load_onnxruntime()
@@ -112,7 +112,7 @@ print(session.telemetry_is_off(), caught[0].category.__name__, caught[0].message
     printed = output_of(code, ORT_DISABLE_TELEMETRY=None)
     assert printed.startswith("False RuntimeWarning onnxruntime was imported before emo_runtime")
     assert output_of(
-        "import onnxruntime; from emo_runtime import session;"
+        "import onnxruntime; from emo_runtime.ort import session;"
         "session.load_onnxruntime(); print(session.telemetry_is_off())",
         ORT_DISABLE_TELEMETRY="1",
     ).startswith("True")
