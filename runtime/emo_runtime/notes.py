@@ -37,7 +37,7 @@ NOTE_CODES: Final[dict[NoteCode, str]] = {
     "quiet": "The level of the sound is very low.",
     "silent": "The sound has no energy that speech could have.",
     "silent_channel": "One of several channels is silent.",
-    "text_truncated": "The transcript has more tokens than the model accepts; only the first were used.",
+    "text_truncated": "The transcript has more tokens than the model accepts; the rest is ignored.",
     "too_short": "The sound is too short for a dependable answer.",
     "trailing_data": "The file holds data after the sound that was used.",
     "transcript_without_speech": "There is a transcript, but no energy that speech could have.",
