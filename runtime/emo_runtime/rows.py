@@ -1,142 +1,173 @@
-"""Rows of a CSV or JSON Lines file as utterances; a bad row is an error of its own."""
+"""Rows of a CSV or JSON Lines file as utterances; a bad row is the error of that row only."""
 
 import contextlib
-import csv
+import itertools
 import json
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Literal, TextIO
 
 from emo_runtime.bundle.manifest import TaskName
 from emo_runtime.errors import EmoError
 from emo_runtime.result import Utterance
+from emo_runtime.tables import (
+    TableError,
+    decoded,
+    missing_column,
+    open_table,
+    read_records,
+)
 
 Format = Literal["csv", "jsonl"]
 
 _FORMATS: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-_MAX_FIELD_CHARACTERS = 64 << 20
 
 
 class RowError(EmoError):
-    """A row of an input file that makes no utterance."""
+    """A row of an input file that is not an utterance."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row's number (from 1, the CSV header not counted), its id if it has one, its utterance."""
+    """A row: its number (from 1, the CSV header not counted), its id or None, its utterance."""
 
     number: int
     id: str | None
     utterance: Utterance | RowError
 
 
-@contextlib.contextmanager
-def open_rows(source: str, wanted: Format | None, task: TaskName | None) -> Iterator[Iterator[Row]]:
-    """The rows of the file ``source`` ("-": standard input). Raises RowError.
+@dataclass(frozen=True)
+class RowFormat:
+    """How to read a file of rows; None means: detect it.
 
-    CSV has a header with the columns text and/or audio (and id); JSON Lines an object a line with
-    these keys. Audio files are looked for relative to the file's folder.
+    ``text`` and ``audio`` name the columns (or JSON keys) of the transcript and of the sound file.
     """
-    # Bytes that are no UTF-8 become surrogates: they spoil their own row, not the whole file.
+
+    kind: Format | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+    text: str = "text"
+    audio: str = "audio"
+
+
+@contextlib.contextmanager
+def open_rows(source: str, layout: RowFormat, task: TaskName | None) -> Iterator[Iterator[Row]]:
+    """Open a CSV or JSON Lines file and yield an iterator over its rows.
+
+    CSV has a header with the columns text and/or audio (and id, speaker); JSON Lines has one
+    object per line with these keys. Audio paths are relative to the file's folder.
+
+    Args:
+        source: a path, or "-" for standard input.
+        layout: format, delimiter, encoding and column names.
+        task: the task of every row; None lets the inputs decide.
+
+    Raises:
+        RowError: the file is missing, or its header names neither column.
+    """
     if source == "-":
-        with open(
-            sys.stdin.fileno(),
-            encoding="utf-8-sig",
-            errors="surrogateescape",
-            closefd=False,
-            newline="",
-        ) as stream:
-            yield read_rows(stream, wanted, Path(), task)
+        with (
+            open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as file,
+            decoded(file, layout.encoding) as stream,
+        ):
+            yield read_rows(stream, layout, Path(), task)
         return
     path = Path(source)
     if not path.is_file():
-        raise RowError(f"{source}: no such file. Give a CSV or JSON Lines file, or - .")
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-        yield read_rows(stream, wanted or format_of(path), path.parent, task)
+        raise RowError(f"{source[:200]}: no such file. Give a CSV or JSON Lines file, or - .")
+    layout = replace(layout, kind=layout.kind or format_of(path))
+    with open_table(path, layout.encoding) as stream:
+        yield read_rows(stream, layout, path.parent, task)
 
 
 def format_of(path: str | PurePath) -> Format | None:
-    """What a file's name says that it is; None where only its first line can tell."""
+    """Return the format that a file name's ending stands for; None if the ending is unknown."""
     return _FORMATS.get(PurePath(path).suffix.lower())
 
 
-def count_rows(source: str, wanted: Format | None) -> int | None:
-    """How many rows a file has, for a progress bar; None for standard input."""
+def count_rows(source: str, layout: RowFormat) -> int | None:
+    """Return the number of rows of a file, for a progress bar; None for standard input."""
     if source == "-":
         return None
-    with open_rows(source, wanted, None) as rows:
+    with open_rows(source, layout, None) as rows:
         return sum(1 for _ in rows)
 
 
 def read_rows(
-    stream: TextIO, wanted: Format | None, folder: Path, task: TaskName | None
+    stream: TextIO, layout: RowFormat, folder: Path, task: TaskName | None
 ) -> Iterator[Row]:
-    """The rows of ``stream``, whose audio files are in ``folder``. Raises RowError."""
+    """Yield the rows of a text stream; audio paths are relative to ``folder``.
+
+    Raises:
+        RowError: the header names neither a text nor an audio column.
+    """
     lines: Iterable[str] = stream
-    if wanted is None:
+    kind = layout.kind
+    if kind is None:
         first = stream.readline()
-        wanted = "jsonl" if first.lstrip().startswith("{") else "csv"
-        lines = _prepend(first, stream)
-    records = _from_json_lines(lines) if wanted == "jsonl" else _from_csv(lines)
+        kind = "jsonl" if first.lstrip().startswith("{") else "csv"
+        lines = itertools.chain([first], stream)
+    records = _from_json_lines(lines) if kind == "jsonl" else _from_csv(lines, layout)
     for number, record in enumerate(records, start=1):
-        if isinstance(record, RowError):
-            yield Row(number, None, record)
+        if isinstance(record, TableError):
+            yield Row(number, None, RowError(str(record)))
             continue
         identity = record.get("id")
         yield Row(
-            number, None if identity is None else str(identity), utterance_of(record, folder, task)
+            number,
+            None if identity is None else str(identity),
+            utterance_of(_renamed(record, layout), folder, task),
         )
 
 
-def _prepend(first: str, rest: Iterable[str]) -> Iterator[str]:
-    yield first
-    yield from rest
+def _renamed(record: Mapping[str, object], layout: RowFormat) -> dict[str, object]:
+    """Return the record with its text and audio under the keys ``text`` and ``audio``."""
+    if (layout.text, layout.audio) == ("text", "audio"):
+        return dict(record)
+    return {**record, "text": record.get(layout.text), "audio": record.get(layout.audio)}
 
 
-def _from_csv(lines: Iterable[str]) -> Iterator[dict[str, object] | RowError]:
-    csv.field_size_limit(_MAX_FIELD_CHARACTERS)
-    reader = csv.DictReader(lines)
-    columns = set(reader.fieldnames or ())
-    if not columns & {"text", "audio"}:
+def _from_csv(
+    lines: Iterable[str], layout: RowFormat
+) -> Iterator[Mapping[str, object] | TableError]:
+    wanted = (layout.text, layout.audio)
+    try:
+        columns, records = read_records(lines, (*wanted, "id", "label"), layout.delimiter)
+    except TableError as error:
+        raise RowError(str(error)) from None
+    if not set(columns) & set(wanted):
         raise RowError(
-            f"the CSV header names neither 'text' nor 'audio' (it has: "
-            f"{', '.join(sorted(map(str, columns))) or 'nothing'}). Name the columns so."
+            f"{missing_column(columns, wanted)} Options: --text-column, --audio-column, "
+            "--delimiter, --encoding."
         )
-    while True:
-        try:
-            record = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield RowError(f"not a CSV row: {error}.")
-            continue
-        if None in record or None in record.values():
-            yield RowError(f"the row has not as many fields as the header ({len(columns)}).")
-            continue
-        yield {key: value for key, value in record.items() if value != ""}
+    for record in records:
+        if isinstance(record, TableError):
+            yield record
+        else:
+            yield {key: value for key, value in record.items() if value != ""}
 
 
-def _from_json_lines(lines: Iterable[str]) -> Iterator[dict[str, object] | RowError]:
+def _from_json_lines(lines: Iterable[str]) -> Iterator[Mapping[str, object] | TableError]:
     for line in lines:
         if not line.strip():
             continue
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
-            yield RowError(f"not a JSON line: {error}.")
+            yield TableError(f"not a JSON line: {error}.")
             continue
         if isinstance(record, dict):
             yield record
         else:
-            yield RowError(f"a JSON {type(record).__name__}, expected an object.")
+            yield TableError(f"a JSON {type(record).__name__}, expected an object.")
 
 
 def utterance_of(
     record: dict[str, object], folder: Path, task: TaskName | None
 ) -> Utterance | RowError:
-    """The utterance of a record with text and/or audio, a file in ``folder``."""
+    """Return the utterance of a record with text and/or audio (a path relative to ``folder``)."""
     text, audio = record.get("text"), record.get("audio")
     for name, value in (("text", text), ("audio", audio)):
         if value is not None and not isinstance(value, str):

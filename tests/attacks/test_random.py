@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from emo_runtime import AudioError, BundleError, TextError, read_transcript
 from emo_runtime.audio.decode import decode
 from emo_runtime.audio.formats import inspect
-from emo_runtime.rows import Row, RowError, read_rows
+from emo_runtime.rows import Row, RowError, RowFormat, read_rows
 from emo_runtime.text.tokenizer_check import check_tokenizer
 from helpers.sounds import as_file, speechlike
 
@@ -76,7 +76,10 @@ def test_any_table_is_rows_or_refused(tmp_path_factory, content, wanted):
     try:
         rows = list(
             read_rows(
-                io.StringIO(content, newline=""), wanted, tmp_path_factory.getbasetemp(), None
+                io.StringIO(content, newline=""),
+                RowFormat(wanted),
+                tmp_path_factory.getbasetemp(),
+                None,
             )
         )
     except RowError as error:

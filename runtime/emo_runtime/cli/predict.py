@@ -21,7 +21,7 @@ from emo_runtime.cli.predict_timeline import Outputs, predict_timeline
 from emo_runtime.errors import EmoError
 from emo_runtime.recognizer import EmotionRecognizer
 from emo_runtime.result import Answer, Utterance
-from emo_runtime.rows import Format, Row, RowError, count_rows, open_rows
+from emo_runtime.rows import Format, Row, RowError, RowFormat, count_rows, open_rows
 
 _STEPS = {"mfcc": "MFCC", "text": "text graph", "fusion": "fusion graph"}
 
@@ -31,6 +31,10 @@ _STEPS = {"mfcc": "MFCC", "text": "text graph", "fusion": "fusion graph"}
 @click.option("--audio", type=click.Path(), help="A sound file: WAV, FLAC, OGG, Opus or MP3.")
 @click.option("--input", "source", help="CSV or JSON Lines with text and audio; - for stdin.")
 @click.option("--format", "wanted", type=click.Choice(["csv", "jsonl"]), help="Of --input.")
+@click.option("--delimiter", help="Of a CSV --input: one character or 'tab'. Default: detected.")
+@click.option("--encoding", help="Of --input, such as utf-8 or cp1252. Default: detected.")
+@click.option("--text-column", default="text", help="Column of the transcript. Default: text.")
+@click.option("--audio-column", default="audio", help="Column of the sound file. Default: audio.")
 @click.option(
     "--transcript",
     "transcripts",
@@ -54,6 +58,10 @@ def main(
     audio: str | None,
     source: str | None,
     wanted: Format | None,
+    delimiter: str | None,
+    encoding: str | None,
+    text_column: str,
+    audio_column: str,
     transcripts: tuple[str, ...],
     csv_path: str | None,
     plot_path: str | None,
@@ -84,8 +92,11 @@ def main(
         raise click.UsageError("--csv and --plot go with --transcript.")
     if on_ray != (output is not None) or (on_ray and source in {None, "-"}):
         raise click.UsageError("--ray goes with --input FILE and --output FOLDER.")
+    table_options = ("wanted", "delimiter", "encoding", "text_column", "audio_column")
+    if source is None:
+        refuse_options("goes with --input.", *table_options)
     if on_ray:
-        refuse_options("does not go with --ray.", "threads", "wanted", "as_json")
+        refuse_options("does not go with --ray.", "threads", "as_json", *table_options)
         opening = {"providers": provider, "fallback": fallback, "variant": variant}
         predict_on_ray(
             str(source), str(output), bundle=bundle, task=task, workers=workers, opening=opening
@@ -97,7 +108,8 @@ def main(
         bundle, providers=provider, fallback=fallback, threads=threads, variant=variant, tasks=tasks
     ) as recognizer:
         if source is not None:
-            _predict_rows(recognizer, source, wanted, task)
+            layout = RowFormat(wanted, delimiter, encoding, text_column, audio_column)
+            _predict_rows(recognizer, source, layout, task)
             return
         if transcripts:
             predict_timeline(
@@ -132,12 +144,12 @@ def _format_text(answer: Answer) -> str:
 
 
 def _predict_rows(
-    recognizer: EmotionRecognizer, source: str, wanted: Format | None, task: TaskName | None
+    recognizer: EmotionRecognizer, source: str, layout: RowFormat, task: TaskName | None
 ) -> None:
-    length = count_rows(source, wanted) if sys.stderr.isatty() else None
+    length = count_rows(source, layout) if sys.stderr.isatty() else None
     failed = total = 0
     with (
-        open_rows(source, wanted, task) as rows,
+        open_rows(source, layout, task) as rows,
         click.progressbar(
             _answers(recognizer, rows),
             length=length,

@@ -15,7 +15,7 @@ from pyarrow import fs
 from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 
-from emo_runtime.rows import Row, RowError, format_of, read_rows, utterance_of
+from emo_runtime.rows import Row, RowError, RowFormat, format_of, read_rows, utterance_of
 
 # ``row`` is unique and stays the same from run to run: "calls.jsonl:17", or a sound file's name.
 ROW = "row"
@@ -133,7 +133,7 @@ class Recordings(Datasource):  # type: ignore[misc]
             ) as text,
         ):
             try:
-                for row in read_rows(text, format_of(path), Path(path).parent, None):
+                for row in read_rows(text, RowFormat(format_of(path)), Path(path).parent, None):
                     yield row.number, _from_row(row)
             except RowError as error:
                 raise RowError(f"{path}: {error}") from None

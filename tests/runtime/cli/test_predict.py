@@ -203,8 +203,8 @@ def test_an_empty_table(bundle, tmp_path):
     ("content", "message"),
     [
         (None, "no such file"),
-        ("", "the CSV header names neither"),
-        ("a,b\n1,2\n", "the CSV header names neither 'text' nor 'audio' (it has: a, b)"),
+        ("", "no column 'text' or 'audio' in the header (columns found: none)"),
+        ("a,b\n1,2\n", "(columns found: 'a', 'b')"),
     ],
 )
 def test_tables_that_are_refused(bundle, tmp_path, content, message):
@@ -334,3 +334,26 @@ def test_rows_without_any_audio_are_answered_in_order(bundle, tmp_path):
     good = [document for document in documents if "error" not in document]
     assert [document["id"] for document in good] == [str(number) for number in range(120)]
     assert [document["row"] for document in documents] == list(range(1, len(documents) + 1))
+
+
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        ("text;audio\r\nseñor;\r\n".encode("cp1252"), ()),
+        ("sep=;\r\ntext;id\r\nseñor;7\r\n".encode("cp1252"), ()),
+        ("text\taudio\r\nseñor\t\r\n".encode("utf-16"), ()),
+        ("frase;audio\nseñor;\n".encode(), ("--text-column", "frase")),
+        ("text~id\nseñor~7\n".encode("cp437"), ("--delimiter", "~", "--encoding", "cp437")),
+    ],
+    ids=["spanish-excel", "sep-line", "excel-unicode", "named-column", "given"],
+)
+def test_tables_as_spreadsheets_write_them(bundle, tmp_path, content, options):
+    (tmp_path / "rows.csv").write_bytes(content)
+    result = run("--bundle", bundle, "--input", tmp_path / "rows.csv", *options)
+    assert result.exit_code == 0, result.stderr
+    alone = run("--bundle", bundle, "--text", "señor", "--json")
+    assert json.loads(result.stdout)["scores"] == json.loads(alone.stdout)["scores"]
+
+
+def test_table_options_go_with_input(bundle):
+    failed(run("--bundle", bundle, "--text", "hola", "--delimiter", ";"), 2, "goes with --input")
