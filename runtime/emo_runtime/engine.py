@@ -1,41 +1,41 @@
-"""The two branches of the data's way and the place where they meet; no state but what was loaded.
+"""The inference engine: audio and text encoding, fusion, calibrated probabilities.
 
-A recognizer calls these steps for whole utterances, a stream for what it has collected.
+An engine has no mutable state. A recognizer calls it for whole utterances, a stream for the sound
+and text that it has collected.
 """
 
-import contextlib
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_runtime.audio.decode import AudioSource, decode, resample, silent_wav
+from emo_runtime.audio.decode import MAX_DURATION_S, AudioSource, decode, resample, silent_wav
 from emo_runtime.audio.mfcc import TELEPHONE_HZ, MeanMfcc
-from emo_runtime.bundle.manifest import Precision, TaskName
-from emo_runtime.bundle.reader import Bundle
+from emo_runtime.bundle.manifest import File, Manifest, Precision, TaskName
 from emo_runtime.errors import AudioError, BundleError, TaskError, TextError
-from emo_runtime.notes import Note
-from emo_runtime.ort.loading import LoadOptions, load_graphs
 from emo_runtime.ort.session import Session
-from emo_runtime.result import Answer, Timings
+from emo_runtime.probabilities import softmax
+from emo_runtime.result import Answer, Note
 from emo_runtime.text.tokenizer import TextTokenizer
+from emo_runtime.timing import Clock
 
 Floats = NDArray[np.float32]
 
 _NARROW = Note(
     "narrow_band",
-    f"the sound has no energy above {TELEPHONE_HZ:g} Hz (telephone band), the model was trained "
-    "with it: trust the transcript more than the sound",
+    f"the sound has no energy above {TELEPHONE_HZ:g} Hz (telephone band), but the model was "
+    "trained with it; rely more on the transcript than on the sound",
 )
 _INPUTS_OF_TASKS = "Text alone runs 'text', text and audio 'fusion', audio alone 'audio'."
+# Words and seconds of the inputs that warm the sessions up.
+_WARM_UP_INPUTS = ((8, 1.0), (32, 5.0), (64, 10.0))
 
 
 @dataclass(frozen=True, eq=False)
 class AudioFeatures:
-    """The branch of the sound: mean MFCC vector [1, n_mfcc] of ``duration_s`` seconds."""
+    """Encoded sound of one utterance: the mean MFCC vector, [1, n_mfcc]."""
 
     vector: Floats
     duration_s: float
@@ -44,78 +44,84 @@ class AudioFeatures:
 
 @dataclass(frozen=True, eq=False)
 class TextFeatures:
-    """The branch of the transcript: logits (task text) or embedding, [1, width]."""
+    """Encoded transcript of one utterance: logits (task text) or an embedding, [1, width]."""
 
     vector: Floats
     tokens: int
     notes: tuple[Note, ...]
 
 
-class Clock:
-    """Milliseconds by step, for one answer."""
-
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
-        self._steps: dict[str, float] = {}
-
-    @contextlib.contextmanager
-    def __call__(self, step: str) -> Iterator[None]:
-        """Count what happens inside as ``step``."""
-        start = time.perf_counter()
-        yield
-        self._steps[f"{step}_ms"] = (time.perf_counter() - start) * 1e3
-
-    def timings(self) -> Timings:
-        """The steps so far, and the whole since the clock was made."""
-        return Timings(**self._steps, total_ms=(time.perf_counter() - self._start) * 1e3)
-
-
 class Engine:
-    """Sessions, tokenizers and the MFCC front end of the tasks that were asked for."""
+    """Tokenizers, front end and graph sessions of the loaded tasks.
+
+    Args:
+        manifest: The bundle's manifest.
+        tasks: Tasks to answer.
+        sessions: A session for every graph that the tasks use, by the graph's name. Any
+            implementation of ``Session``: ONNX Runtime in this process, or an inference server.
+        read: Returns the verified bytes of a file of the bundle.
+    """
 
     def __init__(
-        self, bundle: Bundle, tasks: tuple[TaskName, ...], load_options: LoadOptions
+        self,
+        manifest: Manifest,
+        tasks: tuple[TaskName, ...],
+        sessions: Mapping[str, Session],
+        read: Callable[[File], bytes],
     ) -> None:
-        self.manifest = bundle.manifest
+        self.manifest = manifest
         self.tasks = tasks
-        self.sessions = load_graphs(bundle, tasks, load_options)
-        self._tokenizers = _load_tokenizers(bundle, self.sessions)
-        contract = bundle.manifest.audio if set(tasks) - {"text"} else None
+        self.sessions = sessions
+        self._tokenizers = _load_tokenizers(manifest, sessions, read)
+        contract = manifest.audio if set(tasks) - {"text"} else None
         self._mfcc = None if contract is None else MeanMfcc(contract)
 
+    def recognize(
+        self,
+        text: str | None,
+        audio: AudioSource | None,
+        task: TaskName | None = None,
+        max_duration_s: float = MAX_DURATION_S,
+    ) -> Answer:
+        """Answer one whole utterance. Raises TaskError, TextError, AudioError, ProviderError."""
+        name = self.resolve_task(task, has_text=text is not None, has_audio=audio is not None)
+        clock = Clock()
+        audio_features = text_features = None
+        if audio is not None and name != "text":
+            audio_features = self.encode_audio(audio, max_duration_s, clock)
+        if text is not None and name != "audio":
+            text_features = self.encode_text(text, name, clock)
+        return self.predict(name, audio_features, text_features, clock)
+
     def warm_up(self) -> None:
-        """Answer invented inputs of usual lengths, so that the first real answer is a quick one."""
-        for words, seconds in ((8, 1.0), (32, 5.0), (64, 10.0)) * 2:
-            clock = Clock()
+        """Answer synthetic inputs of usual lengths, so that the first real answer is not slow."""
+        for words, seconds in _WARM_UP_INPUTS * 2:
             for task in self.tasks:
-                audio_features = text_features = None
-                if task != "text":
-                    audio_features = self.encode_audio(silent_wav(seconds), seconds + 1, clock)
-                if task != "audio":
-                    text_features = self.encode_text("hola " * words, task, clock)
-                self.predict(task, audio_features, text_features, clock)
+                text = None if task == "audio" else "hola " * words
+                audio = None if task == "text" else silent_wav(seconds)
+                self.recognize(text, audio, task)
 
     def describe(self) -> dict[str, dict[str, Any]]:
-        """What runs each graph: precision, providers, nodes by provider, threads; plain values."""
+        """Precision, providers, nodes by provider and threads of each graph, as plain values."""
         return {
             name: {
                 "precision": session.precision,
                 "providers": list(session.providers),
-                "nodes": session.nodes,
+                "nodes": dict(session.nodes),
                 "threads": session.threads,
             }
             for name, session in self.sessions.items()
         }
 
     def resolve_task(self, wanted: TaskName | None, *, has_text: bool, has_audio: bool) -> TaskName:
-        """The task for the inputs that are there. Raises TaskError, TextError, AudioError."""
+        """Return the task for the given inputs. Raises TaskError, TextError, AudioError."""
         if not has_text and not has_audio:
-            raise TaskError("neither text nor audio was given: give one, or both.")
+            raise TaskError("neither text nor audio was given. Give one, or both.")
         name = wanted or ("fusion" if has_text and has_audio else "text" if has_text else "audio")
         if name not in self.tasks:
             raise TaskError(
-                f"the task {name!r} is not there (this recognizer knows: "
-                f"{', '.join(self.tasks)}). {_INPUTS_OF_TASKS}"
+                f"the task {name!r} is not loaded (loaded tasks: {', '.join(self.tasks)}). "
+                f"{_INPUTS_OF_TASKS}"
             )
         if not has_text and name != "audio":
             raise TextError(f"the task {name!r} needs a transcript. {_INPUTS_OF_TASKS}")
@@ -124,7 +130,7 @@ class Engine:
         return name
 
     def precisions(self, name: TaskName) -> frozenset[Precision]:
-        """The precisions of the graphs that answer a task."""
+        """Return the precisions of the graphs that answer a task."""
         task = self.manifest.tasks[name]
         return frozenset(
             self.sessions[graph].precision
@@ -135,7 +141,7 @@ class Engine:
     def encode_audio(
         self, audio: AudioSource, max_duration_s: float, clock: Clock
     ) -> AudioFeatures:
-        """The branch of the sound, for a whole utterance. Raises AudioError."""
+        """Encode the sound of a whole utterance. Raises AudioError."""
         front_end = self.front_end()
         with clock("decode"):
             sound = decode(audio, max_duration_s)
@@ -148,7 +154,7 @@ class Engine:
     def pool_frames(
         self, log_mel: Floats, duration_s: float, notes: tuple[Note, ...]
     ) -> AudioFeatures:
-        """The mean MFCC vector of all the log-mel frames [frames, n_mels] of an utterance."""
+        """Encode an utterance from all its log-mel frames [frames, n_mels]."""
         front_end = self.front_end()
         trained_hz = front_end.contract.bandwidth_hz
         if (trained_hz is None or trained_hz > TELEPHONE_HZ) and front_end.is_narrow(log_mel):
@@ -156,13 +162,13 @@ class Engine:
         return AudioFeatures(front_end.mean(log_mel)[np.newaxis], duration_s, notes)
 
     def front_end(self) -> MeanMfcc:
-        """The MFCC front end. Raises TaskError where no task with sound was loaded."""
+        """Return the front end. Raises TaskError if no task with sound is loaded."""
         if self._mfcc is None:
-            raise TaskError(f"this recognizer was opened without sound. {_INPUTS_OF_TASKS}")
+            raise TaskError(f"no task with sound is loaded. {_INPUTS_OF_TASKS}")
         return self._mfcc
 
     def encode_text(self, text: str, name: TaskName, clock: Clock) -> TextFeatures:
-        """The branch of the transcript, as task ``name`` wants it. Raises TextError."""
+        """Encode a transcript for the task ``name``. Raises TextError."""
         task = self.manifest.tasks[name]
         graph, output = (task.graph, "logits") if name == "text" else (task.text_graph, "embedding")
         graph = str(graph)
@@ -189,7 +195,7 @@ class Engine:
                 logits = self._fuse(task.graph, audio_features, text_features)
         elif text_features is not None:
             logits = text_features.vector
-        scores = _softmax(logits[0] / task.temperature)
+        scores = softmax(logits[0] / task.temperature)
         best = int(scores.argmax())
         return Answer(
             task=name,
@@ -207,7 +213,7 @@ class Engine:
     def _fuse(
         self, name: str, audio_features: AudioFeatures, text_features: TextFeatures | None
     ) -> Floats:
-        """Logits [1, labels]."""
+        """Return logits [1, labels] of the fusion graph."""
         graph = self.manifest.graphs[name]
         embedding = (
             np.zeros((1, graph.hidden or 0), np.float32)
@@ -222,19 +228,19 @@ class Engine:
         return logits
 
 
-def _load_tokenizers(bundle: Bundle, sessions: dict[str, Session]) -> dict[str, TextTokenizer]:
-    """A tokenizer for each text-side graph; graphs that share one share the object."""
+def _load_tokenizers(
+    manifest: Manifest, sessions: Mapping[str, Session], read: Callable[[File], bytes]
+) -> dict[str, TextTokenizer]:
+    """Return the tokenizer of each text graph; graphs with the same one share the object."""
     by_name: dict[str, TextTokenizer] = {}
     by_graph = {}
     for graph in sessions:
-        name = bundle.manifest.graphs[graph].tokenizer
+        name = manifest.graphs[graph].tokenizer
         if name is None:
             continue
         if name not in by_name:
-            file = bundle.manifest.tokenizers[name]
-            by_name[name] = TextTokenizer(
-                bundle.read(file), file.file, file.max_tokens, file.vocab_size
-            )
+            file = manifest.tokenizers[name]
+            by_name[name] = TextTokenizer(read(file), file.file, file.max_tokens, file.vocab_size)
         by_graph[graph] = by_name[name]
     return by_graph
 
@@ -242,13 +248,7 @@ def _load_tokenizers(bundle: Bundle, sessions: dict[str, Session]) -> dict[str, 
 def _check_row(row: Floats, width: int | None, graph: str) -> None:
     if row.shape != (1, width) or not np.isfinite(row).all():
         raise BundleError(
-            f"graph {graph!r} gave numbers that are not finite, or of shape {row.shape} where "
-            f"{(1, width)} was expected: its weights are damaged, or this provider is. "
-            "Run `emo-bundle verify`, or ask for providers='cpu'."
+            f"graph {graph!r} returned values that are not finite, or of shape {row.shape} instead "
+            f"of {(1, width)}. Its weights or the provider are damaged: run `emo-bundle verify`, "
+            "or use providers='cpu'."
         )
-
-
-def _softmax(logits: Floats) -> NDArray[np.float64]:
-    exponentials = np.exp(logits.astype(np.float64) - logits.max())
-    scores: NDArray[np.float64] = exponentials / exponentials.sum()
-    return scores

@@ -1,4 +1,4 @@
-"""What there is to know of the process that answers, whatever was opened in it."""
+"""Facts about the process: versions, distributions of ONNX Runtime, memory in huge pages."""
 
 import platform
 from typing import Any
@@ -12,7 +12,7 @@ from emo_runtime.version import __version__
 
 
 def describe_process() -> dict[str, Any]:
-    """Versions, ONNX Runtime's distributions and telemetry, memory in huge pages; plain values."""
+    """Return versions, ONNX Runtime's distributions and telemetry, and memory as plain values."""
     return {
         "huge_page_bytes": resident_huge_pages(),
         "telemetry_off": telemetry_is_off(),

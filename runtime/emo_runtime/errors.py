@@ -1,8 +1,22 @@
-"""The one hierarchy of errors. Every message says what was wrong, where, and what to do."""
+"""The exceptions of this package.
+
+Every message names the object, what is wrong with it, and a remedy::
+
+    EmoError
+    +-- BundleError          a bundle is missing, damaged or malformed
+    +-- AudioError           sound that can't be used
+    +-- TextError            a transcript that can't be used
+    +-- TaskError            the inputs don't fit a task
+    +-- ProviderError        an execution provider is not available
+    +-- SelfTestError        answers differ from the reference's
+    +-- MissingExtraError    an optional dependency is not installed
+    +-- ClosedError          a recognizer or stream was closed
+    +-- OverloadedError      too many calls are waiting
+"""
 
 
 class EmoError(Exception):
-    """Base of everything that this software raises on purpose."""
+    """Base class of all exceptions that this package raises on purpose."""
 
 
 class BundleError(EmoError):
@@ -10,32 +24,32 @@ class BundleError(EmoError):
 
 
 class AudioError(EmoError):
-    """Sound that can't be read, or that no answer can be given for."""
+    """Sound that can't be read, or that can't be answered."""
 
 
 class TextError(EmoError):
-    """A transcript that can't be read, or that no answer can be given for."""
+    """A transcript that can't be read, or that can't be answered."""
 
 
 class TaskError(EmoError):
-    """The inputs don't fit a task, or the bundle doesn't know the task."""
+    """The inputs don't fit a task, or the bundle has no such task."""
 
 
 class ProviderError(EmoError):
-    """An ONNX Runtime execution provider that is unknown, absent, or did not attach."""
+    """An ONNX Runtime execution provider that is unknown, not installed, or did not attach."""
 
 
 class SelfTestError(EmoError):
-    """This machine computes something else than the machine that wrote the bundle."""
+    """The answers on this machine differ from those of the machine that wrote the bundle."""
 
 
 class MissingExtraError(EmoError):
-    """A command was started without the packages of its extra."""
+    """An optional dependency (an extra of the package) is not installed."""
 
 
 class ClosedError(EmoError):
-    """A recognizer was used after it had been closed."""
+    """A recognizer or stream was used after it had been closed or finished."""
 
 
 class OverloadedError(EmoError):
-    """More utterances are waiting than were allowed: try again later, or add workers."""
+    """Too many calls are waiting. Try again later, or add workers."""

@@ -1,4 +1,4 @@
-"""A bounded pool of threads: what does not fit is refused at once rather than left to wait."""
+"""A thread pool with a bounded queue: calls beyond its capacity are rejected at once."""
 
 import threading
 from collections.abc import Callable
@@ -11,27 +11,36 @@ Result = TypeVar("Result")
 
 
 class BoundedExecutor:
-    """``workers`` calls at once, up to ``max_waiting`` more in a queue. Threads start on demand."""
+    """Runs at most ``workers`` calls at a time and queues at most ``max_waiting`` more.
+
+    Threads are started on demand.
+    """
 
     def __init__(self, workers: int, max_waiting: int) -> None:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="emo")
-        self._room = threading.Semaphore(workers + max_waiting)
-        self._limit = f"{workers} at work and {max_waiting} waiting"
+        self._capacity = threading.Semaphore(workers + max_waiting)
+        self._limits = f"{workers} running and {max_waiting} waiting"
 
     def submit(self, call: Callable[[], Result]) -> Future[Result]:
-        """The future of ``call``. Raises OverloadedError, and ClosedError after ``close()``."""
-        if not self._room.acquire(blocking=False):
+        """Schedule ``call`` and return its future.
+
+        Raises:
+            OverloadedError: The queue is full.
+            ClosedError: The executor was closed.
+        """
+        if not self._capacity.acquire(blocking=False):
             raise OverloadedError(
-                f"{self._limit} are all there may be: try again later, or raise max_waiting."
+                f"the limit of {self._limits} calls is reached. Try again later, or raise "
+                "max_waiting."
             )
         try:
             future = self._pool.submit(call)
         except RuntimeError:
-            self._room.release()
-            raise ClosedError("this recognizer was closed: open another one.") from None
-        future.add_done_callback(lambda _: self._room.release())
+            self._capacity.release()
+            raise ClosedError("this recognizer was closed. Open another one.") from None
+        future.add_done_callback(lambda _: self._capacity.release())
         return future
 
     def close(self) -> None:
-        """Refuse new calls and drop those that have not begun."""
+        """Reject new calls and cancel queued ones."""
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""The recognizer: the public face, for whole utterances and batches of them."""
+"""The recognizer: answers whole utterances and batches, and makes streams and timelines."""
 
 import logging
 import os
@@ -16,11 +16,11 @@ from emo_runtime.bundle.golden import parse_golden
 from emo_runtime.bundle.manifest import Manifest, Precision, TaskName
 from emo_runtime.bundle.reader import open_bundle
 from emo_runtime.cpu import resolve_threads
-from emo_runtime.engine import Clock, Engine
+from emo_runtime.engine import Engine
 from emo_runtime.environment import describe_process
 from emo_runtime.errors import ClosedError, EmoError, ProviderError, TaskError
 from emo_runtime.executor import BoundedExecutor
-from emo_runtime.ort.loading import LoadOptions
+from emo_runtime.ort.loading import LoadOptions, load_graphs
 from emo_runtime.result import Answer, Utterance
 from emo_runtime.self_test import fingerprint, remember_passed, run_self_test, was_passed
 from emo_runtime.stream import EmotionStream
@@ -35,7 +35,7 @@ logger = logging.getLogger("emo_runtime")
 
 @dataclass(frozen=True)
 class _Settings:
-    """The arguments of ``open``, kept so that a pickled recognizer can be opened again."""
+    """The arguments of ``open``: a pickled recognizer is opened again with them."""
 
     bundle: str | None
     public_key: str | None
@@ -53,9 +53,9 @@ class _Settings:
 
 
 class EmotionRecognizer:
-    """Answers which emotion an utterance expresses. Immutable, and safe to share between threads.
+    """Recognizes the emotion that an utterance expresses. Immutable and thread-safe.
 
-    Pickled, it is opened again where it is unpickled; after a fork the child must open its own.
+    Unpickling opens the bundle again. After a fork the child process must open its own recognizer.
 
     >>> recognizer = EmotionRecognizer.open()
     >>> recognizer.recognize(text="Es indignante que ustedes mientan a la gente.").label
@@ -64,7 +64,9 @@ class EmotionRecognizer:
 
     def __init__(self, settings: _Settings) -> None:
         if settings.mode not in get_args(Mode):
-            raise ProviderError(f"mode {settings.mode!r}: give 'latency' or 'throughput'.")
+            raise ProviderError(
+                f"mode {settings.mode!r} is unknown. Use 'latency' or 'throughput'."
+            )
         self._settings = settings
         self._bundle = open_bundle(settings.bundle, settings.public_key)
         self._threads = resolve_threads(settings.threads)
@@ -79,7 +81,10 @@ class EmotionRecognizer:
         )
         tasks = _choose_tasks(self._bundle.manifest, settings.tasks)
         self._process = os.getpid()
-        self._engine: Engine | None = Engine(self._bundle, tasks, load_options)
+        sessions = load_graphs(self._bundle, tasks, load_options)
+        self._engine: Engine | None = Engine(
+            self._bundle.manifest, tasks, sessions, self._bundle.read
+        )
         self._tasks = tasks
         self._workers = BoundedExecutor(self._threads.count, settings.max_waiting)
         logger.info("opened %r", self)
@@ -104,22 +109,34 @@ class EmotionRecognizer:
         warm: bool = False,
         on_answer: Callable[[Answer], object] | None = None,
     ) -> Self:
-        """Open a bundle: the installed default, or the directory ``bundle``.
+        """Open a bundle and return a recognizer for it.
 
-        ``public_key``: the PEM file of the ed25519 key that must have signed it. ``providers``:
-        "auto", or one of "cpu", "cuda", "tensorrt", "openvino", "coreml", "directml"; one that is
-        named and does not attach is an error unless ``fallback``. ``threads``: how many cores to
-        use (None: those this process may use). ``mode``: "latency" puts all of them on one
-        utterance, "throughput" one on each of as many utterances. ``spin``: whether idle threads
-        of "latency" wait actively (faster; False spares shared hosts). ``huge_pages``: ask Linux
-        to keep the weights in them (the same answers, sooner). ``variant``: insist on a
-        precision of the text-side graphs. ``tasks``: load only what these need.
-        ``max_duration_s``: the longest utterance. ``max_waiting``: how many ``arecognize`` calls
-        may wait. ``self_test``: compare with the bundle's golden answers (None: once for this
-        bundle on this machine, then it is remembered in the user's cache). ``warm``: see
-        ``warm_up``. ``on_answer`` is called with every answer, in the thread that made it.
+        Args:
+            bundle: Directory of the bundle. None: the installed default bundle.
+            public_key: PEM file of the ed25519 key that the bundle must be signed with.
+            providers: Execution provider: "auto", "cpu", "cuda", "tensorrt", "openvino", "coreml"
+                or "directml". A named provider that does not attach is an error.
+            fallback: Use the CPU if the provider does not attach.
+            threads: Cores to use. None: the cores that this process may use.
+            mode: "latency" uses all threads for one utterance; "throughput" uses one thread for
+                each of as many concurrent utterances.
+            spin: In "latency" mode idle threads wait actively. False is kinder to shared hosts and
+                slower.
+            huge_pages: Ask Linux to keep the weights in huge pages. Does not change answers.
+            variant: Required precision of the text graphs. None: the best for the provider.
+            tasks: Tasks to load. None: all tasks of the bundle.
+            max_duration_s: Maximum duration of an utterance.
+            max_waiting: Maximum number of queued asynchronous calls.
+            self_test: Compare with the bundle's golden answers. None: once for this bundle on this
+                machine; the result is recorded in the user's cache.
+            warm: Call ``warm_up()``.
+            on_answer: Called with every answer, in the thread that computed it.
 
-        Raises BundleError, ProviderError, TaskError, SelfTestError.
+        Raises:
+            BundleError: The bundle is missing, damaged or malformed.
+            ProviderError: The provider is unknown, not installed, or did not attach.
+            TaskError: The bundle does not have one of the ``tasks``.
+            SelfTestError: The answers on this machine differ from the reference's.
         """
         recognizer = cls(
             _Settings(
@@ -153,16 +170,16 @@ class EmotionRecognizer:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The emotions, in the order of the scores."""
+        """Labels in the order of the scores."""
         return tuple(self.manifest.labels)
 
     @property
     def tasks(self) -> tuple[TaskName, ...]:
-        """The tasks that are loaded."""
+        """Loaded tasks."""
         return self._tasks
 
     def precisions(self, task: TaskName) -> frozenset[Precision]:
-        """The precisions of the graphs that answer ``task``."""
+        """Return the precisions of the graphs that answer ``task``."""
         return self._opened().precisions(task)
 
     def recognize(
@@ -172,23 +189,22 @@ class EmotionRecognizer:
         *,
         task: TaskName | None = None,
     ) -> Answer:
-        """The emotion of one utterance.
+        """Recognize the emotion of one utterance.
 
-        ``text`` alone runs the task "text", with ``audio`` "fusion"; ``audio`` alone "audio",
-        where the bundle knows it; ``task`` insists. ``audio`` is a path, the bytes of a sound
-        file, a binary file object, or ``(samples, sample_rate)``.
+        Args:
+            text: Transcript. Alone it runs the task "text", with ``audio`` the task "fusion".
+            audio: Path, bytes of a sound file, binary file object, or ``(samples, sample_rate)``.
+                Alone it runs the task "audio", if the bundle has it.
+            task: Task to run. None: as given by the inputs.
 
-        Raises TextError, AudioError, TaskError, ProviderError, ClosedError.
+        Raises:
+            TextError: The transcript can't be used.
+            AudioError: The sound can't be used.
+            TaskError: The inputs don't fit the task, or the task is not loaded.
+            ProviderError: The execution provider failed.
+            ClosedError: The recognizer was closed.
         """
-        engine = self._opened()
-        name = engine.resolve_task(task, has_text=text is not None, has_audio=audio is not None)
-        clock = Clock()
-        audio_features = text_features = None
-        if audio is not None and name != "text":
-            audio_features = engine.encode_audio(audio, self._settings.max_duration_s, clock)
-        if text is not None and name != "audio":
-            text_features = engine.encode_text(text, name, clock)
-        answer = engine.predict(name, audio_features, text_features, clock)
+        answer = self._opened().recognize(text, audio, task, self._settings.max_duration_s)
         self._notify(answer)
         return answer
 
@@ -199,11 +215,12 @@ class EmotionRecognizer:
         *,
         task: TaskName | None = None,
     ) -> Answer:
-        """``recognize`` in a worker thread, for asyncio. Raises OverloadedError too.
+        """Run ``recognize`` in a worker thread and await it.
 
-        A cancelled call that has not begun is dropped; one that has ends unheard.
+        Cancelling drops a queued call; a running one finishes and its result is discarded. Raises
+        what ``recognize`` raises, and OverloadedError if too many calls are waiting.
         """
-        import asyncio  # noqa: PLC0415  (a tenth of a small program's start)
+        import asyncio  # noqa: PLC0415  (a tenth of the start-up time of a small program)
 
         self._opened()
         future = self._workers.submit(partial(self.recognize, text, audio, task=task))
@@ -219,11 +236,20 @@ class EmotionRecognizer:
         max_duration_s: float = MAX_STREAM_S,
         window_s: float | None = None,
     ) -> EmotionStream:
-        """A live utterance of packets at ``sample_rate`` Hz, interleaved if ``channels`` > 1.
+        """Return a stream for an utterance that arrives in packets.
 
-        ``task`` insists, else the inputs decide as in ``recognize``. Beyond ``max_duration_s``
-        packets are refused; with ``window_s`` the sound of the last so many seconds counts
-        instead, without end. Raises AudioError, ClosedError.
+        Args:
+            sample_rate: Rate of the packets in Hz.
+            encoding: Sample encoding of packets of bytes.
+            channels: Number of interleaved channels; their mean is used.
+            task: Task to run. None: as given by the inputs, as in ``recognize``.
+            max_duration_s: Packets beyond this duration are rejected.
+            window_s: Use only the last ``window_s`` seconds of sound, with no limit of duration.
+
+        Raises:
+            AudioError: An argument is not valid.
+            TaskError: No task with sound is loaded.
+            ClosedError: The recognizer was closed.
         """
         return EmotionStream(
             self._opened(),
@@ -237,19 +263,24 @@ class EmotionRecognizer:
         )
 
     def timeline(self, audio: AudioSource, cues: Iterable[Cue]) -> Iterator[Moment]:
-        """The course of a recording: a moment for each cue of its transcript, in their order.
+        """Yield an answer for each cue of a recording's transcript, in their order.
 
-        Only a cue's own slice of the recording is decoded, from its channel where it names one. A
-        cue that fails has its error in place of an answer. Raises AudioError, ClosedError.
+        Only the cue's part of the recording is decoded, from the cue's channel if it has one. A cue
+        that fails has its error in place of an answer.
+
+        Raises:
+            AudioError: The recording can't be opened.
+            ClosedError: The recognizer was closed.
         """
         self._opened()
-        return timeline(self, audio, cues)
+        return timeline(audio, cues, self._tasks, self.recognize)
 
     def recognize_each(self, utterances: Iterable[Utterance]) -> Iterator[Answer | EmoError]:
-        """Answers in the order of the utterances; in place of a failed one, its error.
+        """Yield answers in the order of the utterances, and the error of an utterance that failed.
 
-        Each utterance is a row of its own (an answer never depends on its neighbours), as many
-        at once as there are threads; the input is consumed only a little ahead of the output.
+        As many utterances are computed at a time as there are threads. Each one runs alone: an
+        answer does not depend on other utterances. The input is read only a little ahead of the
+        output.
         """
         self._opened()
         workers = self._threads.count
@@ -263,7 +294,7 @@ class EmotionRecognizer:
                 yield waiting.popleft().result()
 
     def recognize_batch(self, utterances: Iterable[Utterance]) -> list[Answer]:
-        """Answers in the order of the utterances. Raises the first utterance's error there is."""
+        """Return answers in the order of the utterances. Raises the first error that occurs."""
         answers = []
         for number, answer in enumerate(self.recognize_each(utterances)):
             if isinstance(answer, EmoError):
@@ -272,19 +303,21 @@ class EmotionRecognizer:
         return answers
 
     def self_test(self) -> float:
-        """Compare with the bundle's golden answers; the largest difference of a probability.
+        """Compare with the bundle's golden answers and return the largest difference.
 
-        Raises SelfTestError where this machine computes something else than the reference.
+        Raises:
+            SelfTestError: The probabilities differ from the reference's by more than the tolerance.
         """
         golden = parse_golden(self._bundle.read(self.manifest.golden), self.manifest)
-        return run_self_test(self, golden)
+        engine = self._opened()
+        return run_self_test(golden, self._tasks, engine.recognize, engine.precisions)
 
     def warm_up(self) -> None:
-        """Answer invented inputs of usual lengths, so that the first real answer is a quick one."""
+        """Answer synthetic inputs of usual lengths, so that the first real answer is not slow."""
         self._opened().warm_up()
 
     def describe(self) -> dict[str, Any]:
-        """What was opened and what really runs, as plain values."""
+        """Return what was opened and how it runs, as plain values."""
         return {
             "bundle": {
                 "name": self.manifest.name,
@@ -302,7 +335,7 @@ class EmotionRecognizer:
         }
 
     def close(self) -> None:
-        """Let go of the sessions; every later call raises ClosedError."""
+        """Release the sessions. Every later call raises ClosedError."""
         self._engine = None
         self._workers.close()
 
@@ -328,11 +361,11 @@ class EmotionRecognizer:
 
     def _opened(self) -> Engine:
         if self._engine is None:
-            raise ClosedError("this recognizer was closed: open another one.")
+            raise ClosedError("this recognizer was closed. Open another one.")
         if self._process != os.getpid():
             raise ClosedError(
-                "this recognizer was opened before a fork, its threads are not in the child: open "
-                "one in the child (or start workers with 'spawn')."
+                "this recognizer was opened before a fork, and its threads do not exist in the "
+                "child process. Open one in the child, or start workers with 'spawn'."
             )
         return self._engine
 
@@ -358,7 +391,7 @@ def _choose_tasks(manifest: Manifest, wanted: Iterable[TaskName] | None) -> tupl
     for name in chosen:
         if name not in manifest.tasks:
             raise TaskError(
-                f"the bundle {manifest.name!r} does not know the task {name!r} (it knows: "
+                f"the bundle {manifest.name!r} has no task {name!r} (its tasks: "
                 f"{', '.join(manifest.tasks)})."
             )
     return chosen

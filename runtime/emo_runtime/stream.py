@@ -1,4 +1,4 @@
-"""A live utterance: packets of sound and a transcript that changes, answered at any time."""
+"""Streams: an utterance that arrives in packets, with a transcript that may change."""
 
 from collections.abc import Callable
 from types import TracebackType
@@ -11,10 +11,11 @@ from emo_runtime.audio.decode import MAX_CHANNELS, as_floats, check_rate, check_
 from emo_runtime.audio.encodings import Encoding, PacketDecoder
 from emo_runtime.audio.mfcc_stream import Floats, MfccStream
 from emo_runtime.bundle.manifest import TaskName
-from emo_runtime.engine import AudioFeatures, Clock, Engine, TextFeatures
+from emo_runtime.engine import AudioFeatures, Engine, TextFeatures
 from emo_runtime.errors import AudioError, ClosedError
 from emo_runtime.notes import Note
 from emo_runtime.result import Answer
+from emo_runtime.timing import Clock
 
 
 class EmotionStream:

@@ -112,7 +112,7 @@ def test_task_insists(recognizer):
         ({"audio": SOUND, "task": "fusion"}, TextError, "'fusion' needs a transcript"),
         ({"audio": SOUND, "task": "text"}, TextError, "'text' needs a transcript"),
         ({"text": "hola", "task": "audio"}, AudioError, "'audio' needs sound"),
-        ({"text": "hola", "task": "video"}, TaskError, "'video' is not there"),
+        ({"text": "hola", "task": "video"}, TaskError, "'video' is not loaded"),
         ({"text": ""}, TextError, "is empty"),
         ({"text": " ", "audio": SOUND}, TextError, "is empty"),
         ({"text": "hola", "audio": "nowhere.wav"}, AudioError, "nowhere.wav"),
@@ -129,11 +129,11 @@ def test_inputs_that_are_refused(recognizer, arguments, error, message):
 
 def test_a_task_that_the_bundle_does_not_know(tiny_bundle):
     text_only = tiny_bundle(text_only=True)
-    with pytest.raises(TaskError, match="does not know the task 'fusion'"):
+    with pytest.raises(TaskError, match="has no task 'fusion'"):
         EmotionRecognizer.open(text_only, tasks=["fusion"])
     recognizer = EmotionRecognizer.open(text_only)
     assert recognizer.tasks == ("text",)
-    with pytest.raises(TaskError, match="'fusion' is not there"):
+    with pytest.raises(TaskError, match="'fusion' is not loaded"):
         recognizer.recognize("hola", SOUND)
     assert recognizer.recognize("hola").label in LABELS
 
@@ -146,7 +146,7 @@ def test_only_what_the_tasks_need_is_loaded(tiny_bundle):
     assert set(fusion.describe()["graphs"]) == {"encoder", "fusion"}
     with pytest.raises(TaskError):
         text.recognize("hola", SOUND)
-    with pytest.raises(TaskError, match="'text' is not there"):
+    with pytest.raises(TaskError, match="'text' is not loaded"):
         fusion.recognize("hola")
 
 
@@ -374,7 +374,7 @@ def test_too_many_calls_are_refused_at_once(tiny_bundle):
         await asyncio.to_thread(asked.wait, 20)
         waiting = asyncio.ensure_future(recognizer.arecognize("hola"))
         await asyncio.sleep(0)
-        with pytest.raises(OverloadedError, match="1 at work and 1 waiting"):
+        with pytest.raises(OverloadedError, match="1 running and 1 waiting"):
             await recognizer.arecognize("hola")
         waiting.cancel()
         await asyncio.sleep(0)
@@ -395,7 +395,7 @@ def test_a_provider_that_fails_in_the_middle(tiny_bundle, monkeypatch):
             raise RuntimeError("the device is gone\nand more")
 
     monkeypatch.setattr(session, "_session", Unplugged())
-    with pytest.raises(ProviderError, match=r"failed while it ran: the device is gone\. Nothing"):
+    with pytest.raises(ProviderError, match=r"failed while it ran: the device is gone\. No"):
         recognizer.recognize("hola")
     assert isinstance(next(recognizer.recognize_each([Utterance("hola")])), ProviderError)
 

@@ -268,7 +268,7 @@ def test_streams_that_are_refused(recognizer, options, message):
 
 def test_a_bundle_without_sound(tiny_bundle):
     recognizer = EmotionRecognizer.open(tiny_bundle(text_only=True))
-    with pytest.raises(TaskError, match="opened without sound"):
+    with pytest.raises(TaskError, match="no task with sound"):
         recognizer.stream(sample_rate=8_000)
 
 

@@ -209,7 +209,7 @@ def test_a_bundle_that_knows_only_text(tiny_bundle):
     cues = [Cue(0, 1, "hola"), Cue(1, 2, "")]
     first, second = recognizer.timeline((CALL, RATE), cues)
     assert first.answer.task == "text"
-    assert "'audio' is not there" in str(second.error)
+    assert "'audio' is not loaded" in str(second.error)
 
 
 def test_a_recording_that_cannot_be_opened(recognizer):

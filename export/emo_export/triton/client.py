@@ -1,14 +1,15 @@
-"""Asks a Triton server for the emotion of an utterance: what stands before and after the graphs.
+"""Recognize emotion with the models of this repository in a Triton server.
 
     pip install emo-runtime "tritonclient[http]"
     python client.py --text "¡Qué vergüenza!" [--audio llamada.wav] [--url localhost:8000]
     python client.py --check
 
-The last compares the server's answers to the inputs of golden.json with the checkpoint's.
+Triton runs the graphs; emo_runtime's engine does everything before and after them. ``--check``
+compares the server's answers to the inputs of golden.json with the reference's.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,115 +18,97 @@ from numpy.typing import NDArray
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from emo_runtime import EmoError, TaskError
-from emo_runtime.audio.decode import AudioSource, load_audio
-from emo_runtime.audio.mfcc import MeanMfcc
-from emo_runtime.bundle.golden import compare, parse_golden
-from emo_runtime.bundle.manifest import PRECISIONS, Audio, Precision, TaskName, parse_manifest
-from emo_runtime.text.tokenizer import TextTokenizer
+from emo_runtime import Answer, EmoError
+from emo_runtime.audio.decode import AudioSource
+from emo_runtime.bundle.golden import parse_golden
+from emo_runtime.bundle.manifest import PRECISIONS, File, Graph, Precision, parse_manifest
+from emo_runtime.engine import Engine
+from emo_runtime.self_test import run_self_test
 
 HERE = Path(__file__).parent
 Array = NDArray[Any]
-# Of a model's name, its inputs, and the name of one output: that output.
-Infer = Callable[[str, dict[str, Array], str], Array]
+# Arguments: name of a model, its inputs, names of outputs. Returns these outputs.
+Infer = Callable[[str, Mapping[str, Array], Sequence[str]], list[Array]]
+
+
+class TritonSession:
+    """One graph in a Triton server: an implementation of ``emo_runtime.ort.session.Session``."""
+
+    providers = ("Triton",)
+    threads = 1
+
+    def __init__(self, graph: str, precision: Precision, infer: Infer) -> None:
+        self.precision: Precision = precision
+        self.nodes: dict[str, int] = {}
+        self._model = f"emo_{graph}_{precision}".replace("-", "_")
+        self._infer = infer
+
+    def run(self, outputs: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
+        """Return the named outputs for the inputs ``feeds``."""
+        return self._infer(self._model, feeds, outputs)
 
 
 class Client:
-    """Answers utterances with the models that ``infer`` reaches; ``precision``: of the text's."""
+    """Answers utterances with the models that ``infer`` reaches.
+
+    Args:
+        infer: Runs a model.
+        precision: Variant of the text graphs. None: the first in the manifest.
+    """
 
     def __init__(self, infer: Infer, precision: Precision | None = None) -> None:
-        self.manifest = parse_manifest((HERE / "manifest.json").read_bytes())
-        self._infer = infer
-        self._wanted = precision
-        self._mfcc = MeanMfcc(self.manifest.audio or Audio())
-        self._tokenizers = {
-            name: TextTokenizer(
-                (HERE / item.file).read_bytes(), item.file, item.max_tokens, item.vocab_size
-            )
-            for name, item in self.manifest.tokenizers.items()
+        manifest = parse_manifest((HERE / "manifest.json").read_bytes())
+        sessions = {
+            name: TritonSession(name, _variant(graph, precision), infer)
+            for name, graph in manifest.graphs.items()
         }
+        self._engine = Engine(manifest, tuple(manifest.tasks), sessions, _read)
 
-    def recognize(self, text: str | None, audio: AudioSource | None) -> dict[str, float]:
-        """The probability of each label. Raises EmoError where text or sound can't be read."""
-        name: TaskName = "text" if audio is None else "audio" if text is None else "fusion"
-        if name not in self.manifest.tasks:
-            raise TaskError(f"these models know the tasks {', '.join(self.manifest.tasks)} only.")
-        task = self.manifest.tasks[name]
-        if audio is None:
-            logits = self._read(task.graph, str(text), strip=task.strip, output="logits")
-        else:
-            graph = self.manifest.graphs[task.graph]
-            embedding: Array = np.zeros((1, graph.hidden or 0), np.float32)
-            if text is not None:
-                encoder = str(task.text_graph)
-                embedding = self._read(encoder, text, strip=task.strip, output="embedding")
-            inputs = {"audio": self._hear(audio), "text": embedding}
-            if graph.present_input:
-                inputs["present"] = np.array([[1, text is not None]], np.float32)
-            logits = self._infer(self._model(task.graph), inputs, "logits")
-        exponentials = np.exp((logits[0] - logits[0].max()) / task.temperature)
-        scores = exponentials / exponentials.sum()
-        return dict(zip(self.manifest.labels, scores.tolist(), strict=True))
+    def recognize(self, text: str | None, audio: AudioSource | None) -> Answer:
+        """Answer one utterance. Raises EmoError."""
+        return self._engine.recognize(text, audio)
 
     def check(self) -> float:
-        """The largest difference of a probability. Raises SelfTestError where it is too large."""
-        golden = parse_golden((HERE / "golden.json").read_bytes(), self.manifest)
-        differences = []
-        for case in golden.cases:
-            sound = case.audio
-            audio = None if sound is None else (sound.samples(), sound.sample_rate)
-            scores = self.recognize(case.text, audio)
-            task = self.manifest.tasks[case.task]
-            graphs = [name for name in (task.graph, task.text_graph) if name is not None]
-            precisions = frozenset(map(self._precision, graphs))
-            differences.append(compare(case, list(scores.values()), precisions))
-        return max(differences)
+        """Return the largest difference of a probability from the reference's.
 
-    def _read(self, graph: str, text: str, *, strip: bool, output: str) -> Array:
-        tokenizer = self._tokenizers[str(self.manifest.graphs[graph].tokenizer)]
-        ids = tokenizer(text, strip=strip).ids
-        inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
-        return self._infer(self._model(graph), inputs, output)
+        Raises SelfTestError where it exceeds the tolerance.
+        """
+        engine = self._engine
+        golden = parse_golden((HERE / "golden.json").read_bytes(), engine.manifest)
+        return run_self_test(golden, engine.tasks, engine.recognize, engine.precisions)
 
-    def _hear(self, audio: AudioSource) -> Array:
-        samples = load_audio(audio, self._mfcc.contract.sample_rate)
-        return self._mfcc(samples)[np.newaxis]
 
-    def _model(self, graph: str) -> str:
-        return f"emo_{graph}_{self._precision(graph)}".replace("-", "_")
+def _variant(graph: Graph, wanted: Precision | None) -> Precision:
+    return wanted if wanted in graph.variants else next(iter(graph.variants))
 
-    def _precision(self, graph: str) -> Precision:
-        described = self.manifest.graphs[graph]
-        if self._wanted is None or described.tokenizer is None:
-            return next(iter(described.variants))
-        return self._wanted
+
+def _read(file: File) -> bytes:
+    return (HERE / file.file).read_bytes()
 
 
 def over(server: InferenceServerClient) -> Infer:
-    """Ask this server."""
+    """Return a function that runs the models of a server."""
 
-    def infer(model: str, inputs: dict[str, Array], output: str) -> Array:
+    def infer(model: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
         tensors = []
         for name, values in inputs.items():
             tensor = InferInput(name, values.shape, np_to_triton_dtype(values.dtype))
-            tensors.append(tensor.set_data_from_numpy(values))
-        wanted = [InferRequestedOutput(output)]
-        found: Array = server.infer(model, tensors, outputs=wanted).as_numpy(output)
-        return found
+            tensors.append(tensor.set_data_from_numpy(np.ascontiguousarray(values)))
+        wanted = [InferRequestedOutput(output) for output in outputs]
+        result = server.infer(model, tensors, outputs=wanted)
+        return [result.as_numpy(output) for output in outputs]
 
     return infer
 
 
 def main() -> None:
-    """Print the answer, the likeliest label first."""
+    """Print the probabilities, the highest first."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--url", default="localhost:8000")
-    parser.add_argument("--text")
-    parser.add_argument("--audio", type=Path)
-    parser.add_argument(
-        "--precision", choices=PRECISIONS, help="of the text graphs, where there are several"
-    )
-    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--url", default="localhost:8000", help="host and port of the server")
+    parser.add_argument("--text", help="transcript")
+    parser.add_argument("--audio", type=Path, help="sound file")
+    parser.add_argument("--precision", choices=PRECISIONS, help="variant of the text graphs")
+    parser.add_argument("--check", action="store_true", help="compare with the golden answers")
     options = parser.parse_args()
     if not options.check and options.text is None and options.audio is None:
         parser.error("give --text, --audio or both")
@@ -135,7 +118,7 @@ def main() -> None:
             if options.check:
                 print(f"largest difference of a probability: {client.check():.2g}")
                 return
-            scores = client.recognize(options.text, options.audio)
+            scores = client.recognize(options.text, options.audio).scores
         except (EmoError, InferenceServerException, OSError) as error:
             raise SystemExit(f"Error: {error}") from None
     for label in sorted(scores, key=lambda label: -scores[label]):

@@ -15,6 +15,7 @@ from emo_runtime.bundle.onnx_check import check_graph
 from emo_runtime.errors import EmoError
 
 _DATA = package_files("emo_export").joinpath("data")
+_CLIENT = package_files("emo_export.triton").joinpath("client.py")
 
 
 def repository_files(bundle: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -34,7 +35,7 @@ def repository_files(bundle: Mapping[str, bytes]) -> dict[str, bytes]:
             f"| `{name}` | {_listed(info.inputs)} | {_listed(info.outputs)} | "
             f"{'one row' if precision.startswith('int8') else 'rows of equal length'} |"
         )
-    files["client.py"] = _DATA.joinpath("triton_client.py").read_bytes()
+    files["client.py"] = _CLIENT.read_bytes()
     readme = _DATA.joinpath("triton.md").read_text(encoding="utf-8")
     files["README.md"] = readme.format(manifest=manifest, models="\n".join(rows)).encode()
     return files

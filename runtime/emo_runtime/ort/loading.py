@@ -9,7 +9,7 @@ from emo_runtime.bundle.onnx_check import FLOAT, INT64, GraphInfo, TensorInfo, c
 from emo_runtime.bundle.reader import Bundle
 from emo_runtime.errors import BundleError, ProviderError
 from emo_runtime.ort.providers import CPU, Provider, choose_providers, precisions_for
-from emo_runtime.ort.session import Session, SessionConfig, load_onnxruntime
+from emo_runtime.ort.session import OrtSession, SessionConfig, load_onnxruntime
 
 _ANY = None
 logger = logging.getLogger("emo_runtime")
@@ -29,7 +29,7 @@ class LoadOptions:
 
 def load_graphs(
     bundle: Bundle, tasks: Iterable[TaskName], options: LoadOptions
-) -> dict[str, Session]:
+) -> dict[str, OrtSession]:
     """A session for each graph that the tasks need. Raises BundleError, ProviderError."""
     needed = sorted(
         {
@@ -62,20 +62,18 @@ def _candidates(options: LoadOptions) -> list[Provider]:
 
 def _load_on(
     bundle: Bundle, names: Sequence[str], provider: Provider, options: LoadOptions
-) -> dict[str, Session]:
+) -> dict[str, OrtSession]:
     sessions = {}
     for name in names:
         graph = bundle.manifest.graphs[name]
         # The fusion network takes microseconds: idle threads of its own would wait actively for
         # tens of milliseconds after each answer, on the cores that the next text pass needs.
         threads = 1 if graph.tokenizer is None else options.threads
-        placement = SessionConfig(
-            provider, threads, spin=options.spin, huge_pages=options.huge_pages
-        )
+        config = SessionConfig(provider, threads, spin=options.spin, huge_pages=options.huge_pages)
         precision = _choose_variant(name, graph, provider.name, options.variant)
         with bundle.verified(graph.variants[precision]) as file:
             _check_interface(file.name, check_graph(file.data, file.name), graph, bundle.manifest)
-            sessions[name] = Session(file, precision, placement)
+            sessions[name] = OrtSession(file, precision, config)
     return sessions
 
 

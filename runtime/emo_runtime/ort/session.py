@@ -1,6 +1,7 @@
-"""ONNX Runtime: the only module that imports it, once its telemetry is off, and strictly.
+"""Sessions: the protocol that the engine runs graphs with, and its ONNX Runtime implementation.
 
-A named execution provider that does not attach is an error, never a silent move to the CPU.
+The only module that imports ONNX Runtime, after its telemetry was switched off. A named execution
+provider that does not attach is an error, never a silent move to the CPU.
 """
 
 import ctypes
@@ -8,10 +9,10 @@ import os
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
@@ -36,7 +37,8 @@ def load_onnxruntime() -> ModuleType:
     """Import ONNX Runtime with its telemetry off.
 
     Official builds switch telemetry on when they are loaded; only this variable, set before,
-    keeps them from writing a device id and starting a thread (ONNX Runtime's Privacy.md).
+    keeps them from writing a device id and starting a thread (ONNX Runtime's Privacy.md). Warns
+    where another module imported ONNX Runtime without it. Raises ProviderError.
     """
     if not telemetry_is_off():
         warnings.warn(
@@ -51,7 +53,7 @@ def load_onnxruntime() -> ModuleType:
         import onnxruntime  # noqa: PLC0415
     except ImportError as error:
         raise ProviderError(
-            f"onnxruntime can't be imported ({error}): pip install onnxruntime."
+            f"onnxruntime can't be imported ({error}). Run: pip install onnxruntime."
             f"{explain_distributions()}"
         ) from None
     module: ModuleType = onnxruntime
@@ -59,15 +61,42 @@ def load_onnxruntime() -> ModuleType:
 
 
 def telemetry_is_off() -> bool:
-    """False where onnxruntime was imported by somebody else with its telemetry on."""
+    """False if another module imported onnxruntime before and left its telemetry on."""
     return "onnxruntime" not in sys.modules or os.environ.get(_TELEMETRY) == "1"
+
+
+class Session(Protocol):
+    """One graph that can be run. Implementations are safe to use from several threads."""
+
+    @property
+    def precision(self) -> Precision:
+        """Precision of the variant that runs."""
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """Execution providers, the preferred one first."""
+
+    @property
+    def nodes(self) -> Mapping[str, int]:
+        """Number of nodes by provider; empty where it is not known."""
+
+    @property
+    def threads(self) -> int:
+        """Intra-op threads."""
+
+    def run(self, outputs: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
+        """Return the named outputs for the inputs ``feeds``. Raises EmoError."""
 
 
 @dataclass(frozen=True)
 class SessionConfig:
-    """Where a graph shall run: the provider, the threads, whether idle ones wait actively.
+    """How a graph is run.
 
-    ``huge_pages``: whether the kernel is asked to put the weights into them (CPU, Linux).
+    Attributes:
+        provider: Execution provider.
+        threads: Intra-op threads.
+        spin: Idle threads wait actively for the next run.
+        huge_pages: Ask the kernel to put the weights into huge pages (CPU, Linux).
     """
 
     provider: Provider
@@ -76,18 +105,18 @@ class SessionConfig:
     huge_pages: bool = True
 
 
-class Session:
-    """One graph on one provider. Running it is safe from many threads."""
+class OrtSession:
+    """One graph in this process, run by ONNX Runtime."""
 
-    def __init__(self, graph: VerifiedFile, precision: Precision, placement: SessionConfig) -> None:
-        self.precision = precision
-        self.threads = placement.threads
-        self._session = _create(graph, placement)
+    def __init__(self, graph: VerifiedFile, precision: Precision, config: SessionConfig) -> None:
+        self.precision: Precision = precision
+        self.threads = config.threads
+        self._session = _create(graph, config)
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
         self.nodes = _nodes_by_provider(self._session)
-        if self.nodes and placement.provider.name not in self.nodes:
+        if self.nodes and config.provider.name not in self.nodes:
             raise ProviderError(
-                _did_not_attach(placement.provider.name, "it takes no node of this graph")
+                _did_not_attach(config.provider.name, "it accepts no node of this graph")
             )
 
     @property
@@ -95,37 +124,37 @@ class Session:
         """The provider that runs most of the graph."""
         return max(self.nodes, key=lambda name: self.nodes[name], default=self.providers[0])
 
-    def run(self, outputs: Sequence[str], feeds: dict[str, Array]) -> list[Array]:
-        """The named outputs. Raises ProviderError where the provider fails in the middle."""
+    def run(self, outputs: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
+        """Return the named outputs. Raises ProviderError if the provider fails."""
         try:
-            results: list[Array] = self._session.run(list(outputs), feeds)
+            results: list[Array] = self._session.run(list(outputs), dict(feeds))
         except Exception as error:  # noqa: BLE001  (ONNX Runtime's errors share no public base)
             raise ProviderError(
-                f"{self.provider} failed while it ran: {first_line(error)}. Nothing was moved to "
-                "another provider; open the recognizer again, or ask for providers='cpu'."
+                f"{self.provider} failed while it ran: {first_line(error)}. No other provider was "
+                "tried. Open the recognizer again, or use providers='cpu'."
             ) from None
         return results
 
 
-def _create(graph: VerifiedFile, placement: SessionConfig) -> Any:
+def _create(graph: VerifiedFile, config: SessionConfig) -> Any:
     runtime = load_onnxruntime()
-    name = placement.provider.name
-    options = _options(runtime, placement)
-    own = provider_options(name, placement.threads)
+    name = config.provider.name
+    options = _options(runtime, config)
+    own = provider_options(name, config.threads)
     wanted = None
-    if placement.provider.devices:
-        options.add_provider_for_devices(list(placement.provider.devices), own)
+    if config.provider.devices:
+        options.add_provider_for_devices(list(config.provider.devices), own)
     else:
         wanted = [CPU] if name == CPU else [(name, own) if own else name, CPU]
     try:
-        # enable_fallback: else the Python wrapper builds a CPU session when the creation or a
-        # run fails, and only prints so.
-        with in_huge_pages(wanted=placement.huge_pages and name == CPU):
+        # enable_fallback=0: otherwise the Python wrapper builds a CPU session when the creation or
+        # a run fails, and only prints a message.
+        with in_huge_pages(wanted=config.huge_pages and name == CPU):
             session = runtime.InferenceSession(
                 graph.source, options, providers=wanted, enable_fallback=0
             )
-            _give_back_freed_memory()
-    except Exception as error:  # noqa: BLE001  (see Session.run)
+            _release_freed_memory()
+    except Exception as error:  # noqa: BLE001  (see OrtSession.run)
         if name != CPU:
             raise ProviderError(_did_not_attach(name, first_line(error))) from None
         raise BundleError(
@@ -138,20 +167,18 @@ def _create(graph: VerifiedFile, placement: SessionConfig) -> Any:
     return session
 
 
-def _options(runtime: ModuleType, placement: SessionConfig) -> Any:
+def _options(runtime: ModuleType, config: SessionConfig) -> Any:
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = placement.threads
+    options.intra_op_num_threads = config.threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    options.add_session_config_entry(
-        "session.intra_op.allow_spinning", "1" if placement.spin else "0"
-    )
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if config.spin else "0")
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     return options
 
 
-def _give_back_freed_memory() -> None:
-    """Let glibc return what reading the graph took and freed: 70 MB of 260 at BETO's size."""
+def _release_freed_memory() -> None:
+    """Make glibc return the memory that parsing the graph used: 70 of 260 MB at BETO's size."""
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
         if trim is not None:
@@ -159,7 +186,7 @@ def _give_back_freed_memory() -> None:
 
 
 def _nodes_by_provider(session: Any) -> dict[str, int]:
-    """How many nodes run on which provider; empty where ONNX Runtime is too old to tell."""
+    """Number of nodes by provider; empty where ONNX Runtime is too old to report it."""
     nodes: Counter[str] = Counter()
     if hasattr(session, "get_provider_graph_assignment_info"):
         for part in session.get_provider_graph_assignment_info():
@@ -169,6 +196,7 @@ def _nodes_by_provider(session: Any) -> dict[str, int]:
 
 def _did_not_attach(provider: str, why: str) -> str:
     return (
-        f"{provider} did not attach: {why.rstrip('.')}. Mend its installation (driver, libraries), "
-        f"ask for providers='cpu', or allow the move with fallback=True.{explain_distributions()}"
+        f"{provider} did not attach: {why.rstrip('.')}. Repair its installation (driver, "
+        "libraries), use providers='cpu', or allow the CPU with "
+        f"fallback=True.{explain_distributions()}"
     )

@@ -143,7 +143,7 @@ def test_bad_rows_are_named_and_the_others_go_on(bundle, tmp_path):
         ("g", "  ", "", "the transcript is empty"),
         ("h", "x" * 10_000_000, "", "10,000,000 characters"),
         ("i", "", "", "neither text nor audio"),
-        ("j", "", "good.wav", "'audio' is not there"),
+        ("j", "", "good.wav", "'audio' is not loaded"),
         ("k", "hola", "", None),
     ]
     path = tmp_path / "rows.csv"
@@ -244,7 +244,7 @@ def test_wrong_usage(arguments):
         (["--text", ""], "the transcript is empty"),
         (["--text", "hola", "--audio", "missing.wav"], "missing.wav: can't be opened"),
         (["--text", "hola", "--task", "fusion"], "'fusion' needs sound"),
-        (["--audio", CLIP], "does not know the task 'audio'"),
+        (["--audio", CLIP], "has no task 'audio'"),
         (["--text", "hola", "--provider", "gpu"], "provider 'gpu' is not known"),
         (["--text", "hola", "--variant", "int8"], "no variant 'int8'"),
     ],

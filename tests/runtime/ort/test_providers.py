@@ -123,8 +123,8 @@ def test_auto_goes_on_and_says_so(fake, bundle, caplog, options):
     ("options", "why"),
     [
         ({"attaching": [CPU]}, "its libraries did not load"),
-        ({"error": "libcudnn.so.9: cannot open\nmore"}, "libcudnn.so.9: cannot open. Mend"),
-        ({"takes": CPU}, "it takes no node of this graph"),
+        ({"error": "libcudnn.so.9: cannot open\nmore"}, "libcudnn.so.9: cannot open. Repair"),
+        ({"takes": CPU}, "it accepts no node of this graph"),
     ],
 )
 def test_a_named_provider_that_does_not_attach_is_an_error(fake, bundle, options, why):
