@@ -17,10 +17,11 @@ import msgspec
 import torch
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
 
-from emo_models.checkpoint import WEIGHTS, file_sha256, save_fusion, save_text
+from emo_models.checkpoint import save_fusion, save_text
 from emo_models.data.features import audio_contract
 from emo_models.labels import LABELS
 from emo_models.modeling.fusion import FusionConfig, FusionNetwork, TrainedFusion
+from emo_models.modeling.source import WEIGHTS, file_sha256
 
 WORDS = 31_002
 # In BETO's order.

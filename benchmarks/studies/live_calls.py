@@ -111,10 +111,12 @@ def rival(options: argparse.Namespace) -> Callable[[], Line]:
     import librosa
     import torch
 
-    from emo_models.checkpoint import load_encoder, load_fusion
+    from emo_models.checkpoint import load_fusion
+    from emo_models.modeling.load import load_encoder
 
     torch.set_num_threads(1)
-    encoder, tokenizer = load_encoder(options.text)
+    text = load_encoder(options.text)
+    encoder, tokenizer = text.module, text.tokenizer
     fusion = load_fusion(options.fusion)
 
     class Buffer:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import onnx
 
 from emo_export.checkpoints.load import load
+from emo_export.checkpoints.tokenizer import check_tokenizer
 from emo_export.checkpoints.validate import audio_contract, check
 from emo_export.evaluation.calibrate import Calibration, calibrate
 from emo_export.evaluation.evaluator import Evaluator
@@ -55,6 +56,8 @@ def export(options: Options, done: Callable[[Step], None] = lambda _: None) -> R
         evaluation, calibration_rows, fitted = _rows(options)
     with run("check"):
         check(checkpoints)
+        for part in {checkpoints.text, checkpoints.encoder or checkpoints.text}:
+            check_tokenizer(part, part.bundle_tokenizer, evaluation.texts)
         contract = audio_contract(checkpoints)
     with run("graph") as sizes:
         graphs = graph(checkpoints)

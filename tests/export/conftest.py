@@ -22,9 +22,10 @@ from emo_export.checkpoints.load import Checkpoints, load
 from emo_export.evaluation.rows import Evaluation, shipped_sentences
 from emo_export.onnx_graph import encode
 from emo_export.options import Sources
-from emo_models.checkpoint import file_sha256, save_fusion, save_text
+from emo_models.checkpoint import save_fusion, save_text
 from emo_models.labels import LABELS
 from emo_models.modeling.fusion import FusionConfig, FusionNetwork, TrainedFusion
+from emo_models.modeling.source import file_sha256
 from emo_models.modeling.text_classifier import text_classifier
 from emo_models.training.tokenizer import SPECIAL_TOKENS, save_tokenizer, train_tokenizer
 from emo_runtime.ort.session import load_onnxruntime

@@ -57,7 +57,7 @@ def test_exit_codes(run: Any, maker: Any, monkeypatch: pytest.MonkeyPatch) -> No
     assert run("--text", text, "--quantize", "--precision", "int8").exit_code == 2
     missing = run("--text", "nowhere/to/be/found")
     assert missing.exit_code == 1
-    assert missing.stderr.startswith("Error: nowhere/to/be/found: no such directory")
+    assert missing.stderr.startswith("Error: nowhere/to/be/found: neither a directory")
     assert missing.stderr.count("\n") == 1
     monkeypatch.setattr("emo_export.quantization.mixed_precision._LARGEST_KEPT_SHARE", 0.0)
     gate = run("--text", text, "--quantize", "--min-agreement", "1", "--max-f1-loss", "0")

@@ -4,34 +4,29 @@ from pathlib import Path
 import pytest
 import torch
 
-from emo_models.checkpoint import (
-    file_sha256,
-    load_encoder,
-    load_fusion,
-    load_text,
-    replaced,
-    save_fusion,
-    save_text,
-)
+from emo_models.checkpoint import load_fusion, replaced, save_fusion, save_text
 from emo_models.errors import CheckpointError
-from emo_models.modeling.encoders import new_classifier
+from emo_models.modeling.encoders import Head, new_classifier
 from emo_models.modeling.fusion import FusionConfig, FusionNetwork, TrainedFusion
+from emo_models.modeling.load import load_encoder, load_text
+from emo_models.modeling.source import file_sha256
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_a_text_checkpoint_comes_back(tmp_path: Path, encoder: Path, pooling: str) -> None:
-    model, tokenizer = new_classifier(
-        str(encoder), pooling=pooling, dropout=0.1, random_weights=False, seed=1
-    )
+    model, tokenizer = new_classifier(str(encoder), Head(pooling=pooling), seed=1)
     save_text(tmp_path / "text", model, tokenizer, temperature=1.25, metrics={"rows": 3})
-    again, tokenizer = load_text(tmp_path / "text")
+    read = load_text(tmp_path / "text")
+    again, tokenizer = read.module, read.tokenizer
+    assert read.sha256 == file_sha256(tmp_path / "text" / "model.safetensors")
+    assert (read.temperature, read.max_tokens) == (1.25, 24)
     batch = tokenizer(["qué pena", "fiesta"], padding=True, return_tensors="pt")
     torch.testing.assert_close(again(**batch).logits, model.half().float().eval()(**batch).logits)
     assert next(again.parameters()).dtype == torch.float32
     config = json.loads((tmp_path / "text" / "config.json").read_text())
     assert (config["pooling"], config["temperature"]) == (pooling, 1.25)
     assert json.loads((tmp_path / "text" / "metrics.json").read_text()) == {"rows": 3}
-    states = load_encoder(tmp_path / "text")[0](**batch)[0]
+    states = load_encoder(tmp_path / "text").module(**batch)[0]
     torch.testing.assert_close(states, again.bert(**batch)[0])
 
 

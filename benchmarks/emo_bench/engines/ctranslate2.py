@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from emo_bench.engines.torch_stack import Floats, Ids, RivalEngine, folder_bytes, set_threads
-from emo_models.checkpoint import load_text
+from emo_models.modeling.load import load_text
 
 
 def open_engine(
@@ -18,7 +18,8 @@ def open_engine(
     import ctranslate2
 
     concurrency = set_threads(threads, serving=serving)
-    model, tokenizer = load_text(Path(checkpoint, "text"))
+    text = load_text(Path(checkpoint, "text"))
+    model, tokenizer = text.module, text.tokenizer
     with tempfile.TemporaryDirectory(prefix="emo-bench-") as name:
         source, target = Path(name, "source"), Path(name, "target")
         model.bert.save_pretrained(source)

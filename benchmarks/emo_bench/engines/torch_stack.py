@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from emo_bench.engines.base import Outcome
 from emo_bench.workload import Sample
-from emo_models.checkpoint import load_fusion, load_text, read_config
+from emo_models.checkpoint import load_fusion
+from emo_models.modeling.load import load_text
 from emo_models.modeling.text_classifier import masked_mean
 
 Floats = NDArray[np.float32]
@@ -59,14 +60,13 @@ class RivalEngine:
         self.concurrency = concurrency
         self._network = network
         self._described = described
-        config = read_config(checkpoint / "text")
-        self._temperature = float(config.get("temperature", 1.0))
-        self._max_tokens = int(config["max_position_embeddings"])
-        _, self._tokenizer = load_text(checkpoint / "text")
+        text = load_text(checkpoint / "text")
+        self._temperature = text.temperature
+        self._max_tokens = text.max_tokens
+        self._tokenizer = text.tokenizer
         fusion = checkpoint / "fusion"
         self._fusion = load_fusion(fusion) if fusion.is_dir() else None
-        labels = config["id2label"]
-        self._labels = [labels[str(number)] for number in range(len(labels))]
+        self._labels = list(text.labels)
 
     def answer(self, sample: Sample) -> Outcome:
         """Text alone, or text and sound, as the sample has them."""
@@ -122,8 +122,7 @@ def set_threads(threads: int | None, *, serving: bool) -> int:
 
 def load_both(checkpoint: Path) -> Both:
     """The text network of a checkpoint, in float32."""
-    model, _ = load_text(checkpoint / "text")
-    return Both(model).eval()
+    return Both(load_text(checkpoint / "text").module).eval()
 
 
 def export_onnx(checkpoint: Path, path: Path) -> Path:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from emo_export.checkpoints.load import (
     Checkpoints,
     FusionCheckpoint,
-    Ids,
     TextCheckpoint,
     token_ids,
 )
+from emo_export.checkpoints.tokenizer import Ids
 from emo_models.modeling.text_outputs import TextOutputs
 
 Floats = NDArray[np.float32]

@@ -28,11 +28,11 @@ def bundle_files(
             files[file] = encode(model)
             graphs.setdefault(name, {})[precision] = file
     tokenizers = {"text": "tokenizer.json"}
-    files["tokenizer.json"] = checkpoints.text.tokenizer.json.encode()
+    files["tokenizer.json"] = checkpoints.text.bundle_tokenizer.json.encode()
     encoder = checkpoints.encoder
-    if encoder is not None and encoder.tokenizer != checkpoints.text.tokenizer:
+    if encoder is not None and encoder.bundle_tokenizer != checkpoints.text.bundle_tokenizer:
         tokenizers["encoder"] = "tokenizer-encoder.json"
-        files["tokenizer-encoder.json"] = encoder.tokenizer.json.encode()
+        files["tokenizer-encoder.json"] = encoder.bundle_tokenizer.json.encode()
     files[GOLDEN] = encode_golden(findings.golden)
     files[CARD] = card(
         checkpoints, identity, findings.comparisons, findings.evaluated, findings.remarks()

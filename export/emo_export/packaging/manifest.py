@@ -114,7 +114,7 @@ def _tokenizers(checkpoints: Checkpoints, contents: BundleFiles) -> dict[str, To
     result = {}
     for name, file in contents.tokenizers.items():
         entry = _file(contents, file)
-        tokenizer = owners[name].tokenizer
+        tokenizer = owners[name].bundle_tokenizer
         result[name] = Tokenizer(
             file=entry.file,
             sha256=entry.sha256,

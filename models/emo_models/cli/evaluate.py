@@ -17,7 +17,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command(cls=Command)
-@click.argument("model", type=_FOLDER)
+@click.argument("model")
 @click.option("--data", type=_FILE, required=True, help="CSV with label, and text and/or audio.")
 @click.option("--split", default="test", show_default=True, help="Where --data has that column.")
 @click.option(
@@ -27,24 +27,24 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
     show_default=True,
     help="What to give the model of each row.",
 )
-@click.option("--encoder", type=_FOLDER, help="Text encoder of a fusion checkpoint.")
+@click.option("--encoder", help="Text encoder of a fusion checkpoint: a directory or a Hub id.")
 @click.option("--audio-folder", type=_FOLDER, help="Where the sound files of --data are.")
 @click.option("--variant", type=click.Choice(PRECISIONS), help="Of a bundle.")
 @click.option("--png", type=_FILE, help="Write the confusion matrix as a picture.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def main(
     *,
-    model: Path,
+    model: str,
     data: Path,
     split: str,
     task: str,
-    encoder: Path | None,
+    encoder: str | None,
     audio_folder: Path | None,
     variant: str | None,
     png: Path | None,
     as_json: bool,
 ) -> None:
-    """Report on MODEL: a bundle, or a checkpoint of emo-train."""
+    """Report on MODEL: a bundle, a checkpoint directory, or a text classifier's Hub id."""
     require_extra("train", "torch", "transformers", "matplotlib", "rich", "safetensors")
     from emo_models.data.corpora import read_csv
     from emo_models.data.datasets import targets_of
@@ -69,12 +69,12 @@ def main(
             variant=variant,
             on_row=on_row,
         )
-    check_labels(found.labels, str(model))
+    check_labels(found.labels, model)
     document = report(targets_of(rows), found.probabilities.argmax(axis=1), found.probabilities)
     if png is not None:
         confusion_png(png, document["confusion"], found.labels, f"{task} confusion matrix")
     if as_json:
-        print_json({"model": str(model), "data": str(data), "task": task, **document})
+        print_json({"model": model, "data": str(data), "task": task, **document})
     else:
         _table(document)
 

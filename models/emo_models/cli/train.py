@@ -72,7 +72,9 @@ def _data_options(function: _Function) -> _Function:
 
 @main.command()
 @_data_options
-@click.option("--encoder", required=True, help="Directory or Hub id of a BERT to fine-tune.")
+@click.option(
+    "--encoder", required=True, help="Directory or Hub id of a text encoder to fine-tune."
+)
 @click.option("--random-weights", is_flag=True, help="Take only the shape of --encoder.")
 @click.option("--pooling", type=click.Choice(["cls", "mean"]), default="cls",
               help="What the classifier reads.")  # fmt: skip
@@ -93,8 +95,8 @@ def text(**options: Any) -> None:
 
 @main.command()
 @_data_options
-@click.option("--encoder", type=_FOLDER, required=True,
-              help="Directory of the text encoder (of a text checkpoint too).")  # fmt: skip
+@click.option("--encoder", required=True,
+              help="Directory or Hub id of a text encoder, or of a text checkpoint.")  # fmt: skip
 @click.option("--audio-folder", type=_FOLDER, help="Where the sound files of the tables are.")
 @click.option("--clips", type=_FILE, multiple=True,
               help="CSV of sound with speakers: pairs are then matched by label.")  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
@@ -15,6 +14,7 @@ from emo_models.atomic import atomic_write
 from emo_models.data.corpora import Row
 from emo_models.errors import DataError
 from emo_models.modeling.inference import device, predict_states, token_ids
+from emo_models.modeling.load import TextCheckpoint
 from emo_models.modeling.text_classifier import masked_mean
 from emo_runtime.audio.decode import load_audio
 from emo_runtime.audio.mfcc import MeanMfcc
@@ -85,15 +85,15 @@ def bandwidth(rows: Sequence[Row]) -> float:
     return highest
 
 
-def text_features(rows: Sequence[Row], encoder: Any, tokenizer: Any) -> Floats:
+def text_features(rows: Sequence[Row], encoder: TextCheckpoint) -> Floats:
     """Masked mean of the encoder's last states, float32 [rows, hidden].
 
     Outer blanks of the text are removed first (4.2.2).
     """
-    encoder.to(device())
-    limit = int(encoder.config.max_position_embeddings)
-    ids = token_ids(tokenizer, [(row.text or "").strip() for row in rows], limit)
-    return predict_states(encoder, tokenizer, ids, masked_mean)
+    encoder.module.to(device())
+    texts = [(row.text or "").strip() for row in rows]
+    ids = token_ids(encoder.tokenizer, texts, encoder.max_tokens)
+    return predict_states(encoder.module, encoder.tokenizer, ids, masked_mean)
 
 
 def _fingerprint(rows: Sequence[Row], contract: Audio) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from emo_models.checkpoint import load_encoder
 from emo_models.data.corpora import Row, read_csv
 from emo_models.data.datasets import Tables, limited, read_dataset, targets_of
 from emo_models.data.features import Floats, audio_contract, audio_features, text_features
 from emo_models.data.pairs import Pairs, matched_pairs, own_pairs
 from emo_models.data.splits import split_rows, split_speakers
 from emo_models.evaluation.metrics import Ints
+from emo_models.modeling.load import TextCheckpoint
 from emo_models.recipes import FusionRecipe
 from emo_models.runs.progress import row_bar
 
@@ -30,10 +30,10 @@ class FusionRun:
     """What a run needs beside its recipe and tables.
 
     ``clips`` are tables of sound with speakers, for label-matched pairs; without them the training
-    tables bring their own sound.
+    tables bring their own sound. ``encoder`` is a directory or a Hub id.
     """
 
-    encoder: Path
+    encoder: str
     output: Path
     clips: tuple[Path, ...] = ()
     limit: int | None = None
@@ -75,7 +75,9 @@ class FusionData:
         }
 
 
-def fusion_data(run: FusionRun, tables: Tables, recipe: FusionRecipe) -> FusionData:
+def fusion_data(
+    run: FusionRun, tables: Tables, recipe: FusionRecipe, encoder: TextCheckpoint
+) -> FusionData:
     """Read rows, compute (or find) their features, and pair them.
 
     Raises:
@@ -90,13 +92,12 @@ def fusion_data(run: FusionRun, tables: Tables, recipe: FusionRecipe) -> FusionD
         **dataset.tests,
     }
     spoken = texts if own else _clips(run.clips, texts, recipe)
-    encoder, tokenizer = load_encoder(run.encoder)
 
     def paired(name: str) -> Features:
         text_rows, audio_rows = texts[name], spoken[name]
         return Features(
             audio=_sound(audio_rows, name, run, recipe),
-            text=text_features(text_rows, encoder, tokenizer),
+            text=text_features(text_rows, encoder),
             audio_rows=audio_rows,
             text_rows=text_rows,
             pairs=_pairs(name, targets_of(text_rows), targets_of(audio_rows), own, recipe),

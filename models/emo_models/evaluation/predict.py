@@ -1,4 +1,4 @@
-"""Predictions of a checkpoint or of a bundle on labelled rows, for one and the same report."""
+"""Predictions of a checkpoint or a bundle on labelled rows."""
 
 from __future__ import annotations
 
@@ -11,21 +11,15 @@ import msgspec
 import numpy as np
 import torch
 
-from emo_models.checkpoint import (
-    ARCHITECTURE,
-    WEIGHTS,
-    file_sha256,
-    load_encoder,
-    load_fusion,
-    load_text,
-    read_config,
-)
+from emo_models.checkpoint import ARCHITECTURE, load_fusion
 from emo_models.data.corpora import Row
 from emo_models.data.features import audio_features, text_features
 from emo_models.errors import CheckpointError, DataError
 from emo_models.evaluation.metrics import Floats, softmax
 from emo_models.modeling.fusion import AUDIO_ONLY, BOTH
 from emo_models.modeling.inference import predict_logits, token_ids
+from emo_models.modeling.load import load_encoder, load_text
+from emo_models.modeling.source import checkpoint_directory, read_config
 from emo_runtime import EmotionRecognizer, Utterance
 from emo_runtime.bundle.manifest import MANIFEST_NAME, Audio, TaskName
 from emo_runtime.errors import EmoError
@@ -47,7 +41,7 @@ def predict_bundle(
     variant: Any = None,
     on_row: Callable[[int], None] = lambda _: None,
 ) -> Predictions:
-    """What the runtime answers.
+    """Return the answers of the runtime.
 
     Raises:
         DataError: a row that gets no answer; names it.
@@ -71,25 +65,22 @@ def predict_bundle(
     return Predictions(scores, labels)
 
 
-def predict_text_checkpoint(directory: Path, rows: Sequence[Row]) -> Predictions:
-    """What a Task 1 checkpoint answers in PyTorch."""
-    model, tokenizer = load_text(directory)
-    config = read_config(directory)
-    limit = int(model.config.max_position_embeddings)
+def predict_text_checkpoint(source: str | Path, rows: Sequence[Row]) -> Predictions:
+    """Return the answers of a text classifier in PyTorch; ``source`` is a directory or a Hub id."""
+    checkpoint = load_text(source)
     given = [row.text or "" for row in rows]
-    if config.get("strip_text", False):
+    if checkpoint.strip:
         given = [text.strip() for text in given]
-    logits = predict_logits(model, tokenizer, token_ids(tokenizer, given, limit))
-    names: dict[int, str] = model.config.id2label
-    labels = tuple(names[index] for index in sorted(names))
-    return Predictions(softmax(logits, float(config.get("temperature", 1.0))), labels)
+    ids = token_ids(checkpoint.tokenizer, given, checkpoint.max_tokens)
+    logits = predict_logits(checkpoint.module, checkpoint.tokenizer, ids)
+    return Predictions(softmax(logits, checkpoint.temperature), checkpoint.labels)
 
 
 @torch.no_grad()
 def predict_fusion_checkpoint(
-    directory: Path, encoder: Path, rows: Sequence[Row], task: TaskName
+    directory: Path, encoder: str | Path, rows: Sequence[Row], task: TaskName
 ) -> Predictions:
-    """What a Task 2 checkpoint answers in PyTorch, on text features of ``encoder``.
+    """Return the answers of a fusion network in PyTorch, on text features of ``encoder``.
 
     Raises:
         CheckpointError: another encoder than it was trained on, or sound alone asked of a network
@@ -97,10 +88,12 @@ def predict_fusion_checkpoint(
     """
     network = load_fusion(directory)
     expected = network.details.encoder_sha256
-    if expected and file_sha256(encoder / WEIGHTS) != expected:
+    read = load_encoder(encoder)
+    if expected and read.sha256 != expected:
         raise CheckpointError(
-            f"{encoder}: is not the encoder that {directory} was trained on (another "
-            f"{WEIGHTS}). Give that one with --encoder."
+            f"{encoder}: is not the encoder that {directory} was trained on (sha256 of the "
+            f"weights {read.sha256[:12]}..., expected {expected[:12]}...). Give that one with "
+            "--encoder."
         )
     if task == "audio" and not network.config.present_input:
         raise CheckpointError(
@@ -111,7 +104,7 @@ def predict_fusion_checkpoint(
     if task == "audio":
         text = np.zeros((len(rows), network.config.hidden), dtype=np.float32)
     else:
-        text = text_features(rows, *load_encoder(encoder))
+        text = text_features(rows, read)
     kind = AUDIO_ONLY if task == "audio" else BOTH
     present = torch.tensor([kind] * len(rows)) if network.config.present_input else None
     logits = network(torch.from_numpy(audio), torch.from_numpy(text), present).numpy()
@@ -119,27 +112,30 @@ def predict_fusion_checkpoint(
 
 
 def predict(
-    model: Path,
+    model: str | Path,
     rows: Sequence[Row],
     task: TaskName,
     *,
-    encoder: Path | None = None,
+    encoder: str | Path | None = None,
     variant: Any = None,
     on_row: Callable[[int], None] = lambda _: None,
 ) -> Predictions:
-    """Probabilities of whatever ``model`` is: a bundle, a text or a fusion checkpoint.
+    """Return the probabilities of a bundle, a text checkpoint or a fusion checkpoint.
+
+    ``model`` and ``encoder`` are directories or Hub ids.
 
     Raises:
         CheckpointError: it is none of them, or doesn't do the task.
     """
-    if (model / MANIFEST_NAME).is_file():
-        return predict_bundle(model, rows, task, variant=variant, on_row=on_row)
-    if read_config(model).get("architecture") == ARCHITECTURE:
+    directory = checkpoint_directory(model)
+    if (directory / MANIFEST_NAME).is_file():
+        return predict_bundle(directory, rows, task, variant=variant, on_row=on_row)
+    if read_config(directory).get("architecture") == ARCHITECTURE:
         if task == "text":
             raise CheckpointError(f"{model}: is a fusion checkpoint. Ask it for fusion or audio.")
         if encoder is None:
             raise CheckpointError(f"{model}: a fusion checkpoint needs its encoder: --encoder DIR.")
-        return predict_fusion_checkpoint(model, encoder, rows, task)
+        return predict_fusion_checkpoint(directory, encoder, rows, task)
     if task != "text":
         raise CheckpointError(f"{model}: is a text checkpoint. It does the task text only.")
-    return predict_text_checkpoint(model, rows)
+    return predict_text_checkpoint(directory, rows)

@@ -1,81 +1,95 @@
-"""Where a run's text network comes from: a directory, the Hub, or nothing but a shape."""
+"""Networks to fine-tune: a pretrained encoder with a fresh classifier."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, BertConfig, BertTokenizerFast
 
 from emo_models.errors import CheckpointError
 from emo_models.labels import LABELS
-from emo_models.modeling.text_classifier import CLASSES, text_classifier
+from emo_models.modeling.load import (
+    HEADS,
+    classifier_class,
+    model_config,
+    quiet,
+    read_weights,
+    refuse_lost_weights,
+)
+from emo_models.modeling.source import checkpoint_directory
+from emo_models.modeling.tokenizer import read_tokenizer
+
+# What a checkpoint of ours has in its config.json that is not its encoder's.
+_OWN_SETTINGS = ("ngram_buckets", "temperature", "strip_text", "decisions", "problem_type")
+_DROPOUTS = (
+    "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout",
+    "embedding_dropout", "mlp_dropout",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a fresh classifier gives and reads.
+
+    Attributes:
+        labels: in class order.
+        pooling: ``cls`` or ``mean``.
+        dropout: of the whole network.
+    """
+
+    labels: Sequence[str] = LABELS
+    pooling: str = "cls"
+    dropout: float = 0.1
 
 
 def new_classifier(
-    source: str, *, pooling: str, dropout: float, random_weights: bool, seed: int
+    source: str, head: Head, *, random_weights: bool = False, seed: int = 0
 ) -> tuple[Any, Any]:
-    """A classifier whose encoder is that of ``source``, its head fresh.
+    """Return a classifier whose encoder is that of ``source``, its head fresh, and its tokenizer.
 
     Args:
-        source: a Hugging Face directory or Hub id; with ``random_weights`` a directory with
-            config.json and vocab.txt is enough.
-        pooling: ``cls`` or ``mean``.
-        dropout: of the whole network.
-        random_weights: don't read any weights (to try a size out).
+        source: a directory or a Hub id. Any head in it is left out.
+        head: of the new network.
+        random_weights: read no weights, only the shape and the tokenizer.
         seed: of the fresh weights.
 
-    Returns:
-        the model and its tokenizer.
+    Raises:
+        CheckpointError: not a text network, or one whose encoder is not complete.
     """
-    if not Path(source).is_dir() and (Path(source).exists() or source.count("/") != 1):
-        raise CheckpointError(f"{source}: neither a directory nor a Hub id.")
-    # BETO's own config.json names no model_type, so it is not AutoConfig that reads it.
-    values = BertConfig.get_config_dict(_config_source(source))[0]
-    if values.get("model_type", "bert") != "bert":
-        raise CheckpointError(
-            f"{source}: is a {values['model_type']!r} network; this recipe is for BERT, as BETO is."
-        )
-    values |= {
-        "hidden_dropout_prob": dropout,
-        "attention_probs_dropout_prob": dropout,
-        "id2label": dict(enumerate(LABELS)),
-        "label2id": {label: index for index, label in enumerate(LABELS)},
-        "pooling": pooling,
-    }
-    config = BertConfig.from_dict(values)
+    directory = checkpoint_directory(source)
+    config = _with_head(model_config(directory), head)
+    network = classifier_class(config, head.pooling)
+    with quiet():
+        tokenizer = read_tokenizer(directory, config)
     torch.manual_seed(seed)
     if random_weights:
-        model = text_classifier(config)
-    else:
-        model = CLASSES[pooling].from_pretrained(source, config=config, torch_dtype=torch.float32)
-    return model, tokenizer_of(source)
+        return network(config), tokenizer
+    model, info = read_weights(network, directory, config)
+    refuse_lost_weights(directory, info, model, fresh=HEADS, unused_parts=HEADS)
+    _renew_head(model, seed)
+    return model, tokenizer
 
 
-def tokenizer_of(source: str) -> Any:
-    """The tokenizer of a directory or Hub id.
-
-    A directory with nothing but BERT's vocab.txt is read with its own special tokens' ids
-    (BETO's differ from BERT's), cased or not as tokenizer_config.json says; cased without one.
-    """
-    directory = Path(source)
-    if directory.is_dir() and not (directory / "tokenizer.json").exists():
-        if not (directory / "vocab.txt").exists():
-            raise CheckpointError(f"{source}: holds neither tokenizer.json nor vocab.txt.")
-        if not (directory / "tokenizer_config.json").exists():
-            lower = "uncased" in directory.name
-            return BertTokenizerFast(
-                vocab_file=str(directory / "vocab.txt"),
-                do_lower_case=lower,
-                strip_accents=False,
-                model_max_length=512,
-            )
-    return AutoTokenizer.from_pretrained(source)
+def _with_head(config: Any, head: Head) -> Any:
+    for name in _OWN_SETTINGS:
+        if hasattr(config, name):
+            delattr(config, name)
+    for name in _DROPOUTS:
+        if hasattr(config, name):
+            setattr(config, name, head.dropout)
+    if len(set(head.labels)) < 2:
+        raise CheckpointError("a classifier needs two or more different labels.")
+    config.id2label = dict(enumerate(head.labels))
+    config.label2id = {label: index for index, label in enumerate(head.labels)}
+    config.pooling = head.pooling
+    return config
 
 
-def _config_source(source: str) -> str:
-    directory = Path(source)
-    if directory.is_dir() and not (directory / "config.json").is_file():
-        raise CheckpointError(f"{source}: holds no config.json.")
-    return source
+def _renew_head(model: Any, seed: int) -> None:
+    """Give everything but the encoder new random weights: no head of another task remains."""
+    torch.manual_seed(seed)
+    for name, part in model.named_children():
+        if name != model.base_model_prefix:
+            part.apply(model._init_weights)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from transformers.utils import logging as transformers_logging
 
-from emo_models.checkpoint import WEIGHTS, file_sha256, save_fusion
+from emo_models.checkpoint import save_fusion
 from emo_models.data.datasets import Tables
 from emo_models.data.features import audio_contract, bandwidth
 from emo_models.data.fusion_data import Features, FusionRun, fusion_data
@@ -18,6 +18,7 @@ from emo_models.data.pairs import Pairs, joined
 from emo_models.evaluation.calibration import fit_temperature
 from emo_models.evaluation.report import report_logits
 from emo_models.modeling.fusion import AUDIO_ONLY, BOTH, TEXT_ONLY, FusionNetwork, TrainedFusion
+from emo_models.modeling.load import load_encoder
 from emo_models.recipes import FusionRecipe
 from emo_models.runs.progress import epoch_bar
 from emo_models.runs.tables import write_clips, write_pairs
@@ -31,9 +32,9 @@ _CALIBRATION_PAIRINGS = 10
 def run_fusion(run: FusionRun, tables: Tables, recipe: FusionRecipe) -> dict[str, Any]:
     """Train, calibrate, measure and write ``output/checkpoint``; returns its metrics."""
     transformers_logging.set_verbosity_error()
-    data = fusion_data(run, tables, recipe)
-    encoder_sha256 = file_sha256(run.encoder / WEIGHTS)
-    identity = {"encoder": encoder_sha256, "rows": data.counts}
+    encoder = load_encoder(run.encoder)
+    data = fusion_data(run, tables, recipe, encoder)
+    identity = {"encoder": encoder.sha256, "rows": data.counts}
     with epoch_bar("epoch", recipe.epochs) as on_epoch:
         network, history = train_fusion(
             data.train,
@@ -52,7 +53,7 @@ def run_fusion(run: FusionRun, tables: Tables, recipe: FusionRecipe) -> dict[str
     )
     network.details = TrainedFusion(
         temperature=fit_temperature(predict_fusion(network, data.validation, more), more.labels),
-        encoder_sha256=encoder_sha256,
+        encoder_sha256=encoder.sha256,
         audio=msgspec.to_builtins(contract),
     )
     if recipe.present_input:

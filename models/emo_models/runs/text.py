@@ -21,9 +21,10 @@ from emo_models.evaluation.metrics import Ints
 from emo_models.evaluation.plots import confusion_png, curve_png
 from emo_models.evaluation.report import compare, report, report_logits
 from emo_models.labels import LABELS
-from emo_models.modeling.encoders import new_classifier
+from emo_models.modeling.encoders import Head, new_classifier
 from emo_models.modeling.inference import padded, predict_logits, token_ids
 from emo_models.modeling.ngrams import NgramHead
+from emo_models.modeling.positions import max_tokens
 from emo_models.modeling.text_classifier import add_ngrams
 from emo_models.recipes import TextRecipe
 from emo_models.runs.progress import epoch_bar
@@ -64,7 +65,7 @@ def run_text(run: TextRun, tables: Tables, recipe: TextRecipe) -> dict[str, Any]
     data = limited(read_dataset(tables, allow_leak=run.allow_leak), run.limit)
     tuned = _fine_tune(run, data.train, recipe)
     model, tokenizer, history, held = tuned.model, tuned.tokenizer, tuned.histories[0], tuned.held
-    limit = min(recipe.max_tokens, int(model.config.max_position_embeddings))
+    limit = min(recipe.max_tokens, max_tokens(model.config))
 
     def logits_of(rows: list[Row]) -> Any:
         return predict_logits(model, tokenizer, token_ids(tokenizer, texts(rows), limit))
@@ -123,8 +124,7 @@ def _fine_tune(run: TextRun, rows: list[Row], recipe: TextRecipe) -> _Tuned:
     for number in range(recipe.soup):
         model, tokenizer = new_classifier(
             run.encoder,
-            pooling=run.pooling,
-            dropout=recipe.dropout,
+            Head(pooling=run.pooling, dropout=recipe.dropout),
             random_weights=run.random_weights,
             seed=recipe.seed,
         )
@@ -150,7 +150,7 @@ def _add_ngrams(
     buckets: int, model: Any, tokenizer: Any, fitted: list[Row], validation: list[Row]
 ) -> None:
     """Fit an n-gram head on the training rows, weigh it on the validation rows, put it in."""
-    limit = int(model.config.max_position_embeddings)
+    limit = max_tokens(model.config)
     head = NgramHead(buckets, len(LABELS), int(model.config.vocab_size))
     fit_ngrams(head, token_ids(tokenizer, texts(fitted), limit), targets_of(fitted).tolist())
     ids = token_ids(tokenizer, texts(validation), limit)

@@ -14,6 +14,7 @@ from torch import nn
 from emo_models.data.corpora import Row
 from emo_models.data.splits import split_rows
 from emo_models.modeling.inference import device, padded, predict_logits, token_ids
+from emo_models.modeling.positions import max_tokens
 from emo_models.recipes import TextRecipe
 from emo_models.training.loop import History, class_weights, train_epochs, validation_figure
 
@@ -46,7 +47,7 @@ def train_text(
     """
     here = device()
     model.to(here)
-    limit = min(recipe.max_tokens, int(model.config.max_position_embeddings))
+    limit = min(recipe.max_tokens, max_tokens(model.config))
     ids = token_ids(tokenizer, [row.text or "" for row in rows], limit)
     targets = np.array([row.label for row in rows])
     train, held = split_rows(targets.tolist(), recipe.validation_share, recipe.seed)

@@ -8,10 +8,11 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from emo_models.checkpoint import load_fusion, load_text
+from emo_models.checkpoint import load_fusion
 from emo_models.cli.evaluate import main as evaluate
 from emo_models.cli.train import main
 from emo_models.labels import LABELS
+from emo_models.modeling.load import load_text
 from helpers.corpora import DATA, needs
 
 
@@ -42,7 +43,7 @@ def test_text_writes_everything(text_run: Path) -> None:
     assert len(metrics["epochs"]["loss"]) == 3
     assert (text_run / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert list(text_run.glob("confusion_*.png"))
-    model, _ = load_text(text_run / "checkpoint")
+    model = load_text(text_run / "checkpoint").module
     assert list(model.config.id2label.values()) == list(LABELS)
     config = tomllib.loads((text_run / "run.toml").read_text())
     assert config["epochs"] == 3
@@ -72,7 +73,7 @@ def test_a_soup_of_fine_tunings_on_one_split(text_run: Path, texts: Path, tmp_pa
         for name in ("state.pt", "state1.pt")
     )
     assert not torch.equal(one, two)
-    model, _ = load_text(tmp_path / "soup" / "checkpoint")
+    model = load_text(tmp_path / "soup" / "checkpoint").module
     torch.testing.assert_close(model.classifier.weight, (one + two) / 2, rtol=1e-3, atol=1e-4)
 
 
@@ -215,7 +216,8 @@ def test_beto_shape_and_vocabulary_are_read_without_weights(tmp_path: Path, text
         "text", "--train", texts / "train.csv", "--encoder", small, "--random-weights",
         "--epochs", 1, "--limit", 60, "--output", tmp_path / "run",
     )  # fmt: skip
-    model, tokenizer = load_text(tmp_path / "run" / "checkpoint")
+    found = load_text(tmp_path / "run" / "checkpoint")
+    model, tokenizer = found.module, found.tokenizer
     assert model.config.vocab_size == 31_002
     assert tokenizer("¡Qué día!")["input_ids"][0] == 4  # BETO's [CLS]
 

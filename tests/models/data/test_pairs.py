@@ -6,12 +6,12 @@ import pytest
 import soundfile
 import torch
 
-from emo_models.checkpoint import load_encoder
 from emo_models.data.corpora import Row, read_csv
 from emo_models.data.features import audio_contract, audio_features, text_features
 from emo_models.data.pairs import matched_pairs, own_pairs
 from emo_models.data.splits import split_speakers
 from emo_models.errors import DataError
+from emo_models.modeling.load import load_encoder
 from helpers.corpora import DATA, needs
 
 
@@ -83,13 +83,13 @@ def test_features_are_kept_and_bad_sound_is_named(clips: Path, tmp_path: Path) -
 
 
 def test_text_features_are_the_mean_state_of_the_stripped_text(encoder: Path) -> None:
-    model, tokenizer = load_encoder(encoder)
+    read = load_encoder(encoder)
     given = [
         Row(str(i), 0, text, None, "", "") for i, text in enumerate(["  pena ", "furia rabia"])
     ]
-    found = text_features(given, model, tokenizer)
+    found = text_features(given, read)
     for row, ours in zip(given, found, strict=True):
-        batch = tokenizer([(row.text or "").strip()], return_tensors="pt")
+        batch = read.tokenizer([(row.text or "").strip()], return_tensors="pt")
         with torch.no_grad():
-            theirs = model(**batch).last_hidden_state.mean(1)[0]
+            theirs = read.module(**batch).last_hidden_state.mean(1)[0]
         np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-6)

@@ -10,11 +10,12 @@ from transformers import (
     BertForSequenceClassification,
 )
 
-from emo_models.checkpoint import load_text, save_text
+from emo_models.checkpoint import save_text
 from emo_models.evaluation.calibration import log_loss
 from emo_models.labels import LABELS
-from emo_models.modeling.encoders import new_classifier
+from emo_models.modeling.encoders import Head, new_classifier
 from emo_models.modeling.inference import padded
+from emo_models.modeling.load import load_text
 from emo_models.modeling.ngrams import NgramHead
 from emo_models.modeling.text_classifier import (
     BertForMeanPooledClassification,
@@ -62,14 +63,12 @@ def test_pooling_decides_the_class() -> None:
 
 
 def test_any_transformers_user_can_load_the_stock_one(tmp_path: Path, encoder: Path) -> None:
-    model, tokenizer = new_classifier(
-        str(encoder), pooling="cls", dropout=0.1, random_weights=False, seed=3
-    )
+    model, tokenizer = new_classifier(str(encoder), Head(pooling="cls"), seed=3)
     save_text(tmp_path / "text", model, tokenizer, temperature=1.5)
     stock = AutoModelForSequenceClassification.from_pretrained(
         tmp_path / "text", torch_dtype=torch.float32
     )
-    ours, _ = load_text(tmp_path / "text")
+    ours = load_text(tmp_path / "text").module
     batch = tokenizer(["la pena", "vergüenza"], padding=True, return_tensors="pt")
     torch.testing.assert_close(stock.eval()(**batch).logits, ours(**batch).logits)
     assert list(stock.config.id2label.values()) == list(LABELS)
@@ -101,9 +100,7 @@ def test_ngrams_are_a_linear_svm_on_tfidf_of_unigrams_and_bigrams() -> None:
 def test_ngrams_do_not_see_padding_and_travel_in_the_checkpoint(
     tmp_path: Path, encoder: Path
 ) -> None:
-    model, tokenizer = new_classifier(
-        str(encoder), pooling="mean", dropout=0.1, random_weights=False, seed=3
-    )
+    model, tokenizer = new_classifier(str(encoder), Head(pooling="mean"), seed=3)
     batch = tokenizer(["la pena y la rabia", "vergüenza"], padding=True, return_tensors="pt")
     plain = model.eval()(**batch).logits
     head = NgramHead(64, 6, model.config.vocab_size)
@@ -116,7 +113,7 @@ def test_ngrams_do_not_see_padding_and_travel_in_the_checkpoint(
     add_ngrams(model, head, 0.5, 2.0)
     torch.testing.assert_close(model(**batch).logits, 0.5 * plain + 2 * scores)
     save_text(tmp_path / "text", model, tokenizer)
-    again, _ = load_text(tmp_path / "text")
+    again = load_text(tmp_path / "text").module
     torch.testing.assert_close(again(**batch).logits, model(**batch).logits, atol=0.02, rtol=0.02)
 
 

@@ -13,7 +13,7 @@ import os, random, shutil, signal, sys, time
 from pathlib import Path
 import torch
 from emo_models.data.corpora import read_csv
-from emo_models.modeling.encoders import new_classifier
+from emo_models.modeling.encoders import Head, new_classifier
 from emo_models.recipes import TextRecipe
 from emo_models.training.text import train_text
 
@@ -23,9 +23,7 @@ rows = read_csv(table)
 recipe = TextRecipe(epochs=6, learning_rate=5e-3, batch_size=16, token_masking=0.1)
 
 def train(run):
-    model, tokenizer = new_classifier(
-        encoder, pooling="mean", dropout=0.1, random_weights=False, seed=5
-    )
+    model, tokenizer = new_classifier(encoder, Head(pooling="mean"), seed=5)
     train_text(model, tokenizer, rows, recipe, run=run)
     return model.state_dict()
 

@@ -9,7 +9,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from emo_models.data.corpora import Row, read_csv
 from emo_models.data.splits import split_rows
 from emo_models.errors import DataError
-from emo_models.modeling.encoders import new_classifier
+from emo_models.modeling.encoders import Head, new_classifier
 from emo_models.modeling.inference import predict_logits, token_ids
 from emo_models.recipes import TextRecipe
 from emo_models.training.loop import History, averaged, class_weights
@@ -29,9 +29,7 @@ def train(
         if len(history.losses) == stop:
             raise KeyboardInterrupt
 
-    model, tokenizer = new_classifier(
-        str(encoder), pooling="mean", dropout=0.1, random_weights=False, seed=5
-    )
+    model, tokenizer = new_classifier(str(encoder), Head(pooling="mean"), seed=5)
     history, _ = train_text(model, tokenizer, rows, recipe, run=run, on_epoch=on_epoch)
     return history, model.state_dict()
 
@@ -66,9 +64,7 @@ def test_a_state_of_another_recipe_is_refused(encoder: Path, texts: Path, tmp_pa
 
 
 def test_predictions_do_not_depend_on_their_neighbours(encoder: Path) -> None:
-    model, tokenizer = new_classifier(
-        str(encoder), pooling="mean", dropout=0.1, random_weights=False, seed=5
-    )
+    model, tokenizer = new_classifier(str(encoder), Head(pooling="mean"), seed=5)
     ids = token_ids(tokenizer, ["pena", "vergüenza y rabia y furia", "fiesta"], 24)
     together = predict_logits(model, tokenizer, ids)
     alone = np.concatenate([predict_logits(model, tokenizer, [row]) for row in ids])
