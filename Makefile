@@ -114,7 +114,7 @@ $(VENV)/.lowest $(VENV)/.newest: $(VENV)/.%: constraints-%.txt pyproject.toml co
 	awk -F== 'NR == FNR { taken[tolower($$1)] = 1 } NR == FNR || !(tolower($$1) in taken)' \
 		$< constraints.txt > $@.txt
 	$(VENV)/$*/bin/python -m pip --disable-pip-version-check --quiet install \
-		--constraint $@.txt --editable ".[subtitles,plot,metrics,sign]" hypothesis librosa onnx pytest
+		--constraint $@.txt --editable ".[plot,metrics,sign]" hypothesis librosa onnx pytest webvtt-py
 	@touch $@
 
 $(VENV)/.fuzz: $(VENV)/.test

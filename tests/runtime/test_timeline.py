@@ -8,29 +8,19 @@ import sys
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from emo_runtime import AudioError, EmotionRecognizer, MissingExtraError, TextError
+from emo_runtime import AudioError, EmotionRecognizer, MissingExtraError
 from emo_runtime.audio.recording import open_recording
 from emo_runtime.cli.predict import main
 from emo_runtime.plot import clock, plot_timeline
-from emo_runtime.text.transcripts import Cue, read_transcript
+from emo_runtime.text.transcripts import Cue
 from helpers.sounds import as_file, speechlike
 
 RATE = 8_000
 AGENT, CUSTOMER = speechlike(6, RATE, seed=1), speechlike(6, RATE, seed=2)
 CALL = np.stack([AGENT, CUSTOMER], axis=1)
 
-VTT = """WEBVTT
 
-00:00.000 --> 00:01.500
-<v Ana>hola estoy
-muy contenta
-
-00:02.000 --> 01:00:03.250
-no puedo más
-"""
 SRT = """1
 00:00:00,000 --> 00:00:01,500
 hola estoy muy contenta
@@ -43,12 +33,6 @@ WHISPERX = {
     "segments": [
         {"start": 0, "end": 1.5, "text": " hola ", "speaker": "SPEAKER_00", "words": []},
         {"start": 2.0, "end": 3.25, "text": "no puedo más"},
-    ]
-}
-WHISPER_CPP = {
-    "transcription": [
-        {"offsets": {"from": 0, "to": 1500}, "text": " hola ", "speaker": "1"},
-        {"offsets": {"from": 2000, "to": 3250}, "text": "no puedo más"},
     ]
 }
 
@@ -69,89 +53,6 @@ def written(folder, name, content):
     path = folder / name
     path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
     return path
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "expected"),
-    [
-        (
-            "a.vtt",
-            VTT,
-            [Cue(0, 1.5, "hola estoy muy contenta", "Ana"), Cue(2, 3603.25, "no puedo más")],
-        ),
-        (
-            "a.srt",
-            SRT,
-            [Cue(0, 1.5, "hola estoy muy contenta"), Cue(2, 3.25, "no puedo más")],
-        ),
-        ("a.json", WHISPERX, [Cue(0, 1.5, "hola", "SPEAKER_00"), Cue(2, 3.25, "no puedo más")]),
-        ("A.JSON", WHISPER_CPP, [Cue(0, 1.5, "hola", "1"), Cue(2, 3.25, "no puedo más")]),
-        ("b.json", {"segments": []}, []),
-    ],
-)
-def test_transcripts(tmp_path, name, content, expected):
-    assert read_transcript(written(tmp_path, name, content)) == expected
-    with_channel = read_transcript(written(tmp_path, name, content), channel=1)
-    assert [cue.channel for cue in with_channel] == [1] * len(expected)
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("a.txt", "hola", "give a transcript as .vtt, .srt or .json"),
-        ("a.vtt", "hola", "not a VTT file"),
-        ("a.vtt", "", "not a VTT file"),
-        ("a.json", "{", "not valid JSON"),
-        ("a.json", "[" * 100_000, "not valid JSON"),
-        ("a.json", [], "neither WhisperX's JSON"),
-        ("a.json", {"segments": 5}, "neither WhisperX's JSON"),
-        ("a.json", {"segments": [5]}, r"segments\[0\]: TypeError"),
-        ("a.json", {"segments": [{"start": 0}]}, r"segments\[0\]: KeyError"),
-        ("a.json", {"segments": [{"start": 0, "end": 1, "text": 5}]}, "'text' is no string"),
-        ("a.json", {"segments": [{"start": "x", "end": 1, "text": ""}]}, "ValueError"),
-        ("a.json", {"segments": [{"start": -1, "end": 1, "text": ""}]}, "cue 0 runs from -1"),
-        ("a.json", {"segments": [{"start": 2, "end": 1, "text": ""}]}, "cue 0 runs from 2"),
-        ("a.json", '{"segments": [{"start": 0, "end": Infinity, "text": ""}]}', "cue 0 runs"),
-        ("a.json", '{"segments": [{"start": NaN, "end": 1, "text": ""}]}', "cue 0 runs"),
-        ("a.json", {"transcription": [{"text": "x"}]}, r"transcription\[0\]: KeyError"),
-    ],
-)
-def test_transcripts_that_are_refused(tmp_path, name, content, message):
-    path = written(tmp_path, name, content)
-    with pytest.raises(TextError, match=message) as caught:
-        read_transcript(path)
-    assert str(path) in str(caught.value)
-
-
-def test_transcripts_that_cannot_be_read(tmp_path):
-    with pytest.raises(TextError, match="No such file"):
-        read_transcript(tmp_path / "missing.vtt")
-    (tmp_path / "latin.srt").write_bytes(SRT.encode("latin-1"))
-    with pytest.raises(TextError, match="not UTF-8"):
-        read_transcript(tmp_path / "latin.srt")
-    with open(tmp_path / "huge.json", "wb") as file:
-        file.truncate(1 << 40)  # sparse
-    with pytest.raises(TextError, match="larger than 67,108,864 bytes"):
-        read_transcript(tmp_path / "huge.json")
-
-
-def test_subtitles_want_their_package(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "webvtt", None)
-    with pytest.raises(MissingExtraError, match=r'pip install "emo-runtime\[subtitles\]"'):
-        read_transcript(written(tmp_path, "a.vtt", VTT))
-
-
-@settings(max_examples=150, deadline=None)
-@given(data=st.text(max_size=80), kind=st.sampled_from(["vtt", "srt", "json"]))
-def test_random_transcripts(tmp_path_factory, data, kind):
-    head = "WEBVTT\n\n00:00.000 --> 00:01.000\n" if kind == "vtt" else ""
-    path = tmp_path_factory.getbasetemp() / f"random.{kind}"
-    path.write_bytes((head + data).encode("utf-8", "surrogatepass"))
-    try:
-        cues = read_transcript(path)
-    except TextError:
-        return
-    assert all(0 <= cue.start_s <= cue.end_s for cue in cues)
 
 
 @pytest.mark.parametrize("form", ["path", "bytes", "array", "mono"])

@@ -1,152 +1,200 @@
-"""Timed transcripts as cues: WebVTT, SubRip, and the JSON of WhisperX and whisper.cpp."""
+"""Timed transcripts as cues: subtitles, JSON of speech recognizers, and tables."""
 
-import io
-import json
-import math
 import os
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from emo_runtime.errors import MissingExtraError, TextError
+from emo_runtime.errors import TextError
+from emo_runtime.tables import TableError, decode_text, read_records
+from emo_runtime.text.cues import Cue, RawCue, resolve_times, with_channel
+from emo_runtime.text.markup import Markup, clean_cues
+from emo_runtime.text.subtitles import parse_subtitles
+from emo_runtime.text.transcript_json import parse_json, parse_json_lines
+
+__all__ = ["Cue", "Markup", "as_cues", "parse_transcript", "read_transcript"]
 
 MAX_TRANSCRIPT_BYTES = 64 << 20
+_FORMATS = ".vtt, .srt, .json, .jsonl or .tsv"
 
 
-@dataclass(frozen=True)
-class Cue:
-    """Words said from ``start_s`` to ``end_s`` of a recording.
+def read_transcript(
+    path: str | os.PathLike[str],
+    channel: int | None = None,
+    *,
+    encoding: str | None = None,
+    markup: Markup = Markup(),  # noqa: B008  (immutable)
+) -> list[Cue]:
+    """Read a transcript file with times, in its order.
 
-    ``channel`` (from 0) is the recording's channel to listen to; None: the mean of all of them.
+    Formats: WebVTT, SubRip, JSON (WhisperX, Whisper, whisper.cpp, Hugging Face, OpenAI, Deepgram,
+    AssemblyAI, AWS Transcribe, Google, Azure), JSON Lines, and Whisper's TSV. A cue whose times
+    make no sense is returned with ``Cue.problem``; no cue is left out.
+
+    Args:
+        path: the file.
+        channel: the recording's channel that the transcript belongs to; None: what it says itself.
+        encoding: the file's encoding; None: detected.
+        markup: what to keep of markup, sound descriptions and speaker prefixes.
+
+    Raises:
+        TextError: the file cannot be read, or its layout is not known.
     """
-
-    start_s: float
-    end_s: float
-    text: str
-    speaker: str | None = None
-    channel: int | None = None
-
-
-def read_transcript(path: str | os.PathLike[str], channel: int | None = None) -> list[Cue]:
-    """The cues of a ``.vtt``, ``.srt`` or ``.json`` file, in its order; all of one ``channel``.
-
-    Raises TextError where the file can't be read, and MissingExtraError where subtitles want the
-    package webvtt-py.
-    """
-    name = Path(path)
+    name = _path(path)
     try:
         if name.stat().st_size > MAX_TRANSCRIPT_BYTES:
-            raise TextError(f"{name}: larger than {MAX_TRANSCRIPT_BYTES:,} bytes: cut it.")
-        content = name.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise TextError(f"{name}: not UTF-8 ({error.reason}): save it as UTF-8.") from None
+            raise TextError(f"{name}: larger than {MAX_TRANSCRIPT_BYTES:,} bytes: split it.")
+        data = name.read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise TextError(f"{name}: can't be read: {reason}. Check the path.") from None
-    return parse_transcript(content, name.suffix, str(name), channel)
+        raise TextError(f"{str(name)[:200]}: cannot be read: {reason}. Check the path.") from None
+    if encoding is None and name.suffix.lower() in {".json", ".jsonl"}:
+        content = _decode_json(data)
+    else:
+        try:
+            content = decode_text(data, encoding)
+        except TableError as error:
+            raise TextError(f"{name}: {error}") from None
+    return parse_transcript(content, name.suffix, str(name), channel, markup)
 
 
-def parse_transcript(content: str, suffix: str, name: str, channel: int | None = None) -> list[Cue]:
-    """The cues of a transcript's text; ``suffix`` names its format, ``name`` is for messages.
+def parse_transcript(
+    content: str,
+    suffix: str,
+    name: str,
+    channel: int | None = None,
+    markup: Markup = Markup(),  # noqa: B008  (immutable)
+) -> list[Cue]:
+    """Read the cues of a transcript's text; ``suffix`` names its format, ``name`` is for messages.
 
-    Raises as ``read_transcript`` does.
+    Raises:
+        TextError: as ``read_transcript``.
     """
-    readers = {".json": _from_json, ".vtt": _from_vtt, ".srt": _from_srt}
-    reader = readers.get(suffix.lower())
+    reader = _READERS.get(suffix.lower()) or _guess(content)
     if reader is None:
-        raise TextError(f"{name}: give a transcript as .vtt, .srt or .json.")
-    cues = [_with_channel(cue, channel) for cue in reader(content, name)]
-    for number, cue in enumerate(cues):
-        if not 0 <= cue.start_s <= cue.end_s < math.inf:
-            raise TextError(
-                f"{name}: cue {number} runs from {cue.start_s} s to {cue.end_s} s: mend its times."
-            )
+        raise TextError(f"{name}: give a transcript with times as {_FORMATS}.")
+    return with_channel(resolve_times(clean_cues(reader(content, name), markup)), channel)
+
+
+def as_cues(source: object) -> Iterator[Cue]:
+    """Yield cues from a path, or from an iterable of ``Cue`` or of dictionaries of its fields.
+
+    A dictionary may have ``start``/``end`` in place of ``start_s``/``end_s``.
+
+    Raises:
+        TextError: something else was given.
+    """
+    if isinstance(source, str | os.PathLike):
+        yield from read_transcript(source)
+        return
+    if not isinstance(source, Iterable) or isinstance(source, bytes | bytearray | Mapping):
+        raise TextError(
+            f"cues: a {type(source).__name__}. Give the path of a transcript, or an iterable of "
+            "Cue or of dictionaries with start_s, end_s and text."
+        )
+    for number, item in enumerate(source):
+        yield item if isinstance(item, Cue) else _from_mapping(item, number)
+
+
+def _from_mapping(item: object, number: int) -> Cue:
+    if not isinstance(item, Mapping):
+        raise TextError(
+            f"cue {number}: a {type(item).__name__}. Give a Cue, or a dictionary with start_s, "
+            "end_s and text."
+        )
+    start, end = item.get("start_s", item.get("start")), item.get("end_s", item.get("end"))
+    text, speaker, channel = item.get("text", ""), item.get("speaker"), item.get("channel")
+    numbers = all(
+        isinstance(value, int | float) and not isinstance(value, bool) for value in (start, end)
+    )
+    if not numbers or not isinstance(text, str):
+        raise TextError(
+            f"cue {number}: needs the numbers start_s and end_s (seconds) and the string text "
+            f"(keys found: {', '.join(repr(str(key)[:30]) for key in item)})."
+        )
+    if channel is not None and (isinstance(channel, bool) or not isinstance(channel, int)):
+        raise TextError(f"cue {number}: channel is a {type(channel).__name__}: give an integer.")
+    [cue] = resolve_times(
+        [RawCue(_number(start), _number(end), text, None if speaker is None else str(speaker))]
+    )
+    return with_channel([cue], channel)[0]
+
+
+def _number(value: Any) -> float:
+    return float(value)
+
+
+def _path(path: object) -> Path:
+    try:
+        return Path(path)  # type: ignore[arg-type]
+    except TypeError:
+        raise TextError(
+            f"transcript: a {type(path).__name__}. Give the path of a file ({_FORMATS})."
+        ) from None
+
+
+def _decode_json(data: bytes) -> str:
+    """Decode JSON; damaged letters are replaced (whisper.cpp splits them between tokens)."""
+    try:
+        return decode_text(data, "utf-8-sig")
+    except TableError:
+        if data[:2] in {b"\xff\xfe", b"\xfe\xff"} or b"\0" in data[:4]:
+            return decode_text(data)
+        return data.decode("utf-8-sig", "replace")
+
+
+def _subtitles(content: str, name: str) -> list[RawCue]:
+    cues = parse_subtitles(content)
+    if not cues and content.strip() and not content.lstrip("\ufeff").startswith("WEBVTT"):
+        raise TextError(f"{name}: no cue found: no line has times such as 00:00.0 --> 00:01.5.")
     return cues
 
 
-def _with_channel(cue: Cue, channel: int | None) -> Cue:
-    return Cue(cue.start_s, cue.end_s, cue.text, cue.speaker, channel)
-
-
-def _from_vtt(content: str, name: str) -> list[Cue]:
-    return _from_subtitles(content, name, "vtt")
-
-
-def _from_srt(content: str, name: str) -> list[Cue]:
-    return _from_subtitles(content, name, "srt")
-
-
-def _from_subtitles(content: str, name: str, kind: str) -> list[Cue]:
+def _tsv(content: str, name: str) -> list[RawCue]:
+    """Whisper's TSV: start, end (milliseconds) and text."""
     try:
-        import webvtt  # noqa: PLC0415  (an extra)
-    except ImportError:
-        raise MissingExtraError(
-            f'{name}: subtitles need webvtt-py: pip install "emo-runtime[subtitles]"'
-        ) from None
-    try:
-        captions = webvtt.from_buffer(io.StringIO(content), format=kind)
-    except (webvtt.errors.MalformedFileError, webvtt.errors.MalformedCaptionError) as error:
-        raise TextError(f"{name}: not a {kind.upper()} file: {error}.") from None
-    return [
-        Cue(
-            _seconds(caption.start_time),
-            _seconds(caption.end_time),
-            " ".join(caption.text.split()),
-            caption.voice or None,
+        columns, records = read_records(content.splitlines(), ("start", "end", "text"), "\t")
+    except TableError as error:
+        raise TextError(f"{name}: {error}") from None
+    if not {"start", "end", "text"} <= set(columns):
+        raise TextError(
+            f"{name}: the header needs start, end (milliseconds) and text (columns found: "
+            f"{', '.join(repr(column[:30]) for column in columns)})."
         )
-        for caption in captions
-    ]
+    cues = []
+    for record in records:
+        if isinstance(record, TableError):
+            cues.append(RawCue(None, None, "", problem=str(record).removesuffix(".")))
+            continue
+        start, end = (_milliseconds(record[key]) for key in ("start", "end"))
+        problem = None if start is not None else "its start cannot be read"
+        speaker = record.get("speaker") or None
+        cues.append(RawCue(start, end, record["text"], speaker, problem=problem))
+    return cues
 
 
-def _seconds(timestamp: Any) -> float:
-    hours, minutes, seconds, milliseconds = timestamp.to_tuple()
-    return float((hours * 60 + minutes) * 60 + seconds + milliseconds / 1000)
-
-
-def _from_json(content: str, name: str) -> list[Cue]:
+def _milliseconds(value: str) -> float | None:
     try:
-        document = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise TextError(f"{name}: not valid JSON: {error}.") from None
-    if isinstance(document, dict):
-        for key, read in (("segments", _whisperx_segment), ("transcription", _whisper_cpp_segment)):
-            if isinstance(segments := document.get(key), list):
-                return [
-                    _segment(read, segment, f"{name}: {key}[{number}]")
-                    for number, segment in enumerate(segments)
-                ]
-    raise TextError(
-        f"{name}: neither WhisperX's JSON ('segments') nor whisper.cpp's ('transcription')."
-    )
+        return float(value) / 1000
+    except ValueError:
+        return None
 
 
-def _segment(read: Any, segment: Any, where: str) -> Cue:
-    try:
-        if not isinstance(segment, dict):
-            raise TypeError(f"a {type(segment).__name__}, expected an object")
-        cue: Cue = read(segment)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise TextError(f"{where}: {type(error).__name__}: {error}: no segment.") from None
-    return cue
+def _guess(content: str) -> Callable[[str, str], list[RawCue]] | None:
+    """Return the reader for a file whose ending is unknown, from what it begins with."""
+    start = content.lstrip("\ufeff \t\r\n")
+    if start.startswith("WEBVTT") or "-->" in content:
+        return _subtitles
+    if start.startswith(("{", "[")):
+        return parse_json
+    return None
 
 
-def _whisperx_segment(segment: dict[str, Any]) -> Cue:
-    speaker = segment.get("speaker")
-    text = _text(segment["text"])
-    return Cue(float(segment["start"]), float(segment["end"]), text, _name(speaker))
-
-
-def _whisper_cpp_segment(segment: dict[str, Any]) -> Cue:
-    offsets = segment["offsets"]  # milliseconds
-    start_s, end_s = float(offsets["from"]) / 1000, float(offsets["to"]) / 1000
-    return Cue(start_s, end_s, _text(segment["text"]), _name(segment.get("speaker")))
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError("'text' is no string")
-    return value.strip()
-
-
-def _name(speaker: object) -> str | None:
-    return None if speaker is None else str(speaker)
+_READERS: dict[str, Callable[[str, str], list[RawCue]]] = {
+    ".vtt": _subtitles,
+    ".srt": _subtitles,
+    ".json": parse_json,
+    ".jsonl": parse_json_lines,
+    ".ndjson": parse_json_lines,
+    ".tsv": _tsv,
+}
