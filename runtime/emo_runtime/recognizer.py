@@ -24,7 +24,7 @@ from emo_runtime.ort.loading import LoadOptions, load_graphs
 from emo_runtime.result import Answer, Utterance
 from emo_runtime.self_test import fingerprint, remember_passed, run_self_test, was_passed
 from emo_runtime.stream import EmotionStream
-from emo_runtime.text.transcripts import Cue
+from emo_runtime.text.transcripts import CueSource
 from emo_runtime.timeline import Moment, timeline
 
 MAX_STREAM_S = 60.0
@@ -262,11 +262,16 @@ class EmotionRecognizer:
             on_answer=self._notify,
         )
 
-    def timeline(self, audio: AudioSource, cues: Iterable[Cue]) -> Iterator[Moment]:
+    def timeline(self, audio: AudioSource, cues: CueSource) -> Iterator[Moment]:
         """Yield an answer for each cue of a recording's transcript, in their order.
 
         Only the cue's part of the recording is decoded, from the cue's channel if it has one. A cue
         that fails has its error in place of an answer.
+
+        Args:
+            audio: The recording.
+            cues: The path of a transcript (see ``read_transcript``), or an iterable of cues or of
+                dictionaries with ``start_s``, ``end_s`` and ``text``.
 
         Raises:
             AudioError: The recording can't be opened.

@@ -99,7 +99,7 @@ def test_each_cue_is_answered_as_if_it_had_come_alone(recognizer):
     for moment, answer in zip(moments, expected, strict=True):
         if answer is None:
             assert moment.answer is None
-            assert "nothing to hear" in str(moment.error)
+            assert "beyond the end of the recording (6 s)" in str(moment.error)
         else:
             assert moment.answer.scores == answer.scores
             assert moment.answer.task == answer.task
@@ -158,7 +158,10 @@ def test_cues_that_fail_stand_in_their_places(tiny_bundle, call, tmp_path):
     assert result.stderr.startswith("Error: 1 of 3 cues failed")
     moments = json.loads(result.stdout)["moments"]
     assert ["error" in moment for moment in moments] == [False, False, True]
-    assert "nothing to hear" in (tmp_path / "course.csv").read_text().splitlines()[-1]
+    assert (
+        "beyond the end of the recording (6 s)"
+        in (tmp_path / "course.csv").read_text().splitlines()[-1]
+    )
 
 
 def test_a_plot_wants_its_package(monkeypatch, tmp_path):
@@ -178,3 +181,75 @@ def test_a_plot_of_nothing(tmp_path):
 )
 def test_times_for_people(seconds, shown):
     assert clock(seconds) == shown
+
+
+def test_transcripts_in_every_form_give_the_same_moments(recognizer, call, tmp_path):
+    path = written(tmp_path, "call.srt", SRT)
+    cues = [
+        Cue(0, 1.5, "hola estoy muy contenta"),
+        Cue(2, 3.25, "no puedo más"),
+    ]
+    dictionaries = [{"start_s": c.start_s, "end_s": c.end_s, "text": c.text} for c in cues]
+    expected = [moment.answer.scores for moment in recognizer.timeline(call, iter(cues))]
+    for source in (path, str(path), cues, dictionaries):
+        assert [m.answer.scores for m in recognizer.timeline(call, source)] == expected
+
+
+def test_a_bad_cue_costs_no_other(recognizer, call):
+    cues = [
+        Cue(1, 1, "nada"),
+        Cue(60, 61, "tarde"),
+        Cue(2, 2, "mal", problem="it has no start"),
+        Cue(2, np.inf, "hasta el final"),
+    ]
+    moments = list(recognizer.timeline(call, cues))
+    assert [str(moment.error) for moment in moments[:3]] == [
+        "the cue at 1 s has no length: it ends where it starts.",
+        "the cue at 60 s is beyond the end of the recording (6 s). Check that transcript and "
+        "recording belong together.",
+        "the cue at 2 s: it has no start.",
+    ]
+    assert moments[3].cue.end_s == 6
+    assert moments[3].answer.duration_s == 4
+
+
+def test_adjusted_times_are_noted(recognizer, call, tmp_path):
+    document = {"segments": [{"start": -1, "end": 1, "text": "a"}, {"start": 2, "text": "b"}]}
+    moments = list(recognizer.timeline(call, written(tmp_path, "a.json", document)))
+    assert [moment.answer.notes[0].code for moment in moments] == ["cue_adjusted"] * 2
+
+
+def test_swapped_channels_are_noted(recognizer):
+    turns = np.zeros((RATE * 6, 2), np.float32)
+    for second in range(6):  # the channels take turns, a second each
+        part = slice(second * RATE, (second + 1) * RATE)
+        turns[part, second % 2] = CALL[part, 0]
+    right = [Cue(second, second + 1, "hola", channel=second % 2) for second in range(6)]
+    wrong = [Cue(second, second + 1, "hola", channel=1 - second % 2) for second in range(6)]
+
+    def codes(sound, cues):
+        return {
+            note.code
+            for moment in recognizer.timeline((sound, RATE), cues)
+            for note in moment.answer.notes
+        }
+
+    assert "channels_swapped" not in codes(turns, right)
+    assert "channels_swapped" in codes(turns, wrong)
+    assert "channels_swapped" not in codes(turns, wrong[:2])  # two cues prove nothing
+    assert "channels_swapped" not in codes(np.repeat(CALL[:, :1], 2, axis=1), wrong)
+    assert "channels_swapped" not in codes(CALL[:, 0], [Cue(0, 1, "hola", channel=0)])
+
+
+def test_the_command_keeps_what_it_is_asked_to(tiny_bundle, call, tmp_path):
+    content = "1\n00:00:00,000 --> 00:00:02,000\n[Música] señor\n"
+    path = tmp_path / "call.srt"
+    path.write_bytes(content.encode("cp437"))
+    options = ["--bundle", tiny_bundle(present_input=True), "--audio", call, "--json"]
+    kept = ["--transcript", path, "--encoding", "cp437", "--keep", "sounds"]
+    [moment] = json.loads(run(*options, *kept).stdout)["moments"]
+    assert moment["text"] == "[Música] señor"
+    for alone in (["--keep", "tags"], ["--encoding", "cp437"]):
+        result = run("--bundle", tiny_bundle(), "--text", "hola", *alone)
+        assert result.exit_code == 2
+        assert "goes with" in result.stderr

@@ -2,7 +2,7 @@
 
 import itertools
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import click
@@ -17,11 +17,12 @@ from emo_runtime.cli.common import (
     refuse_options,
 )
 from emo_runtime.cli.predict_ray import predict_on_ray
-from emo_runtime.cli.predict_timeline import Outputs, predict_timeline
+from emo_runtime.cli.predict_timeline import Inputs, Outputs, predict_timeline
 from emo_runtime.errors import EmoError
 from emo_runtime.recognizer import EmotionRecognizer
 from emo_runtime.result import Answer, Utterance
 from emo_runtime.rows import Format, Row, RowError, RowFormat, count_rows, open_rows
+from emo_runtime.text.transcripts import Markup
 
 _STEPS = {"mfcc": "MFCC", "text": "text graph", "fusion": "fusion graph"}
 
@@ -32,7 +33,7 @@ _STEPS = {"mfcc": "MFCC", "text": "text graph", "fusion": "fusion graph"}
 @click.option("--input", "source", help="CSV or JSON Lines with text and audio; - for stdin.")
 @click.option("--format", "wanted", type=click.Choice(["csv", "jsonl"]), help="Of --input.")
 @click.option("--delimiter", help="Of a CSV --input: one character or 'tab'. Default: detected.")
-@click.option("--encoding", help="Of --input, such as utf-8 or cp1252. Default: detected.")
+@click.option("--encoding", help="Of --input and --transcript, such as cp1252. Default: detected.")
 @click.option("--text-column", default="text", help="Column of the transcript. Default: text.")
 @click.option("--audio-column", default="audio", help="Column of the sound file. Default: audio.")
 @click.option(
@@ -40,7 +41,13 @@ _STEPS = {"mfcc": "MFCC", "text": "text graph", "fusion": "fusion graph"}
     "transcripts",
     multiple=True,
     type=click.Path(),
-    help="Of --audio: .vtt, .srt or .json (WhisperX, whisper.cpp). Several: one a channel.",
+    help="Of --audio: .vtt, .srt, .json, .jsonl or .tsv. Several: one for each channel.",
+)
+@click.option(
+    "--keep",
+    multiple=True,
+    type=click.Choice(["tags", "sounds", "speakers"]),
+    help="Of --transcript: keep tags and entities, sound descriptions, speaker prefixes.",
 )
 @click.option("--csv", "csv_path", type=click.Path(), help="With --transcript: write a CSV too.")
 @click.option("--plot", "plot_path", type=click.Path(), help="With --transcript: draw a PNG too.")
@@ -63,6 +70,7 @@ def main(
     text_column: str,
     audio_column: str,
     transcripts: tuple[str, ...],
+    keep: tuple[str, ...],
     csv_path: str | None,
     plot_path: str | None,
     task: TaskName | None,
@@ -92,11 +100,15 @@ def main(
         raise click.UsageError("--csv and --plot go with --transcript.")
     if on_ray != (output is not None) or (on_ray and source in {None, "-"}):
         raise click.UsageError("--ray goes with --input FILE and --output FOLDER.")
-    table_options = ("wanted", "delimiter", "encoding", "text_column", "audio_column")
+    table_options = ("wanted", "delimiter", "text_column", "audio_column")
     if source is None:
         refuse_options("goes with --input.", *table_options)
+    if not transcripts:
+        refuse_options("goes with --transcript.", "keep")
+        if source is None:
+            refuse_options("goes with --input or --transcript.", "encoding")
     if on_ray:
-        refuse_options("does not go with --ray.", "threads", "as_json", *table_options)
+        refuse_options("does not go with --ray.", "threads", "as_json", "encoding", *table_options)
         opening = {"providers": provider, "fallback": fallback, "variant": variant}
         predict_on_ray(
             str(source), str(output), bundle=bundle, task=task, workers=workers, opening=opening
@@ -113,7 +125,9 @@ def main(
             return
         if transcripts:
             predict_timeline(
-                recognizer, str(audio), transcripts, Outputs(csv_path, plot_path, as_json)
+                recognizer,
+                Inputs(str(audio), transcripts, encoding, _markup(keep)),
+                Outputs(csv_path, plot_path, as_json),
             )
             return
         answer = recognizer.recognize(text, audio, task=task)
@@ -121,6 +135,10 @@ def main(
         print_json(answer.to_dict())
     else:
         click.echo(_format_text(answer))
+
+
+def _markup(keep: Collection[str]) -> Markup:
+    return Markup("tags" in keep, "sounds" in keep, "speakers" in keep)
 
 
 def _tasks_of(text: str | None, audio: str | None) -> list[TaskName]:

@@ -12,26 +12,34 @@ import click
 from emo_runtime.cli.common import Failure, bar, print_json
 from emo_runtime.plot import clock, plot_timeline, who
 from emo_runtime.recognizer import EmotionRecognizer
-from emo_runtime.text.transcripts import Cue, read_transcript
+from emo_runtime.text.transcripts import Cue, Markup, read_transcript
 from emo_runtime.timeline import Moment
 
 
 @dataclass(frozen=True)
+class Inputs:
+    """The recording, its transcripts, and how to read them."""
+
+    audio: str
+    transcripts: Sequence[str]
+    encoding: str | None
+    markup: Markup
+
+
+@dataclass(frozen=True)
 class Outputs:
-    """What comes out beside the table: a CSV, a PNG; JSON instead of it."""
+    """Files to write besides the table (CSV, PNG), and JSON instead of the table."""
 
     csv_path: str | None
     plot_path: str | None
     as_json: bool
 
 
-def predict_timeline(
-    recognizer: EmotionRecognizer, audio: str, transcripts: Sequence[str], outputs: Outputs
-) -> None:
-    """Answer every cue of the transcripts from its slice of the sound, and show the course."""
-    cues = _read_cues(transcripts)
+def predict_timeline(recognizer: EmotionRecognizer, inputs: Inputs, outputs: Outputs) -> None:
+    """Answer every cue of the transcripts from its part of the recording, and print the course."""
+    cues = _read_cues(inputs)
     with click.progressbar(
-        recognizer.timeline(audio, cues),
+        recognizer.timeline(inputs.audio, cues),
         length=len(cues),
         label="recognizing",
         file=sys.stderr,
@@ -41,29 +49,33 @@ def predict_timeline(
     if outputs.csv_path:
         _write_csv(outputs.csv_path, moments, recognizer.labels)
     if outputs.plot_path:
-        plot_timeline(outputs.plot_path, moments, recognizer.labels, Path(audio).name)
+        plot_timeline(outputs.plot_path, moments, recognizer.labels, Path(inputs.audio).name)
     if outputs.as_json:
-        print_json({"audio": audio, "moments": [_to_dict(moment) for moment in moments]})
+        print_json({"audio": inputs.audio, "moments": [_to_dict(moment) for moment in moments]})
     else:
         click.echo(_table(moments))
     if failed := sum(moment.answer is None for moment in moments):
-        raise Failure(f"{failed} of {len(moments)} cues failed: the errors stand in their places.")
+        raise Failure(f"{failed} of {len(moments)} cues failed: see their errors above.")
 
 
-def _read_cues(transcripts: Sequence[str]) -> list[Cue]:
-    """The cues of one transcript; of several, each for the channel of its place, by start."""
-    if len(transcripts) == 1:
-        return read_transcript(transcripts[0])
+def _read_cues(inputs: Inputs) -> list[Cue]:
+    """Return the cues by start time; each of several transcripts belongs to one channel."""
+    several = len(inputs.transcripts) > 1
     cues = [
         cue
-        for channel, transcript in enumerate(transcripts)
-        for cue in read_transcript(transcript, channel)
+        for channel, transcript in enumerate(inputs.transcripts)
+        for cue in read_transcript(
+            transcript,
+            channel if several else None,
+            encoding=inputs.encoding,
+            markup=inputs.markup,
+        )
     ]
-    return sorted(cues, key=lambda cue: cue.start_s)
+    return sorted(cues, key=lambda cue: cue.start_s) if several else cues
 
 
 def _to_dict(moment: Moment) -> dict[str, Any]:
-    """A moment as plain values: the cue, then the answer or the error."""
+    """Return a moment as plain values: the cue, then the answer or the error."""
     cue = moment.cue
     head = {
         "start_s": cue.start_s,
@@ -78,7 +90,7 @@ def _to_dict(moment: Moment) -> dict[str, Any]:
 
 
 def _table(moments: Sequence[Moment]) -> str:
-    """A line for each moment: time, who, label, confidence, words."""
+    """Return a line for each moment: time, speaker, label, confidence, words."""
     lines = []
     for moment in moments:
         cue, answer = moment.cue, moment.answer
@@ -91,7 +103,7 @@ def _table(moments: Sequence[Moment]) -> str:
 
 
 def _write_csv(path: str, moments: Sequence[Moment], labels: Sequence[str]) -> None:
-    """One row for each moment; the scores in columns of the labels' names."""
+    """Write one row for each moment, with a column for each label's score."""
     columns = ["start_s", "end_s", "channel", "speaker", "text", "label", "confidence"]
     with Path(path).open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
         writer = csv.writer(stream)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 # Speech recognizers round the ends of neighbouring segments differently: no real overlap.
 MAX_ROUNDING_S = 0.05
@@ -19,6 +19,7 @@ class Cue:
         speaker: the speaker's name in the transcript.
         channel: the recording's channel to read, from 0; None: the mean of all channels.
         problem: why this cue cannot be answered (such as times that make no sense), or None.
+        adjusted: how missing or impossible times were adjusted, or None.
     """
 
     start_s: float
@@ -27,6 +28,7 @@ class Cue:
     speaker: str | None = None
     channel: int | None = None
     problem: str | None = None
+    adjusted: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def resolve_times(raw: Sequence[RawCue]) -> list[Cue]:
     for number, cue in enumerate(raw):
         start = starts[number]
         following = _next_start(raw, starts, number)
-        problem = cue.problem
+        problem, adjusted = cue.problem, None
         end = cue.end_s
         if start is None:
             problem = problem or _no_start(cue)
@@ -66,6 +68,7 @@ def resolve_times(raw: Sequence[RawCue]) -> list[Cue]:
             end = start
         elif end is None:
             end = math.inf if following is None else following
+            adjusted = "its end is missing: it lasts until the next cue or the end"
         elif end < start:
             problem = problem or f"it ends at {end:g} s, before its start at {start:g} s"
             end = start
@@ -75,7 +78,8 @@ def resolve_times(raw: Sequence[RawCue]) -> list[Cue]:
             if end <= 0 and problem is None:
                 problem = f"it ends at {end:g} s, before the recording starts"
             start, end = 0.0, max(end, 0.0)
-        cues.append(Cue(start, end, cue.text, cue.speaker, cue.channel, problem))
+            adjusted = "it starts before the recording: its start was set to 0 s"
+        cues.append(Cue(start, end, cue.text, cue.speaker, cue.channel, problem, adjusted))
     return cues
 
 

@@ -12,8 +12,9 @@ from emo_runtime.text.markup import Markup, clean_cues
 from emo_runtime.text.subtitles import parse_subtitles
 from emo_runtime.text.transcript_json import parse_json, parse_json_lines
 
-__all__ = ["Cue", "Markup", "as_cues", "parse_transcript", "read_transcript"]
+__all__ = ["Cue", "CueSource", "Markup", "as_cues", "parse_transcript", "read_transcript"]
 
+CueSource = str | os.PathLike[str] | Iterable[Cue | Mapping[str, Any]]
 MAX_TRANSCRIPT_BYTES = 64 << 20
 _FORMATS = ".vtt, .srt, .json, .jsonl or .tsv"
 
