@@ -1,8 +1,8 @@
-"""emo-bench: reports of latency, throughput and memory; and comparisons of two of them."""
+"""emo-bench: measure latency, throughput and memory; compare two reports."""
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,11 +15,14 @@ from emo_runtime.cli.common import (
     require_extra,
 )
 
+if TYPE_CHECKING:
+    from emo_bench.runner.plan import Plan
+
 _DEFAULT_SCENARIOS = ("SingleStream", "MultiStream", "Server", "Offline", "stream", "cold")
 
 
 class _RunByDefault(click.Group):
-    """A group whose command `run` may be left out: ``emo-bench --json``."""
+    """A group with the default command `run`: ``emo-bench --json``."""
 
     command_class = Command
 
@@ -33,27 +36,33 @@ class _RunByDefault(click.Group):
 @click.group(cls=_RunByDefault)
 @click.version_option(package_name="emo-runtime")
 def main() -> None:
-    """Measure bundles on this machine. Without a command: `run`."""
+    """Measure bundles on this machine. The default command is `run`."""
 
 
 @main.command()
-@click.option("--bundle", type=click.Path(), help="A bundle's directory (else the default).")
+@click.option(
+    "--bundle",
+    type=click.Path(),
+    help="Directory or name of a bundle. Default: the default bundle.",
+)
 @click.option(
     "--scenario",
     "scenarios",
     multiple=True,
     type=click.Choice(_DEFAULT_SCENARIOS, case_sensitive=False),
-    help="Only this one (may be repeated).",
+    help="Run this scenario only (may be repeated).",
 )
-@click.option("--peers", is_flag=True, help="Measure the rivals too (extra [peers]).")
+@click.option("--peers", is_flag=True, help="Measure other engines too (extra [peers]).")
 @click.option(
     "--checkpoint",
     type=click.Path(),
-    help="With --peers: the bundle's checkpoint, a folder with text/ and fusion/.",
+    help="With --peers: the checkpoint of the bundle, a folder with text/ and fusion/.",
 )
-@click.option("--text-only", is_flag=True, help="Transcripts without sound.")
+@click.option("--text-only", is_flag=True, help="Use transcripts without sound.")
 @click.option(
-    "--texts", type=click.Path(), help="Own utterances: CSV (text, audio, label) or lines."
+    "--texts",
+    type=click.Path(),
+    help="Your utterances: a CSV file (columns text, audio, label) or a text file.",
 )
 @click.option("--audio", type=click.Path(), help="Folder of the sound files of --texts.")
 @click.option("--samples", type=click.IntRange(1), default=1000, show_default=True)
@@ -63,19 +72,22 @@ def main() -> None:
     type=click.FloatRange(0.1),
     default=8.0,
     show_default=True,
-    help="At most so many seconds a scenario and engine (stream: 15 at least).",
+    help="Time limit in seconds for each scenario and engine (stream: at least 15).",
 )
 @click.option("--threads", type=click.IntRange(1), help="Default: the usable cores.")
 @click.option("--provider", default="auto", show_default=True)
 @click.option("--variant", type=click.Choice(PRECISIONS))
 @click.option("--bound", type=click.FloatRange(0.001), default=100.0, show_default=True,
-              help="Server: p99 in ms that the rate must meet.")  # fmt: skip
-@click.option("--calls", type=click.IntRange(1), default=16, show_default=True, help="Of stream.")
+              help="Server: bound of p99 in ms.")  # fmt: skip
+@click.option("--calls", type=click.IntRange(1), default=16, show_default=True,
+              help="Number of live calls of the stream scenario.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--output", type=click.Path(), help="Folder for report.json, report.md and plots.")
-@click.option("--json", "as_json", is_flag=True, help="The report as JSON on standard output.")
+@click.option(
+    "--output", type=click.Path(), help="Write report.json, report.md and plots to this folder."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def run(*, output: str | None, as_json: bool, **options: Any) -> None:
-    """Measure the default bundle, or another, in MLPerf's scenarios and two of our field."""
+    """Measure a bundle in the scenarios of MLPerf, with live calls and from a cold start."""
     require_extra("bench", "rich", "mlperf_loadgen", "matplotlib")
     folder = _writable(output)
     from emo_bench.report.console import progress, show
@@ -105,17 +117,17 @@ def run(*, output: str | None, as_json: bool, **options: Any) -> None:
     if failure := report.engines[0].failure:
         raise Failure(failure)
     if report.interrupted:
-        raise Failure("interrupted: the report holds what had been measured until then.")
+        raise Failure("interrupted: the report is incomplete.")
 
 
 @main.command("compare")
 @click.argument("old", type=click.Path())
 @click.argument("new", type=click.Path())
 @click.option("--tolerance", type=click.FloatRange(0.0), default=0.05, show_default=True,
-              help="How much slower NEW may be.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="The differences as JSON.")
+              help="Relative slowdown of NEW that is accepted.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON.")
 def compare_reports(old: str, new: str, tolerance: float, as_json: bool) -> None:
-    """Compare two report.json; exit code 3 where NEW is slower beyond the tolerance."""
+    """Compare two report.json files. Exit code 3 if NEW is slower than the tolerance allows."""
     from dataclasses import asdict
 
     import msgspec
@@ -138,16 +150,17 @@ def compare_reports(old: str, new: str, tolerance: float, as_json: bool) -> None
     if not differences:
         raise Failure("the two reports have no percentile in common: nothing was compared.")
     if before.machine.get("cpu") != after.machine.get("cpu"):
-        click.echo("The reports are of different processors.", err=True)
+        click.echo("Warning: the reports come from different processors.", err=True)
     if slower := [item for item in differences if item.regression]:
         raise GateFailure(
-            f"{len(slower)} of {len(differences)} figures are slower beyond {tolerance:.0%}."
+            f"{len(slower)} of {len(differences)} figures are slower by more than {tolerance:.0%}."
         )
 
 
-def _plan(options: dict[str, Any]) -> Any:
+def _plan(options: dict[str, Any]) -> "Plan":
     from emo_bench.engines.registry import OURS, RIVALS
     from emo_bench.runner.plan import Plan
+    from emo_bench.workload import Workload
     from emo_runtime.bundle.reader import open_bundle
 
     bundle = open_bundle(options["bundle"])
@@ -160,13 +173,13 @@ def _plan(options: dict[str, Any]) -> Any:
         engines += [(name, {"checkpoint": checkpoint}) for name in RIVALS]
     return Plan(
         engines=engines,
-        workload={
-            "texts": _resolved(options["texts"]),
-            "audio": _resolved(options["audio"]),
-            "count": min(options["samples"], 256),
-            "seed": options["seed"],
-            "with_audio": with_audio,
-        },
+        workload=Workload(
+            texts=_resolved(options["texts"]),
+            audio=_resolved(options["audio"]),
+            count=min(options["samples"], 256),
+            seed=options["seed"],
+            with_audio=with_audio,
+        ),
         scenarios=options["scenarios"] or _DEFAULT_SCENARIOS,
         queries=options["samples"],
         rounds=options["rounds"],
@@ -180,13 +193,13 @@ def _plan(options: dict[str, Any]) -> Any:
 
 
 def _checkpoint(path: str | None) -> str:
-    """The folder that the rivals read the weights from. Raises Failure."""
+    """Return the folder of the rivals' weights. Raises Failure."""
     if path is None:
         raise click.UsageError(
-            "--peers needs --checkpoint: the folder that the bundle was exported from."
+            "--peers needs --checkpoint: the checkpoint from which the bundle was exported."
         )
     if not (Path(path) / "text" / "config.json").is_file():
-        raise Failure(f"{path}: holds no text/config.json: give a folder with text/ and fusion/.")
+        raise Failure(f"{path}: no text/config.json. Give a folder with text/ and fusion/.")
     return str(Path(path).resolve())
 
 
@@ -195,7 +208,7 @@ def _resolved(path: str | None) -> str | None:
 
 
 def _writable(output: str | None) -> Path | None:
-    """The folder for the report, made before anything is measured."""
+    """Create the folder of the report before anything is measured."""
     if output is None:
         return None
     folder = Path(output)

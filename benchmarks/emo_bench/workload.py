@@ -1,4 +1,4 @@
-"""What is asked: seeded utterances whose lengths are those of real speech, or the user's own."""
+"""Workloads: seeded synthetic utterances with the lengths of real speech, or the user's files."""
 
 import csv
 import importlib.resources
@@ -6,8 +6,8 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from emo_runtime.errors import EmoError
 SAMPLE_RATE = 16_000
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3"})
 
-# Frequent Spanish words and their like in length; which of them is said matters to no figure.
+# Frequent Spanish words. Only their lengths matter.
 _WORDS = """a al algo ahora años así aunque bien cada casa casi como con cosa cuando de del desde
 después día donde dos el ella en entonces era es esa ese eso esta estaba estamos este esto gente
 gobierno ha hace hacer hasta hay he la las le lo los luego más me mejor mi mientras momento mucho
@@ -37,6 +37,20 @@ class Sample:
     label: str | None = None
 
 
+class Workload(msgspec.Struct, frozen=True):
+    """Description of a workload; the same description gives the same utterances in every process.
+
+    ``texts`` and ``audio`` are the user's files (see ``own``); without ``texts`` the utterances
+    are synthetic (see ``synthetic``).
+    """
+
+    texts: str | None = None
+    audio: str | None = None
+    count: int = 256
+    seed: int = 0
+    with_audio: bool = True
+
+
 @dataclass(frozen=True)
 class Lengths:
     """Lengths of one real utterance."""
@@ -47,7 +61,7 @@ class Lengths:
 
 
 def real_lengths() -> list[Lengths]:
-    """256 utterances of MEACorpus, by duration (``data/README.md``)."""
+    """Return 256 lengths of MEACorpus utterances, sorted by duration (``data/README.md``)."""
     table = importlib.resources.files("emo_bench").joinpath("data/utterance_lengths.csv")
     rows = csv.DictReader(io.StringIO(table.read_text(encoding="utf-8")))
     return [
@@ -56,7 +70,7 @@ def real_lengths() -> list[Lengths]:
 
 
 def synthetic(count: int, seed: int, *, with_audio: bool) -> list[Sample]:
-    """Utterances with the lengths of real ones: Spanish words, and noise shaped like speech."""
+    """Return utterances of Spanish words and speech-shaped noise with the lengths of real ones."""
     draw = np.random.default_rng(seed)
     table = real_lengths()
     chosen = [table[place] for place in draw.permutation(np.arange(count) % len(table))]
@@ -67,23 +81,29 @@ def synthetic(count: int, seed: int, *, with_audio: bool) -> list[Sample]:
 
 
 def own(texts: Path, audio: Path | None) -> list[Sample]:
-    """The user's utterances: a CSV with text[, audio][, label], or a text file, a line each.
+    """Read the user's utterances.
 
-    ``audio`` is the folder of the sound files; without a column ``audio`` they are taken in the
-    order of their names. Raises EmoError.
+    Args:
+        texts: A CSV file with a column ``text`` and optional columns ``audio`` and ``label``, or a
+            text file with one utterance per line.
+        audio: Folder of the sound files. Without a column ``audio`` the files are used in the order
+            of their names.
+
+    Raises:
+        EmoError: A file cannot be read or has no utterances.
     """
     try:
         content = texts.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise EmoError(f"{texts}: can't be read as text: {error}.") from None
+        raise EmoError(f"{texts}: cannot be read as UTF-8 text: {error}.") from None
     if texts.suffix == ".csv":
         rows = list(csv.DictReader(io.StringIO(content)))
         if not rows or "text" not in rows[0]:
-            raise EmoError(f"{texts}: needs a header with a column 'text', and rows.")
+            raise EmoError(f"{texts}: needs a header with a column 'text' and at least one row.")
     else:
         rows = [{"text": line} for line in content.splitlines() if line.strip()]
         if not rows:
-            raise EmoError(f"{texts}: holds no line of text.")
+            raise EmoError(f"{texts}: has no line of text.")
     files = _sound_files(rows, texts, audio)
     return [
         Sample(row["text"], file, row.get("label") or None)
@@ -102,7 +122,7 @@ def _sound_files(
     else:
         found = sorted(path for path in folder.glob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
         if not found:
-            raise EmoError(f"{folder}: no sound files there (WAV, FLAC, OGG, Opus, MP3).")
+            raise EmoError(f"{folder}: no sound files in this folder (WAV, FLAC, OGG, Opus, MP3).")
         paths = [found[number % len(found)] for number in range(len(rows))]
     try:
         return [None if path is None else path.read_bytes() for path in paths]
@@ -111,18 +131,18 @@ def _sound_files(
 
 
 def _text(lengths: Lengths, draw: np.random.Generator) -> str:
-    """Words until the transcript has as many characters as the real one."""
+    """Return words until the transcript has as many characters as the real one."""
     words: list[str] = []
-    room = lengths.characters
-    while room > 0:
+    remaining = lengths.characters
+    while remaining > 0:
         word = str(draw.choice(_WORDS))
         words.append(word)
-        room -= len(word) + 1
+        remaining -= len(word) + 1
     return " ".join(words).capitalize() + "."
 
 
 def _sound(duration_s: float, draw: np.random.Generator) -> bytes:
-    """A WAV file of 16-bit samples: noise with a falling spectrum in syllables of 4 a second."""
+    """Return a 16-bit WAV file: noise with a falling spectrum, modulated at 4 Hz."""
     length = round(duration_s * SAMPLE_RATE)
     spectrum = np.fft.rfft(draw.normal(size=length))
     frequencies = np.fft.rfftfreq(length, 1 / SAMPLE_RATE)
@@ -135,9 +155,9 @@ def _sound(duration_s: float, draw: np.random.Generator) -> bytes:
     return stream.getvalue()
 
 
-def load_samples(workload: dict[str, Any]) -> list[Sample]:
-    """The utterances that a workload's description stands for; the same in every process."""
-    if workload["texts"] is not None:
-        audio = workload["audio"]
-        return own(Path(workload["texts"]), None if audio is None else Path(audio))
-    return synthetic(workload["count"], workload["seed"], with_audio=workload["with_audio"])
+def load_samples(workload: Workload) -> list[Sample]:
+    """Return the utterances of a workload. Raises EmoError."""
+    if workload.texts is not None:
+        audio = workload.audio
+        return own(Path(workload.texts), None if audio is None else Path(audio))
+    return synthetic(workload.count, workload.seed, with_audio=workload.with_audio)

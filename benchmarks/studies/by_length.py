@@ -20,6 +20,8 @@ from transformers import AutoTokenizer
 
 from emo_bench.engines.registry import OURS, RIVALS
 from emo_bench.runner.client import WorkerFailedError, WorkerProcess
+from emo_bench.worker.protocol import CostsResult, Done, MeasureCosts, WarmUp
+from emo_bench.workload import Workload
 
 WARM_UP = 20
 SAMPLES = 8
@@ -50,7 +52,7 @@ def main() -> None:
 
 def measure(count: int, file: Path, engines: Sequence[str], options: argparse.Namespace) -> None:
     """All engines at one length."""
-    workload = {"texts": str(file), "audio": None}
+    workload = Workload(texts=str(file))
     workers: dict[str, WorkerProcess] = {}
     try:
         for name in engines:
@@ -64,7 +66,7 @@ def measure(count: int, file: Path, engines: Sequence[str], options: argparse.Na
                     workload,
                     options.threads,
                 )
-                workers[name].ask("warm_up", count=WARM_UP)
+                workers[name].ask(WarmUp(WARM_UP), Done)
             except WorkerFailedError as error:
                 workers.pop(name, None)
                 print(f"{count:>4} tokens  {name:<20} not measured: {error}", flush=True)
@@ -72,9 +74,11 @@ def measure(count: int, file: Path, engines: Sequence[str], options: argparse.Na
         for _ in range(options.rounds):
             for name, worker in workers.items():
                 time.sleep(PAUSE_S)
-                worker.ask("costs", count=SAMPLES)
-                passes = [worker.ask("costs", count=SAMPLES) for _ in range(options.passes)]
-                medians[name].append(statistics.median(it["phases_ms"]["text"] for it in passes))
+                worker.ask(MeasureCosts(SAMPLES), CostsResult)
+                passes = [
+                    worker.ask(MeasureCosts(SAMPLES), CostsResult) for _ in range(options.passes)
+                ]
+                medians[name].append(statistics.median(it.phases_ms["text"] for it in passes))
         for name, times in medians.items():
             ratios = sorted(ours / its for ours, its in zip(medians[OURS], times, strict=True))
             print(

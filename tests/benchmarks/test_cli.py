@@ -14,6 +14,7 @@ from emo_bench.report.schema import encode_report, read_report
 from emo_bench.runner.client import WorkerProcess
 from helpers.processes import run_python
 from helpers.reports import report
+from helpers.workloads import TEXT_ONLY
 
 QUICK = ["--samples", "40", "--rounds", "2", "--duration", "4", "--threads", "1", "--calls", "2"]
 
@@ -74,7 +75,7 @@ def test_labels_give_macro_f1(tiny_bundle, tmp_path):
     ("arguments", "message"),
     [
         (["--bundle", "nowhere"], "no such directory"),
-        (["--texts", "missing.csv"], "can't be read"),
+        (["--texts", "missing.csv"], "cannot be read"),
         (["--output", "/proc/nowhere"], "/proc/nowhere"),
     ],
 )
@@ -96,7 +97,7 @@ def test_rivals_need_the_weights(tiny_bundle, tmp_path):
     assert "--peers needs --checkpoint" in result.stderr
     result = run("--bundle", tiny_bundle(), "--peers", "--checkpoint", tmp_path)
     assert result.exit_code == 1
-    assert "holds no text/config.json" in result.stderr
+    assert "no text/config.json" in result.stderr
 
 
 @pytest.mark.parametrize("missing", ["rich", "mlperf_loadgen"])
@@ -142,8 +143,7 @@ def test_ctrl_c_gives_what_was_measured(tiny_bundle, monkeypatch):
 
 
 def test_workers_are_not_in_the_way_of_ctrl_c():
-    workload = {"texts": None, "audio": None, "count": 1, "seed": 0, "with_audio": False}
-    with WorkerProcess("sleeper", {"delays_ms": [1.0]}, workload, None) as worker:
+    with WorkerProcess("sleeper", {"delays_ms": [1.0]}, TEXT_ONLY, None) as worker:
         assert os.getpgid(worker._process.pid) != os.getpgid(0)
 
 
@@ -160,7 +160,7 @@ def test_compare(tmp_path):
     assert "REGRESSION" not in result.stdout
     result = run("compare", old, slow)
     assert result.exit_code == 3
-    assert "4 of 4 figures are slower beyond 5%" in result.stderr
+    assert "4 of 4 figures are slower by more than 5%" in result.stderr
     assert run("compare", old, slow, "--tolerance", "1").exit_code == 0
     assert run("compare", slow, old).exit_code == 0
     document = json.loads(run("compare", old, slow, "--json").stdout)

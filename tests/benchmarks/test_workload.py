@@ -78,7 +78,7 @@ def test_own_lines_with_a_folder_of_sounds(tmp_path):
     [
         ("t.csv", "words\nhola\n", "needs a header with a column 'text'"),
         ("t.csv", "", "needs a header"),
-        ("t.txt", "\n", "holds no line of text"),
+        ("t.txt", "\n", "has no line of text"),
         ("t.csv", "text,audio\nhola,missing.wav\n", "missing.wav: No such file"),
     ],
 )
@@ -89,8 +89,8 @@ def test_own_files_that_are_refused(tmp_path, name, content, message):
 
 
 def test_own_files_that_are_not_there(tmp_path):
-    with pytest.raises(EmoError, match="can't be read"):
+    with pytest.raises(EmoError, match="cannot be read"):
         own(tmp_path / "missing.csv", None)
     (tmp_path / "t.txt").write_text("hola")
-    with pytest.raises(EmoError, match="no sound files there"):
+    with pytest.raises(EmoError, match="no sound files in this folder"):
         own(tmp_path / "t.txt", tmp_path / "none")

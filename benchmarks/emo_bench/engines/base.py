@@ -1,15 +1,16 @@
-"""Engines: what answers an utterance. Ours here; the others in ``rivals``; all behind one face."""
+"""Interface of the engines under measurement."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from emo_bench.workload import Sample
+from emo_runtime import EmotionStream
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """An answer as a benchmark sees it; ``phases`` are milliseconds by step, where known."""
+    """Answer to one utterance; ``phases`` maps a step to its milliseconds, if known."""
 
     label: str
     scores: Mapping[str, float]
@@ -18,18 +19,30 @@ class Outcome:
 
 
 class Engine(Protocol):
-    """One way to answer utterances. ``answer`` may be called from several threads at once."""
+    """A system that answers utterances.
+
+    ``concurrency`` is the number of threads that may call ``answer`` at once.
+    """
 
     concurrency: int
 
     def answer(self, sample: Sample) -> Outcome:
-        """The emotion of one utterance."""
+        """Return the emotion of one utterance."""
         ...
 
     def describe(self) -> dict[str, Any]:
-        """Versions, precision, threads, providers: what really runs."""
+        """Return versions, precision, threads, providers and the size of the model."""
         ...
 
     def close(self) -> None:
-        """Let go of what it holds."""
+        """Release resources."""
+        ...
+
+
+@runtime_checkable
+class StreamingEngine(Engine, Protocol):
+    """An engine that also answers live calls."""
+
+    def stream(self, sample_rate: int) -> EmotionStream:
+        """Open a live utterance of 16-bit samples."""
         ...

@@ -1,13 +1,15 @@
-"""The engine that this project ships: emo_runtime."""
+"""Engine: emo_runtime."""
 
 from typing import Any
 
 from emo_bench.engines.base import Outcome
 from emo_bench.workload import Sample
+from emo_runtime import EmotionRecognizer, EmotionStream
+from emo_runtime.bundle.manifest import Precision
 
 
 class EmoEngine:
-    """emo-runtime itself. ``serving``: as many utterances at once as there are threads."""
+    """emo-runtime. With ``serving`` it answers as many utterances at once as it has threads."""
 
     def __init__(
         self,
@@ -15,11 +17,9 @@ class EmoEngine:
         *,
         threads: int | None,
         provider: str = "auto",
-        variant: Any = None,
+        variant: Precision | None = None,
         serving: bool = False,
     ) -> None:
-        from emo_runtime import EmotionRecognizer
-
         self._recognizer = EmotionRecognizer.open(
             bundle,
             providers=provider,
@@ -31,16 +31,16 @@ class EmoEngine:
         self.concurrency = self._recognizer.describe()["threads"]["count"] if serving else 1
 
     def answer(self, sample: Sample) -> Outcome:
-        """Text alone, or text and sound, as the sample has them."""
+        """Answer from the text, and the sound if the sample has any."""
         answer = self._recognizer.recognize(sample.text, sample.audio)
         return Outcome(answer.label, answer.scores, answer.tokens, answer.timings.by_step())
 
-    def stream(self, sample_rate: int) -> Any:
-        """A live utterance of 16-bit samples."""
+    def stream(self, sample_rate: int) -> EmotionStream:
+        """Open a live utterance of 16-bit samples."""
         return self._recognizer.stream(sample_rate=sample_rate)
 
     def describe(self) -> dict[str, Any]:
-        """The recognizer's own description, the bundle's size and what its export measured."""
+        """Return the recognizer's description, the size and the agreement of the bundle."""
         manifest = self._recognizer.manifest
         comparisons = manifest.verification.get("comparisons", [])
         return self._recognizer.describe() | {

@@ -1,4 +1,4 @@
-"""An engine that only sleeps, as long as it is told: what is reported of it must be just that."""
+"""Engine for tests that sleeps for given times, so that reported latencies can be checked."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ from emo_bench.workload import Sample
 
 
 class Sleeper:
-    """Sleeps ``delays_ms`` in turn, whoever asks."""
+    """Sleep for ``delays_ms`` in turn, across all threads."""
 
     def __init__(self, delays_ms: list[float], concurrency: int) -> None:
         self.concurrency = concurrency
@@ -18,7 +18,7 @@ class Sleeper:
         self._lock = threading.Lock()
 
     def answer(self, sample: Sample) -> Outcome:
-        """Sleep; the answer is always the same."""
+        """Sleep, then return a constant answer."""
         with self._lock:
             delay_ms = self._delays_ms[self._turn % len(self._delays_ms)]
             self._turn += 1
@@ -26,13 +26,13 @@ class Sleeper:
         return Outcome("joy", {"joy": 1.0}, len(sample.text.split()), {"sleep": delay_ms})
 
     def describe(self) -> dict[str, Any]:
-        """Nothing runs."""
+        """Return the delays."""
         return {"delays_ms": self._delays_ms}
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing."""
 
 
 def open_engine(delays_ms: list[float], concurrency: int = 1) -> Sleeper:
-    """A sleeper, for ``engines.open_engine``."""
+    """Open a sleeper (for ``emo_bench.engines.registry``)."""
     return Sleeper(delays_ms, concurrency)

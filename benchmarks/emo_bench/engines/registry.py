@@ -1,4 +1,4 @@
-"""Engines by name: ours, a sleeper of known habits for tests, and the rivals."""
+"""Engines by name: emo-runtime, a sleeper for tests, and the rivals."""
 
 import importlib
 import importlib.util
@@ -15,7 +15,7 @@ _CHECKPOINT_READERS = ("torch", "transformers", "librosa", "emo_models")
 
 @dataclass(frozen=True)
 class Rival:
-    """Where a rival lives, in which precision, and which modules it needs."""
+    """Module in ``emo_bench.engines``, precision, and the modules that it needs beside PyTorch."""
 
     module: str
     precision: str
@@ -35,17 +35,17 @@ RIVALS = {
 
 
 def open_engine(name: str, options: dict[str, Any]) -> Engine:
-    """Open an engine by its name. Raises EmoError where it is not known or not installed."""
+    """Open an engine. Raises EmoError if the name is unknown or a library is not installed."""
     if name == OURS:
         return EmoEngine(**options)
     if name == "sleeper":
         return _open("emo_bench.engines.fake", options)
     rival = RIVALS.get(name)
     if rival is None:
-        raise EmoError(f"the engine {name!r} is not known.")
+        raise EmoError(f"unknown engine {name!r}. Known: {', '.join([OURS, *RIVALS])}.")
     for module in (*_CHECKPOINT_READERS, *rival.needs):
         if importlib.util.find_spec(module) is None:
-            raise EmoError(f"{module} is not installed")
+            raise EmoError(f"{module} is not installed.")
     module = f"emo_bench.engines.{rival.module}"
     return _open(module, {**options, "precision": rival.precision})
 

@@ -1,1 +1,1 @@
-"""Reports: schema, statistics, comparison, rendering."""
+"""Reports: schema, estimates, comparison and output."""

@@ -1,4 +1,4 @@
-"""What is measured, in which order: interleaved rounds, each engine in its own process."""
+"""A benchmark run: all engines in interleaved rounds, each engine in its own process."""
 
 import datetime
 import functools
@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from emo_bench.accuracy import against_labels, agreement
@@ -16,22 +17,36 @@ from emo_bench.report.schema import Costs, Report, measure
 from emo_bench.runner import machine
 from emo_bench.runner.client import WorkerFailedError, WorkerProcess
 from emo_bench.runner.cold import run_cold
-from emo_bench.runner.engine_run import EngineRun, engine_report
+from emo_bench.runner.engine_run import EngineRun, Round, engine_report
 from emo_bench.runner.plan import Plan
 from emo_bench.worker.loadgen import SAMPLES_PER_QUERY
+from emo_bench.worker.protocol import (
+    CallsResult,
+    CostsResult,
+    Done,
+    GetMemory,
+    LoadResult,
+    LoadSettings,
+    MeasureCosts,
+    MemoryResult,
+    RunCalls,
+    RunLoad,
+    Scenario,
+    WarmUp,
+)
 from emo_bench.workload import load_samples
 
-LOADGEN_SCENARIOS = ("SingleStream", "MultiStream", "Server", "Offline")
+LOADGEN_SCENARIOS: tuple[Scenario, ...] = ("SingleStream", "MultiStream", "Server", "Offline")
 SCENARIOS = (*LOADGEN_SCENARIOS, "stream", "cold")
 _WARM_UP = 20
 _CHECKED = 64
 _STREAM_S = 15.0
-# Idle threads of an engine wait actively for a while: they are to be asleep before the next begins.
+# Idle threads of an engine spin for a while before they sleep.
 _SETTLE_S = 0.3
 
 
 class BenchmarkRun:
-    """Runs a plan; ``report()`` gives what has been measured so far, at any time."""
+    """One run of a plan. ``report()`` may be called at any time."""
 
     def __init__(self, plan: Plan, on_progress: Callable[[str], None]) -> None:
         self._plan = plan
@@ -45,18 +60,18 @@ class BenchmarkRun:
         self._created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
     def run(self) -> None:
-        """Measure everything; a rival that fails becomes a gap."""
-        for scenarios, serving in ((("SingleStream",), False), (LOADGEN_SCENARIOS[1:], True)):
+        """Measure everything. The failure of an engine does not end the run."""
+        latency, throughput = LOADGEN_SCENARIOS[:1], LOADGEN_SCENARIOS[1:]
+        for scenarios, serving in ((latency, False), (throughput, True)):
             wanted = [name for name in scenarios if name in self._plan.scenarios]
-            if serving and "stream" in self._plan.scenarios:
-                wanted.append("stream")
-            if wanted:
-                self._group(wanted, serving=serving)
+            calls = serving and "stream" in self._plan.scenarios
+            if wanted or calls:
+                self._group(wanted, serving=serving, calls=calls)
         if "cold" in self._plan.scenarios:
             self._cold()
 
     def report(self, *, interrupted: bool = False) -> Report:
-        """The report of what has been measured so far."""
+        """Return the report of everything measured so far."""
         engines = [engine_report(run, self._tokens, self._plan.bound_ms) for run in self._runs]
         load_after = machine.load_average()
         others = self._others.share()
@@ -76,14 +91,14 @@ class BenchmarkRun:
         )
 
     def close(self) -> None:
-        """End all workers."""
+        """Stop all workers."""
         for run in self._runs:
             if run.worker is not None:
                 run.worker.close()
                 run.worker = None
 
-    def _group(self, scenarios: Sequence[str], *, serving: bool) -> None:
-        """All engines, opened in one mode, through some scenarios in interleaved rounds."""
+    def _group(self, scenarios: Sequence[Scenario], *, serving: bool, calls: bool) -> None:
+        """Open all engines in one mode and run the scenarios in interleaved rounds."""
         try:
             for run in self._runs:
                 self._attempt(run, lambda it: self._open(it, serving=serving))
@@ -93,16 +108,16 @@ class BenchmarkRun:
                 if scenario == "Server":
                     for run in self._runs:
                         self._attempt(run, self._find_rate)
-                elif scenario == "stream":
-                    self._attempt(self._runs[0], self._stream)
                 self._rounds(scenario)
+            if calls:
+                self._attempt(self._runs[0], self._stream)
             for run in self._runs:
                 self._attempt(run, self._finish)
         finally:
             self.close()
 
     def _attempt(self, run: EngineRun, step: Callable[[EngineRun], None]) -> None:
-        """One step of one engine; its failure is its gap, and the others go on."""
+        """Execute one step of one engine; keep its error."""
         if run.failure is None:
             try:
                 step(run)
@@ -116,15 +131,12 @@ class BenchmarkRun:
         if run.name != "sleeper":
             options = options | {"threads": self._plan.threads, "serving": serving}
         run.worker = WorkerProcess(run.name, options, self._plan.workload, self._plan.threads)
-        run.worker.ask("warm_up", count=_WARM_UP)
-        if not run.opened:
-            run.opened = {
-                "open_s": run.worker.open_s,
-                "description": run.worker.description,
-            }
+        run.worker.ask(WarmUp(_WARM_UP), Done)
+        if run.opened is None:
+            run.opened = run.worker.opened
 
     def _check_answers(self) -> None:
-        """Everyone's answers against the first engine's, and token counts for the plots."""
+        """Compare all answers with those of the first engine; count tokens; measure costs."""
         reference: list[Outcome] | None = None
         for run in self._runs:
             if run.worker is None or run.failure is not None:
@@ -134,7 +146,7 @@ class BenchmarkRun:
             if reference is None:
                 reference = outcomes
                 self._tokens = [outcome.tokens for outcome in outcomes]
-                exported = run.worker.description.get("label_agreement_with_fp32", {})
+                exported = run.worker.opened.description.get("label_agreement_with_fp32", {})
                 labels = [sample.label for sample in self._samples]
                 run.accuracy = {
                     **{f"agreement with fp32 ({name})": value for name, value in exported.items()},
@@ -143,12 +155,10 @@ class BenchmarkRun:
             else:
                 same, largest = agreement(outcomes, reference[:_CHECKED])
                 run.accuracy = {"agreement_with_first": same, "largest_difference": largest}
-            found = run.worker.ask("costs", count=_CHECKED)
-            run.costs = Costs(**found)
+            costs = run.worker.ask(MeasureCosts(_CHECKED), CostsResult)
+            run.costs = Costs(costs.cpu_s, costs.phases_ms, costs.energy_j)
 
-    def _rounds(self, scenario: str) -> None:
-        if scenario not in LOADGEN_SCENARIOS:
-            return
+    def _rounds(self, scenario: Scenario) -> None:
         plan = self._plan
         queries = max(1, -(-plan.queries // plan.rounds))
         if scenario == "MultiStream":
@@ -156,71 +166,66 @@ class BenchmarkRun:
         for number in range(plan.rounds):
             for run in self._runs:
                 self._on_progress(f"{run.name}: {scenario}, round {number + 1} of {plan.rounds}")
-                settings = {
-                    "scenario": scenario,
-                    "queries": queries,
-                    "max_duration_s": plan.max_duration_s / plan.rounds,
-                    "seed": plan.seed + number,
-                } | run.settings.get(scenario, {})
+                settings = LoadSettings(
+                    scenario, queries, plan.max_duration_s / plan.rounds, seed=plan.seed + number
+                )
+                if scenario == "Server" and run.server_rate is not None:
+                    settings = msgspec.structs.replace(settings, rate=run.server_rate)
                 self._attempt(run, functools.partial(self._round, settings=settings))
 
-    def _round(self, run: EngineRun, settings: dict[str, Any]) -> None:
+    def _round(self, run: EngineRun, settings: LoadSettings) -> None:
         time.sleep(_SETTLE_S)
-        found = _worker(run).ask("load", **settings)
-        run.rounds.setdefault(settings["scenario"], []).append(found | {"settings": settings})
+        result = _worker(run).ask(RunLoad(settings), LoadResult)
+        run.rounds.setdefault(settings.scenario, []).append(Round(settings, result))
 
     def _find_rate(self, run: EngineRun) -> None:
-        """The highest Poisson rate, within a tenth, at which p99 stays within the bound."""
+        """Find the highest Poisson rate at which p99 meets the bound, to 10 % of the capacity."""
         plan, worker = self._plan, _worker(run)
         capacity = _capacity(worker, plan)
         low, high = 0.0, capacity
         while high - low > 0.1 * capacity:
             rate = (low + high) / 2
-            self._on_progress(f"{run.name}: Server, trying {rate:.0f} a second")
-            found = worker.ask(
-                "load",
-                scenario="Server",
-                queries=needed_samples(99),
-                max_duration_s=plan.max_duration_s / 2,
-                rate=rate,
-                seed=plan.seed,
+            self._on_progress(f"{run.name}: Server, trying {rate:.0f} per second")
+            settings = LoadSettings(
+                "Server", needed_samples(99), plan.max_duration_s / 2, rate, plan.seed
             )
-            if percentile(np.array(found["latencies_ms"]), 99) <= plan.bound_ms:
+            found = worker.ask(RunLoad(settings), LoadResult)
+            if percentile(np.array(found.latencies_ms), 99) <= plan.bound_ms:
                 low = rate
             else:
                 high = rate
-        # Where not even the lowest rate that was tried holds, that one is shown missing the bound.
-        run.settings["Server"] = {"rate": low or high}
+        # If even the lowest rate misses the bound, that rate is reported.
+        run.server_rate = low or high
 
     def _stream(self, run: EngineRun) -> None:
         if run.name != OURS or not any(sample.audio for sample in self._samples):
             return
         plan = self._plan
         self._on_progress(f"{run.name}: {plan.calls} live calls")
-        # Utterances last about 9 s: shorter runs would hear the end of hardly any.
+        # Utterances last about 9 s: shorter runs would contain few complete ones.
         duration_s = max(plan.max_duration_s, _STREAM_S)
-        found = _worker(run).ask("streams", calls=plan.calls, duration_s=duration_s, seed=plan.seed)
-        feed = np.array(found["feed_ms"])
+        found = _worker(run).ask(RunCalls(plan.calls, duration_s, plan.seed), CallsResult)
+        feed = np.array(found.feed_ms)
         run.measurements.append(
             measure(
                 "stream",
-                [np.array(found["finish_ms"])],
-                throughput=len(found["finish_ms"]) / found["duration_s"],
-                tokens=found["tokens"],
+                [np.array(found.finish_ms)],
+                throughput=len(found.finish_ms) / found.duration_s,
+                tokens=found.tokens,
                 figures={
                     "feed_p50_ms": percentile(feed, 50),
                     "feed_p99_ms": percentile(feed, 99),
-                    "real_time_factor": found["cpu_s"] / found["sound_s"],
-                    "cpu_ms_per_second_of_sound": 1e3 * found["cpu_s"] / found["sound_s"],
+                    "real_time_factor": found.cpu_s / found.sound_s,
+                    "cpu_ms_per_second_of_sound": 1e3 * found.cpu_s / found.sound_s,
                 },
                 settings={"calls": plan.calls, "duration_s": duration_s},
             )
         )
 
     def _finish(self, run: EngineRun) -> None:
-        found = _worker(run).ask("memory")
-        self._others.count_own(found["cpu_s"])
-        if not run.memory:
+        found = _worker(run).ask(GetMemory(), MemoryResult)
+        self._others.count_own(found.cpu_s)
+        if run.memory is None:
             run.memory = found
 
     def _cold(self) -> None:
@@ -238,7 +243,7 @@ class BenchmarkRun:
         if known:
             tokens = {f"tokens_p{q}": percentile(np.array(known), q) for q in (10, 50, 90)}
         return {
-            **self._plan.workload,
+            **msgspec.to_builtins(self._plan.workload),
             "utterances": len(self._samples),
             "rounds": self._plan.rounds,
             **tokens,
@@ -247,17 +252,12 @@ class BenchmarkRun:
 
 def _worker(run: EngineRun) -> WorkerProcess:
     if run.worker is None:
-        raise WorkerFailedError("it is not open")
+        raise WorkerFailedError(f"{run.name}: the worker is not open")
     return run.worker
 
 
 def _capacity(worker: WorkerProcess, plan: Plan) -> float:
-    """Utterances a second that the engine answers at best, all at once."""
-    found = worker.ask(
-        "load",
-        scenario="Offline",
-        queries=needed_samples(90),
-        max_duration_s=plan.max_duration_s,
-        seed=plan.seed,
-    )
-    return float(found["answered"] / found["duration_s"])
+    """Return the Offline throughput of an engine in utterances per second."""
+    settings = LoadSettings("Offline", needed_samples(90), plan.max_duration_s, seed=plan.seed)
+    found = worker.ask(RunLoad(settings), LoadResult)
+    return found.answered / found.duration_s

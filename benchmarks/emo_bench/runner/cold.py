@@ -1,4 +1,4 @@
-"""The cold scenario: fresh processes, one after another, from nothing to the first answer."""
+"""The cold scenario: start fresh processes and measure the time to the first answer."""
 
 import json
 import tempfile
@@ -13,9 +13,10 @@ from emo_bench.workload import Sample
 
 
 def run_cold(count: int, bundle: str | None, threads: int | None, sample: Sample) -> Measurement:
-    """Milliseconds of the whole and of each step in ``count`` fresh processes.
+    """Measure ``count`` fresh processes, in total and by step.
 
-    One more goes before, unmeasured: files are then cached and the self-test is remembered.
+    One unmeasured process runs first, so that the files are in the page cache and the result of
+    the self-test is cached.
     """
     steps: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory(prefix="emo-bench-") as folder:

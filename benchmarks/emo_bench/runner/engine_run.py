@@ -1,50 +1,71 @@
-"""An engine while it is measured, and the report of what was found of it."""
+"""State of one engine during a run, and its part of the report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from emo_bench.engines.registry import OURS
 from emo_bench.report.schema import Costs, EngineReport, Measurement, measure
 from emo_bench.runner import machine
 from emo_bench.runner.client import WorkerProcess
+from emo_bench.worker.protocol import LoadResult, LoadSettings, MemoryResult, Opened
+
+
+@dataclass(frozen=True)
+class Round:
+    """One measured LoadGen run."""
+
+    settings: LoadSettings
+    result: LoadResult
 
 
 @dataclass
 class EngineRun:
-    """An engine's worker, and what was found so far."""
+    """The worker of an engine, and its results so far.
+
+    ``server_rate`` is the rate of the Server scenario; ``failure`` is the error that ended it.
+    """
 
     name: str
     options: dict[str, Any]
     worker: WorkerProcess | None = None
     failure: str | None = None
-    opened: dict[str, Any] = field(default_factory=dict)
-    rounds: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    opened: Opened | None = None
+    rounds: dict[str, list[Round]] = field(default_factory=dict)
+    server_rate: float | None = None
     costs: Costs | None = None
     accuracy: dict[str, float] = field(default_factory=dict)
-    memory: dict[str, Any] = field(default_factory=dict)
+    memory: MemoryResult | None = None
     measurements: list[Measurement] = field(default_factory=list)
 
 
 def engine_report(run: EngineRun, tokens: Sequence[int], bound_ms: float) -> EngineReport:
-    """Its report; ``tokens`` are those of each utterance, ``bound_ms`` is Server's bound."""
+    """Return the report of an engine.
+
+    Args:
+        run: The engine.
+        tokens: Number of tokens of each utterance.
+        bound_ms: Bound of p99 in the Server scenario.
+    """
     if run.failure is not None:
         return EngineReport(run.name, failure=run.failure)
     loads = [
-        _measurement(scenario, found, tokens, bound_ms) for scenario, found in run.rounds.items()
+        _measurement(scenario, rounds, tokens, bound_ms) for scenario, rounds in run.rounds.items()
     ]
     ours = run.name == OURS
+    opened, memory = run.opened, run.memory
+    description = {} if opened is None else opened.description
     return EngineReport(
         name=run.name,
-        description=run.opened.get("description", {}),
-        open_s=run.opened.get("open_s"),
+        description=description,
+        open_s=None if opened is None else opened.open_s,
         package_bytes=machine.package_bytes() if ours else None,
-        model_bytes=run.opened.get("description", {}).get("model_bytes"),
-        peak_memory_bytes=run.memory.get("peak_bytes"),
-        steady_memory_bytes=run.memory.get("resident_bytes"),
+        model_bytes=description.get("model_bytes"),
+        peak_memory_bytes=None if memory is None else memory.peak_bytes,
+        steady_memory_bytes=None if memory is None else memory.resident_bytes,
         costs=run.costs,
         accuracy=run.accuracy,
         measurements=[*loads, *run.measurements],
@@ -52,23 +73,20 @@ def engine_report(run: EngineRun, tokens: Sequence[int], bound_ms: float) -> Eng
 
 
 def _measurement(
-    scenario: str, rounds: list[dict[str, Any]], tokens: Sequence[int], bound_ms: float
+    scenario: str, rounds: list[Round], tokens: Sequence[int], bound_ms: float
 ) -> Measurement:
-    answered = sum(found["answered"] for found in rounds)
-    seconds = sum(found["duration_s"] for found in rounds)
+    results = [item.result for item in rounds]
+    settings = rounds[-1].settings
     figures = {}
     if scenario == "Server":
-        figures = {
-            "rate": rounds[-1]["settings"]["rate"],
-            "bound_ms": bound_ms,
-        }
+        figures = {"rate": settings.rate, "bound_ms": bound_ms}
     return measure(
         scenario,
-        [np.array(found["latencies_ms"]) for found in rounds],
-        throughput=answered / seconds,
-        tokens=[tokens[index] for found in rounds for index in found["samples"]],
-        queue_ms=np.concatenate([found["queue_ms"] for found in rounds]),
+        [np.array(result.latencies_ms) for result in results],
+        throughput=sum(item.answered for item in results) / sum(i.duration_s for i in results),
+        tokens=[tokens[index] for result in results for index in result.samples],
+        queue_ms=np.concatenate([result.queue_ms for result in results]),
         figures=figures,
-        settings=rounds[-1]["settings"],
-        loadgen=rounds[-1]["summary"],
+        settings=msgspec.to_builtins(settings),
+        loadgen=results[-1].summary,
     )

@@ -1,4 +1,4 @@
-"""The fingerprint of the machine: a figure without it says nothing."""
+"""Description of the machine: processor, versions, and load by other processes."""
 
 import contextlib
 import importlib.metadata
@@ -25,7 +25,7 @@ NOISY_SHARE = 0.10
 
 
 def fingerprint() -> dict[str, Any]:
-    """Processor, cores, memory, system, versions, and the commit of the source tree."""
+    """Return processor, cores, memory, system, versions, and the commit of the source tree."""
     cores = usable_cores()
     info = _cpuinfo()
     return {
@@ -45,25 +45,25 @@ def fingerprint() -> dict[str, Any]:
 
 
 def load_average() -> float | None:
-    """Processes that wanted to run, over the last minute."""
+    """Return the load average of the last minute; None where the system has none."""
     with contextlib.suppress(OSError):
         return os.getloadavg()[0]
     return None
 
 
 class BusyOthers:
-    """How much of the machine other processes used meanwhile (Linux; else unknown)."""
+    """Share of the machine's CPU time that other processes used (Linux only)."""
 
     def __init__(self) -> None:
         self._machine_s, self._own_s = _busy_seconds(), 0.0
         self._start_s = _uptime_seconds()
 
     def count_own(self, seconds: float) -> None:
-        """CPU seconds of a process that belongs to the benchmark."""
+        """Add CPU seconds of a process of the benchmark."""
         self._own_s += seconds
 
     def share(self) -> float | None:
-        """Share of all cores' time, 0 to 1; None where the system does not report it."""
+        """Return the share of all cores' time, 0 to 1; None where it is unknown."""
         machine_s, uptime_s = _busy_seconds(), _uptime_seconds()
         if machine_s is None or self._machine_s is None or uptime_s is None:
             return None
@@ -73,7 +73,7 @@ class BusyOthers:
 
 
 def package_bytes() -> int:
-    """Size of the base package and everything that it needs, as installed; 0 where unknown."""
+    """Return the installed size of emo-runtime and its dependencies; 0 where unknown."""
     seen: set[str] = set()
     waiting = ["emo-runtime"]
     total = 0
@@ -163,18 +163,18 @@ def _read(path: str) -> str | None:
 
 
 def warnings(found: dict[str, Any]) -> list[str]:
-    """What a reader of a report must know before trusting its figures."""
+    """Return warnings on the conditions of a measurement."""
     remarks = []
     others, load = found["busy_others"], found["load_before"]
     if others is not None and others > NOISY_SHARE:
         remarks.append(
-            f"noisy host: other processes used {others:.0%} of the machine meanwhile; compare only "
-            "within this report"
+            f"noisy host: other processes used {others:.0%} of the machine during the run; compare "
+            "figures within this report only"
         )
     cores = found["cores_machine"] or 1
     if load is not None and load > 0.5 * cores:
-        remarks.append(f"the load average was {load:.2f} on {cores} cores when this began")
+        remarks.append(f"the load average was {load:.2f} on {cores} cores at the start")
     governor = found["governor"]
     if governor not in {None, "performance"}:
-        remarks.append(f"the processor's governor is {governor!r}: its clock may change")
+        remarks.append(f"the CPU frequency governor is {governor!r}: the clock may change")
     return remarks

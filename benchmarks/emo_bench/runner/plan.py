@@ -1,16 +1,18 @@
-"""What a benchmark run was asked for."""
+"""The plan of a benchmark run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from emo_bench.workload import Workload
+
 
 @dataclass(frozen=True)
 class Plan:
-    """What was asked for on the command line. ``queries`` are those of all rounds together."""
+    """Options of the command line. ``queries`` is the total over all rounds."""
 
     engines: Sequence[tuple[str, dict[str, Any]]]
-    workload: dict[str, Any]
+    workload: Workload
     scenarios: Sequence[str]
     queries: int
     rounds: int

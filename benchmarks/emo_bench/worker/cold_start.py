@@ -1,7 +1,7 @@
-"""A fresh process to its first answer: ``python -m emo_bench.worker.cold_start REQUEST`` (JSON).
+"""Time to the first answer of this process: ``python -m emo_bench.worker.cold_start REQUEST``.
 
-Prints the milliseconds of each step. Imports nothing before the clock runs that an integrator's
-program would not import either.
+REQUEST is JSON. Prints the milliseconds of each step. Before the first measured step only modules
+of the standard library are imported.
 """
 
 import itertools
@@ -11,9 +11,9 @@ import time
 
 
 def main() -> None:
-    """Import, open (hash, check, load, self-test if it is not remembered) and answer once."""
+    """Import, open (hash, check, load, self-test unless cached) and answer once."""
     request = json.loads(sys.argv[1])
-    # The interpreter's own start: the monotonic clock of the two processes is one and the same.
+    # Start of the interpreter: the monotonic clock is the same in both processes.
     start_ms = (time.monotonic() - request["started"]) * 1e3
     marks = [time.perf_counter()]
     from emo_runtime import EmotionRecognizer

@@ -1,14 +1,15 @@
-"""The stream scenario: calls in real time, 20 ms packets, and how late the answer comes."""
+"""The stream scenario: live calls in real time with packets of 20 ms."""
 
 import heapq
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
+from emo_bench.engines.base import StreamingEngine
+from emo_bench.worker.protocol import CallsResult
 from emo_bench.worker.resources import cpu_seconds
 from emo_bench.workload import Sample
 from emo_runtime.audio.decode import decode, resample
@@ -27,13 +28,17 @@ class _Event:
 
 
 def run_live(
-    engine: Any, samples: Sequence[Sample], *, calls: int, duration_s: float, seed: int
-) -> dict[str, Any]:
-    """``calls`` calls at once, utterance after utterance, for ``duration_s`` seconds.
+    engine: StreamingEngine,
+    samples: Sequence[Sample],
+    *,
+    calls: int,
+    duration_s: float,
+    seed: int,
+) -> CallsResult:
+    """Run ``calls`` concurrent calls, utterance after utterance, for ``duration_s`` seconds.
 
-    Latencies in milliseconds are counted from when a packet was due: ``finish`` of the answer
-    after the last packet of an utterance, ``feed`` of every packet. A packet that has to wait for
-    a busy engine is late, and the report says so.
+    Latencies count from the moment a packet was due: ``feed_ms`` for every packet, ``finish_ms``
+    for the answer after the last packet of an utterance. Waiting for a busy engine is included.
     """
     run = _Run(engine, _packets(samples), calls, duration_s, seed)
     before_s, start = cpu_seconds(), time.perf_counter()
@@ -47,18 +52,18 @@ def run_live(
         thread.join()
     if run.error is not None:
         raise run.error
-    return {
-        "finish_ms": run.finish_ms,
-        "feed_ms": run.feed_ms,
-        "tokens": run.tokens,
-        "sound_s": run.sound_s,
-        "cpu_s": cpu_seconds() - before_s,
-        "duration_s": time.perf_counter() - start,
-    }
+    return CallsResult(
+        finish_ms=run.finish_ms,
+        feed_ms=run.feed_ms,
+        tokens=run.tokens,
+        sound_s=run.sound_s,
+        cpu_s=cpu_seconds() - before_s,
+        duration_s=time.perf_counter() - start,
+    )
 
 
 def _packets(samples: Sequence[Sample]) -> list[tuple[str, list[bytes]]]:
-    """Transcripts with their sound as packets of 16-bit samples at 8 kHz."""
+    """Return (transcript, packets of 16-bit samples at 8 kHz) of each utterance with sound."""
     size = round(PACKET_S * RATE) * 2
     utterances = []
     for sample in samples:
@@ -73,7 +78,7 @@ def _packets(samples: Sequence[Sample]) -> list[tuple[str, list[bytes]]]:
 class _Run:
     def __init__(
         self,
-        engine: Any,
+        engine: StreamingEngine,
         utterances: list[tuple[str, list[bytes]]],
         calls: int,
         duration_s: float,
@@ -89,7 +94,7 @@ class _Run:
         draw = np.random.default_rng(seed)
         self._next = list(range(calls))
         self._streams = [engine.stream(RATE) for _ in range(calls)]
-        # Callers do not begin at the same instant.
+        # Spread the starts over one second.
         starts = draw.uniform(0, 1, calls)
         self._due = [_Event(float(starts[call]), call, 0) for call in range(calls)]
         heapq.heapify(self._due)
@@ -97,7 +102,7 @@ class _Run:
         self._start = time.perf_counter()
 
     def work(self) -> None:
-        """Take the packet that is due next, wait until it is, and feed it; until the time is up."""
+        """Feed packets in the order in which they are due until the time is up."""
         while self.error is None:
             with self._lock:
                 if not self._due:
@@ -107,7 +112,7 @@ class _Run:
                 time.sleep(wait_s)
             try:
                 following = self._feed(event)
-            except Exception as error:  # noqa: BLE001  (told by run_live)
+            except Exception as error:  # noqa: BLE001  (raised again by run_live)
                 self.error = error
                 return
             if following is not None:

@@ -1,7 +1,8 @@
-"""MLPerf's LoadGen drives the load; here are its settings, our server of queries, its findings.
+"""Drive an engine with MLPerf's LoadGen: SingleStream, MultiStream, Server (Poisson), Offline.
 
-Latencies come from LoadGen's own trace: for each sample the time from when it was *scheduled* to
-its completion, so that in the Server scenario a stalled engine is charged for the queue it causes.
+Latencies come from LoadGen's own trace: the time from when a sample was *scheduled* to its
+completion. In the Server scenario, queries arrive as a Poisson process, and the latency includes
+the time in the queue.
 """
 
 import queue
@@ -12,41 +13,31 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import mlperf_loadgen as loadgen
 import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench.engines.base import Engine, Outcome
+from emo_bench.worker.protocol import LoadSettings, Scenario
 from emo_bench.workload import Sample
 
-Scenario = Literal["SingleStream", "MultiStream", "Server", "Offline"]
 SAMPLES_PER_QUERY = 8
-
-
-@dataclass(frozen=True)
-class Settings:
-    """One run of LoadGen: at least ``queries`` queries (Offline: samples), unless the time is up.
-
-    ``rate`` is the Server scenario's, in queries a second (of the others: what is expected).
-    """
-
-    scenario: Scenario
-    queries: int
-    max_duration_s: float
-    rate: float = 1000.0
-    seed: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Load:
-    """What LoadGen found.
+    """Result of one LoadGen run.
 
-    ``latencies_ms`` has a value for each query, of MultiStream its slowest sample's; it is empty
-    for Offline, whose samples all arrive at once. ``samples`` are the indices of what was asked
-    (of each query the first), ``queue_ms`` how long each sample waited for the engine.
-    ``summary`` holds LoadGen's own results by their keys.
+    Attributes:
+        latencies_ms: One value per query (MultiStream: its slowest sample; Offline: empty).
+        queue_ms: Time that each sample waited for the engine.
+        samples: Index of the sample of each query (MultiStream: of the slowest).
+        duration_s: From the first scheduled sample to the last completion.
+        answered: Number of samples.
+        outcomes: Answers by the index of the sample.
+        summary: LoadGen's own results by their keys.
     """
 
     latencies_ms: NDArray[np.float64]
@@ -59,7 +50,7 @@ class Load:
 
     @property
     def throughput(self) -> float:
-        """Utterances a second."""
+        """Utterances per second."""
         return self.answered / self.duration_s
 
 
@@ -67,8 +58,8 @@ class EngineFailedError(Exception):
     """An engine raised while it was measured."""
 
 
-def run_load(engine: Engine, samples: Sequence[Sample], settings: Settings) -> Load:
-    """Let LoadGen ask ``engine`` about ``samples``. Raises EngineFailedError."""
+def run_load(engine: Engine, samples: Sequence[Sample], settings: LoadSettings) -> Load:
+    """Run one scenario over ``samples``. Raises EngineFailedError."""
     server = _Server(engine, samples)
     with tempfile.TemporaryDirectory(prefix="emo-bench-") as folder:
         try:
@@ -87,7 +78,7 @@ def run_load(engine: Engine, samples: Sequence[Sample], settings: Settings) -> L
 
 
 class _Server:
-    """Answers queries in as many threads as the engine can use at once."""
+    """Answer LoadGen's queries in ``engine.concurrency`` threads."""
 
     def __init__(self, engine: Engine, samples: Sequence[Sample]) -> None:
         self._engine = engine
@@ -104,16 +95,16 @@ class _Server:
             thread.start()
 
     def take(self, queries: Sequence[Any]) -> None:
-        """LoadGen's queries, to be answered in their order."""
+        """Enqueue queries (LoadGen's issue callback)."""
         now = time.perf_counter()
         for query in queries:
             self._waiting.put((query.id, query.index, now))
 
     def flush(self) -> None:
-        """LoadGen says that no more queries follow; nothing is held back here."""
+        """Do nothing: queries are never held back (LoadGen's flush callback)."""
 
     def stop(self) -> None:
-        """Let the threads end."""
+        """Stop the threads."""
         for _ in self._threads:
             self._waiting.put(None)
         for thread in self._threads:
@@ -124,19 +115,19 @@ class _Server:
             identity, index, taken = item
             self.queue_ms.append((time.perf_counter() - taken) * 1e3)
             try:
-                # After an error the rest is only waved through: LoadGen waits for every answer.
+                # LoadGen waits for every completion, also after an error.
                 if self.error is None:
                     self.outcomes[index] = self._engine.answer(self._samples[index])
-            except Exception as error:  # noqa: BLE001  (whatever a rival raises)
+            except Exception as error:  # noqa: BLE001  (an engine may raise anything)
                 self.error = f"{type(error).__name__}: {error}"
             loadgen.QuerySamplesComplete([loadgen.QuerySampleResponse(identity, 0, 0)])
 
 
 def _nothing(_: Sequence[int]) -> None:
-    """Samples are in memory all the time."""
+    """Do nothing: the samples are always in memory."""
 
 
-def _test_settings(settings: Settings) -> Any:
+def _test_settings(settings: LoadSettings) -> Any:
     test = loadgen.TestSettings()
     test.scenario = getattr(loadgen.TestScenario, settings.scenario)
     test.mode = loadgen.TestMode.PerformanceOnly
@@ -145,7 +136,7 @@ def _test_settings(settings: Settings) -> Any:
     test.multi_stream_samples_per_query = SAMPLES_PER_QUERY
     test.server_target_qps = settings.rate
     if settings.scenario == "Offline":
-        # One query; its size is expected_qps * min_duration (and 10 % more, LoadGen's slack).
+        # One query of expected_qps * min_duration samples; LoadGen adds 10 %.
         test.offline_expected_qps = settings.queries / 1.1
         test.min_duration_ms = 1000
         test.min_query_count = 1
@@ -164,7 +155,7 @@ def _log_settings(folder: str) -> Any:
     return log
 
 
-# Lines of mlperf_log_trace.json: whole, it is no valid JSON (LoadGen 6.0).
+# Read line by line: as a whole, mlperf_log_trace.json of LoadGen 6.0 is not valid JSON.
 _SAMPLE = re.compile(
     rb'"name":"Sample",.*"ph":"b",.*"ts":(-?[0-9.]+),.*"query_seq":(\d+),"sample_idx":(\d+),'
     rb'"issue_start_ns":-?\d+,"complete_ns":(-?\d+)'
@@ -178,7 +169,7 @@ def _read(folder: Path, scenario: Scenario, server: _Server) -> Load:
     scheduled_s, queries, samples, latencies_ms = table.T / np.array([[1e6], [1], [1], [1e6]])
     ends_s = scheduled_s + latencies_ms / 1e3
     duration_s = float(ends_s.max() - scheduled_s.min())
-    # Sorted by query, of a query the slowest sample last.
+    # Sorted by query, the slowest sample of each query last.
     order = np.lexsort((latencies_ms, queries))
     last_of_query = np.append(np.diff(queries[order]) > 0, True)
     results = _RESULT.findall((folder / "mlperf_log_detail.txt").read_bytes())

@@ -1,136 +1,157 @@
-"""A process of its own for one engine: commands on standard input, answers on standard output.
+"""The measured process: one engine that obeys requests from standard input.
 
-``python -m emo_bench.worker.main``; a JSON document a line in either direction. The first command
-is ``open``; whatever the engine's libraries print goes to standard error.
+Run as ``python -m emo_bench.worker.main``. Requests and replies are the structs of
+``emo_bench.worker.protocol``, one JSON document per line. The first request is ``Open``. Output of
+the engine's libraries goes to standard error.
 """
 
-import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable
 
-from emo_bench.engines.base import Engine, Outcome
+import msgspec
+
+from emo_bench.engines.base import Engine, StreamingEngine
+from emo_bench.worker.protocol import (
+    CallsResult,
+    CostsResult,
+    Done,
+    Failed,
+    GetMemory,
+    GetOutcomes,
+    LoadResult,
+    LoadSettings,
+    MeasureCosts,
+    MemoryResult,
+    Open,
+    Opened,
+    Outcomes,
+    Request,
+    RunCalls,
+    RunLoad,
+    WarmUp,
+)
 from emo_bench.worker.resources import (
     cpu_seconds,
     energy_joules,
     peak_memory_bytes,
     resident_memory_bytes,
 )
-from emo_bench.workload import load_samples
+from emo_bench.workload import Sample, load_samples
+
+_DECODER = msgspec.json.Decoder(Request)
+# Any of the result structs, or Failed.
+Reply = msgspec.Struct
 
 
-class Worker:
-    """One opened engine and the utterances that it is asked about."""
-
-    def __init__(self, request: dict[str, Any]) -> None:
-        from emo_bench.engines.registry import open_engine
-
-        self.samples = load_samples(request["workload"])
-        start = time.perf_counter()
-        self.engine: Engine = open_engine(request["engine"], request["options"])
-        self.open_s = time.perf_counter() - start
-
-    def describe(self, _: dict[str, Any]) -> dict[str, Any]:
-        """What runs, and how long opening took."""
-        return {
-            "open_s": self.open_s,
-            "description": self.engine.describe(),
-            "concurrency": self.engine.concurrency,
-        }
-
-    def warm_up(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer some utterances, unmeasured."""
-        for sample in self.samples[: request["count"]]:
-            self.engine.answer(sample)
-        return {}
-
-    def load(self, request: dict[str, Any]) -> dict[str, Any]:
-        """One run of LoadGen."""
-        from emo_bench.worker.loadgen import Settings, run_load
-
-        found = run_load(self.engine, self.samples, Settings(**request))
-        return {
-            "latencies_ms": found.latencies_ms.tolist(),
-            "queue_ms": found.queue_ms.tolist(),
-            "samples": found.samples.tolist(),
-            "duration_s": found.duration_s,
-            "answered": found.answered,
-            "summary": found.summary,
-        }
-
-    def costs(self, request: dict[str, Any]) -> dict[str, Any]:
-        """CPU, energy and phases of a plain pass over the first utterances."""
-        samples = self.samples[: request["count"]]
-        joules, cpu_s = energy_joules(), cpu_seconds()
-        outcomes = [self.engine.answer(sample) for sample in samples]
-        spent_s, joules_after = cpu_seconds() - cpu_s, energy_joules()
-        energy_j = None
-        if joules is not None and joules_after is not None and joules_after >= joules:
-            energy_j = (joules_after - joules) / len(samples)
-        names = list(dict.fromkeys(name for outcome in outcomes for name in outcome.phases))
-        phases_ms = {
-            name: sum(outcome.phases.get(name, 0.0) for outcome in outcomes) / len(outcomes)
-            for name in names
-        }
-        return {"cpu_s": spent_s / len(samples), "energy_j": energy_j, "phases_ms": phases_ms}
-
-    def answers(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Labels, probabilities and token counts of the first utterances."""
-        outcomes = [self.engine.answer(sample) for sample in self.samples[: request["count"]]]
-        return {"outcomes": [_plain(outcome) for outcome in outcomes]}
-
-    def streams(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Live calls in real time."""
-        from emo_bench.worker.live import run_live
-
-        return run_live(self.engine, self.samples, **request)
-
-    def memory(self, _: dict[str, Any]) -> dict[str, Any]:
-        """Peak and present resident memory, and CPU time so far."""
-        return {
-            "peak_bytes": peak_memory_bytes(),
-            "resident_bytes": resident_memory_bytes(),
-            "cpu_s": cpu_seconds(),
-        }
+class ProtocolError(Exception):
+    """A request came before ``Open``, or ``Open`` came twice."""
 
 
-def _plain(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "label": outcome.label,
-        "scores": dict(outcome.scores),
-        "tokens": outcome.tokens,
-    }
-
-
-def serve(commands: Sequence[str] | Any, reply: Callable[[dict[str, Any]], None]) -> None:
-    """Obey commands until there are no more; an exception is an answer too."""
-    worker: Worker | None = None
-    for line in commands:
-        request = json.loads(line)
-        name = request.pop("command")
+def serve(lines: Iterable[bytes], reply: Callable[[Reply], None]) -> None:
+    """Answer requests until the input ends; an exception becomes a ``Failed`` reply."""
+    engine: Engine | None = None
+    samples: list[Sample] = []
+    for line in lines:
         try:
-            if worker is None:
-                worker = Worker(request)
-                reply({"ok": worker.describe({})})
+            request = _DECODER.decode(line)
+            if engine is not None:
+                reply(handle(request, engine, samples))
+            elif isinstance(request, Open):
+                engine, samples, opened = _open(request)
+                reply(opened)
             else:
-                reply({"ok": getattr(worker, name)(request)})
-        except Exception as error:  # noqa: BLE001  (whatever a rival raises becomes a named gap)
-            reply({"error": f"{type(error).__name__}: {error}"})
+                raise ProtocolError("the first request must be 'open'")
+        except Exception as error:  # noqa: BLE001  (an engine may raise anything: it becomes a gap)
+            reply(Failed(f"{type(error).__name__}: {error}"))
+
+
+def _open(request: Open) -> tuple[Engine, list[Sample], Opened]:
+    from emo_bench.engines.registry import open_engine
+
+    samples = load_samples(request.workload)
+    start = time.perf_counter()
+    engine = open_engine(request.engine, request.options)
+    open_s = time.perf_counter() - start
+    return engine, samples, Opened(open_s, engine.describe(), engine.concurrency)
+
+
+def handle(request: Request, engine: Engine, samples: list[Sample]) -> Reply:
+    """Execute one request on an open engine."""
+    match request:
+        case WarmUp():
+            for sample in samples[: request.count]:
+                engine.answer(sample)
+            return Done()
+        case RunLoad():
+            return _run_load(engine, samples, request.settings)
+        case MeasureCosts():
+            return _costs(engine, samples[: request.count])
+        case GetOutcomes():
+            return Outcomes([engine.answer(sample) for sample in samples[: request.count]])
+        case RunCalls():
+            return _run_calls(engine, samples, request)
+        case GetMemory():
+            return MemoryResult(peak_memory_bytes(), resident_memory_bytes(), cpu_seconds())
+        case Open():
+            raise ProtocolError("the engine is already open")
+
+
+def _run_load(engine: Engine, samples: list[Sample], settings: LoadSettings) -> LoadResult:
+    from emo_bench.worker.loadgen import run_load
+
+    found = run_load(engine, samples, settings)
+    return LoadResult(
+        latencies_ms=found.latencies_ms.tolist(),
+        queue_ms=found.queue_ms.tolist(),
+        samples=found.samples.tolist(),
+        duration_s=found.duration_s,
+        answered=found.answered,
+        summary=found.summary,
+    )
+
+
+def _run_calls(engine: Engine, samples: list[Sample], request: RunCalls) -> CallsResult:
+    from emo_bench.worker.live import run_live
+
+    if not isinstance(engine, StreamingEngine):
+        raise ProtocolError("the engine has no streams")
+    return run_live(
+        engine,
+        samples,
+        calls=request.calls,
+        duration_s=request.duration_s,
+        seed=request.seed,
+    )
+
+
+def _costs(engine: Engine, samples: list[Sample]) -> CostsResult:
+    joules, cpu_s = energy_joules(), cpu_seconds()
+    outcomes = [engine.answer(sample) for sample in samples]
+    spent_s, joules_after = cpu_seconds() - cpu_s, energy_joules()
+    energy_j = None
+    if joules is not None and joules_after is not None and joules_after >= joules:
+        energy_j = (joules_after - joules) / len(samples)
+    names = list(dict.fromkeys(name for outcome in outcomes for name in outcome.phases))
+    phases_ms = {
+        name: sum(outcome.phases.get(name, 0.0) for outcome in outcomes) / len(outcomes)
+        for name in names
+    }
+    return CostsResult(spent_s / len(samples), energy_j, phases_ms)
 
 
 def main() -> None:
     """Serve standard input."""
-    # What libraries print must not get between the answers.
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    # Libraries print to standard output: replies get a descriptor of their own.
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
-    def reply(document: dict[str, Any]) -> None:
-        answers.write(json.dumps(document) + "\n")
-        answers.flush()
+    def reply(result: Reply) -> None:
+        replies.write(msgspec.json.encode(result) + b"\n")
+        replies.flush()
 
-    serve(sys.stdin, reply)
+    serve(sys.stdin.buffer, reply)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a process costs: memory, CPU time, energy."""
+"""Memory, CPU time and energy of this process."""
 
 import contextlib
 import resource
@@ -10,13 +10,13 @@ _RAPL = Path("/sys/class/powercap")
 
 
 def peak_memory_bytes() -> int:
-    """The largest resident memory that this process ever had."""
+    """Return the peak resident memory."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
 def resident_memory_bytes() -> int | None:
-    """Resident memory now (Linux)."""
+    """Return the current resident memory; None where /proc is missing."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
@@ -25,12 +25,12 @@ def resident_memory_bytes() -> int | None:
 
 
 def cpu_seconds() -> float:
-    """CPU time of this process so far, all threads, user and system."""
+    """Return the CPU time of all threads, user and system."""
     return time.process_time()
 
 
 def energy_joules() -> float | None:
-    """What the processor packages have used so far (Intel's and AMD's RAPL); None: not offered."""
+    """Return the energy counter of the processor packages (RAPL); None where it is missing."""
     total = 0
     zones = [zone for zone in _RAPL.glob("*-rapl:*") if zone.name.count(":") == 1]
     for zone in zones:

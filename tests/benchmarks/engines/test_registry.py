@@ -5,8 +5,6 @@ import importlib.util
 import numpy as np
 import pytest
 
-from emo_bench.accuracy import agreement
-from emo_bench.engines.base import Outcome
 from emo_bench.engines.registry import RIVALS, open_engine
 from emo_bench.workload import Sample
 from emo_runtime import EmoError
@@ -55,18 +53,10 @@ def test_a_rival_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "ctranslate2" else find(name)
     )
-    with pytest.raises(EmoError, match=r"^ctranslate2 is not installed$"):
+    with pytest.raises(EmoError, match=r"^ctranslate2 is not installed\.$"):
         open_engine("ctranslate2-int8", OPTIONS)
 
 
 def test_nobody():
-    with pytest.raises(EmoError, match="'nobody' is not known"):
+    with pytest.raises(EmoError, match="unknown engine 'nobody'"):
         open_engine("nobody", {})
-
-
-def test_agreement():
-    ours = [Outcome("joy", {"joy": 0.9, "fear": 0.1}), Outcome("fear", {"joy": 0.4, "fear": 0.6})]
-    theirs = [Outcome("joy", {"joy": 0.7, "fear": 0.3}), Outcome("joy", {"joy": 0.5, "fear": 0.5})]
-    same, largest = agreement(ours, theirs)
-    assert same == 0.5
-    assert largest == pytest.approx(0.2)

@@ -1,25 +1,14 @@
-"""Whole runs with sleeping engines: interleaved rounds, gaps, and worker processes."""
-
-import os
-import signal
-from pathlib import Path
-
-import numpy as np
-import pytest
+"""Whole runs with sleeping engines: interleaved rounds, and engines that fail."""
 
 from emo_bench.runner.bench import BenchmarkRun
-from emo_bench.runner.client import WorkerFailedError, WorkerProcess
-from emo_bench.runner.machine import BusyOthers, fingerprint, package_bytes
 from emo_bench.runner.plan import Plan
-from emo_bench.worker.resources import cpu_seconds, peak_memory_bytes, resident_memory_bytes
-
-WORKLOAD = {"texts": None, "audio": None, "count": 8, "seed": 0, "with_audio": False}
+from helpers.workloads import TEXT_ONLY
 
 
 def plan(*engines, **changes):
     options = {
         "engines": engines,
-        "workload": WORKLOAD,
+        "workload": TEXT_ONLY,
         "scenarios": ("SingleStream",),
         "queries": 60,
         "rounds": 3,
@@ -83,7 +72,7 @@ def test_a_rival_that_fails_is_a_gap_and_the_others_go_on():
     sleeper, nobody = report.engines
     assert sleeper.failure is None
     assert len(sleeper.measurements) == 1
-    assert "the engine 'nobody' is not known" in nobody.failure
+    assert "unknown engine 'nobody'" in nobody.failure
     assert any("nobody" in line for line in told)
 
 
@@ -92,47 +81,3 @@ def test_a_report_can_be_had_before_anything_was_measured():
     report = bench.report(interrupted=True)
     assert report.interrupted
     assert report.engines[0].measurements == []
-
-
-def test_a_worker_that_dies_says_so():
-    with WorkerProcess("sleeper", {"delays_ms": [1.0]}, WORKLOAD, 1) as worker:
-        assert worker.concurrency == 1
-        assert len(worker.outcomes(3)) == 3
-        with pytest.raises(WorkerFailedError, match="AttributeError"):
-            worker.ask("nonsense")
-        os.kill(worker._process.pid, signal.SIGKILL)
-        with pytest.raises(WorkerFailedError, match="its process ended with -9"):
-            worker.ask("memory")
-
-
-def test_the_fingerprint_names_what_matters():
-    found = fingerprint()
-    assert found["cores_usable"] >= 1
-    assert found["versions"]["onnxruntime"]
-    assert found["memory_bytes"] > 1 << 30
-    assert set(found["cpu_flags"]) <= set(Path("/proc/cpuinfo").read_text().split())
-    assert found["cpu"]
-
-
-def test_what_a_process_costs():
-    assert 0 < resident_memory_bytes() <= peak_memory_bytes() * 1.01
-    before = cpu_seconds()
-    np.sort(np.random.default_rng(0).normal(size=300_000))
-    assert cpu_seconds() > before
-
-
-def test_other_processes_are_told_from_our_own():
-    others = BusyOthers()
-    before = cpu_seconds()
-    for _ in range(30):
-        np.sort(np.random.default_rng(0).normal(size=300_000))
-    all_of_it = others.share()
-    others.count_own(cpu_seconds() - before)
-    assert 0 <= others.share() < all_of_it <= 1.2
-
-
-def test_the_size_of_the_package_counts_what_it_needs():
-    import onnxruntime
-
-    size = package_bytes()
-    assert size == 0 or size > Path(onnxruntime.__file__).stat().st_size

@@ -1,4 +1,4 @@
-"""LoadGen's scenarios, on an engine that sleeps as long as it is told."""
+"""The scenarios of LoadGen on an engine that sleeps for known times."""
 
 import threading
 import time
@@ -9,7 +9,8 @@ import pytest
 from emo_bench.engines.base import Outcome
 from emo_bench.engines.fake import Sleeper
 from emo_bench.report.estimates import estimate, percentile
-from emo_bench.worker.loadgen import SAMPLES_PER_QUERY, EngineFailedError, Settings, run_load
+from emo_bench.worker.loadgen import SAMPLES_PER_QUERY, EngineFailedError, run_load
+from emo_bench.worker.protocol import LoadSettings
 from emo_bench.workload import Sample
 
 SAMPLES = [Sample(f"hola {number}", None) for number in range(32)]
@@ -19,7 +20,7 @@ SUMMARY = {50.0: "50.00", 90.0: "90.00", 95.0: "95.00", 99.0: "99.00", 99.9: "99
 
 
 class Watched(Sleeper):
-    """A sleeper that notes how long it really slept: on a busy machine longer than it was told."""
+    """A sleeper that records how long it slept: on a busy machine longer than requested."""
 
     def __init__(self, delays_ms, concurrency=1):
         super().__init__(delays_ms, concurrency)
@@ -48,7 +49,7 @@ def agrees_with_loadgen(load, kind="latency", percentile_kind="percentile_latenc
 
 def test_single_stream():
     engine = Watched(DELAYS_MS)
-    load = run_load(engine, SAMPLES, Settings("SingleStream", 200, 20.0))
+    load = run_load(engine, SAMPLES, LoadSettings("SingleStream", 200, 20.0))
     assert load.answered == len(load.latencies_ms) == len(engine.slept_ms) == 200
     for wanted in (50.0, 90.0, 95.0):
         found = estimate(load.latencies_ms, wanted)
@@ -62,7 +63,7 @@ def test_single_stream():
 
 def test_multi_stream_counts_the_slowest_of_a_query():
     engine = Watched(DELAYS_MS, concurrency=2)
-    load = run_load(engine, SAMPLES, Settings("MultiStream", 40, 20.0))
+    load = run_load(engine, SAMPLES, LoadSettings("MultiStream", 40, 20.0))
     assert len(load.latencies_ms) == 40
     assert load.answered == 40 * SAMPLES_PER_QUERY
     # Two threads share eight samples: the query takes at least half of what they slept.
@@ -74,7 +75,7 @@ def test_multi_stream_counts_the_slowest_of_a_query():
 
 def test_offline_is_throughput():
     engine = Watched([5.0], concurrency=2)
-    load = run_load(engine, SAMPLES, Settings("Offline", 200, 20.0))
+    load = run_load(engine, SAMPLES, LoadSettings("Offline", 200, 20.0))
     assert 190 <= load.answered <= 240
     assert not len(load.latencies_ms)
     assert load.throughput == pytest.approx(2e3 / np.mean(engine.slept_ms), rel=0.1)
@@ -83,7 +84,7 @@ def test_offline_is_throughput():
 
 def test_server_keeps_its_rate_and_its_queue():
     engine = Watched([4.0])
-    load = run_load(engine, SAMPLES, Settings("Server", 300, 20.0, rate=60.0))
+    load = run_load(engine, SAMPLES, LoadSettings("Server", 300, 20.0, rate=60.0))
     assert len(load.latencies_ms) >= 300
     assert load.throughput == pytest.approx(60, rel=0.2)
     # M/D/1 queue at this load: most wait for nobody, some do.
@@ -95,7 +96,7 @@ def test_server_keeps_its_rate_and_its_queue():
 def test_a_stall_is_charged_for_the_queue_that_it_causes():
     delays_ms = [1.0] * 60 + [1_000.0] + [1.0] * 10_000
     engine = Watched(delays_ms)
-    load = run_load(engine, SAMPLES, Settings("Server", 200, 30.0, rate=20.0))
+    load = run_load(engine, SAMPLES, LoadSettings("Server", 200, 30.0, rate=20.0))
     naive = percentile(np.sort(engine.slept_ms)[: len(load.latencies_ms)], 99)
     assert naive < 100, "one stall is lost in the time that the engine itself takes"
     assert percentile(load.latencies_ms, 99) > 700
@@ -106,7 +107,9 @@ def test_a_stall_is_charged_for_the_queue_that_it_causes():
 
 def test_another_seed_asks_in_another_order():
     def asked(seed):
-        return run_load(Sleeper([0.1], 1), SAMPLES, Settings("SingleStream", 50, 5.0, seed=seed))
+        return run_load(
+            Sleeper([0.1], 1), SAMPLES, LoadSettings("SingleStream", 50, 5.0, seed=seed)
+        )
 
     first, again, other = asked(1), asked(1), asked(2)
     np.testing.assert_array_equal(first.samples, again.samples)
@@ -115,7 +118,7 @@ def test_another_seed_asks_in_another_order():
 
 def test_it_ends_when_the_time_is_up():
     start = time.perf_counter()
-    load = run_load(Sleeper([20.0], 1), SAMPLES, Settings("SingleStream", 100_000, 0.5))
+    load = run_load(Sleeper([20.0], 1), SAMPLES, LoadSettings("SingleStream", 100_000, 0.5))
     assert time.perf_counter() - start < 10
     assert 1 <= load.answered <= 40
 
@@ -128,7 +131,7 @@ def test_an_engine_that_fails_ends_the_run():
             return super().answer(sample)
 
     with pytest.raises(EngineFailedError, match="ValueError: the rival fell over"):
-        run_load(Failing([0.1], 1), SAMPLES, Settings("SingleStream", 100, 20.0))
+        run_load(Failing([0.1], 1), SAMPLES, LoadSettings("SingleStream", 100, 20.0))
 
 
 def test_an_engine_is_asked_by_as_many_threads_as_it_wants():
@@ -140,5 +143,5 @@ def test_an_engine_is_asked_by_as_many_threads_as_it_wants():
             both.wait()
             return Outcome("joy", {"joy": 1.0})
 
-    run_load(Meeting([0.0], 2), SAMPLES, Settings("MultiStream", 2, 20.0))
+    run_load(Meeting([0.0], 2), SAMPLES, LoadSettings("MultiStream", 2, 20.0))
     assert len(seen) == 2
