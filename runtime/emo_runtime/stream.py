@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_runtime.audio.decode import MAX_CHANNELS, as_floats, check_rate, check_samples, to_mono
+from emo_runtime.audio.arrays import MAX_CHANNELS, as_floats, check_rate, check_samples, to_mono
 from emo_runtime.audio.encodings import Encoding, PacketDecoder
 from emo_runtime.audio.mfcc_stream import Floats, MfccStream
 from emo_runtime.bundle.manifest import TaskName

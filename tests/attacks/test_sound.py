@@ -66,7 +66,7 @@ def test_nothing_hangs_the_decoder(tmp_path):
     found = dict(map(json.loads, done.stdout.splitlines()))
     assert found.keys() == abuses.keys()
     for name, message in found.items():
-        assert "a damaged WAV file" in message or name == "tag without end", (name, message)
+        assert message == "0.00 s" or name == "tag without end", (name, message)
     assert "not a sound" in found["tag without end"]
 
 
@@ -80,7 +80,7 @@ def test_tags_before_an_mp3_change_nothing():
 def test_formats_of_the_last_century_never_reach_libsndfile(kind):
     """Gain: a fault in one of thirty hardly used parsers, reachable by an upload."""
     data = as_file(SAMPLES, RATE, kind, "DPCM_16" if kind == "XI" else None)
-    with pytest.raises(AudioError, match="of no known format"):
+    with pytest.raises(AudioError, match="not a sound that can be read"):
         decode(data)
 
 

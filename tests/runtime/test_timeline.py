@@ -73,9 +73,9 @@ def test_slices(call, form):
             np.testing.assert_allclose(both.samples, whole[2_000:8_000].mean(axis=1), atol=2e-4)
         with pytest.raises(AudioError, match="there is no channel 2"):
             recording.slice(0, 1, 2)
-        with pytest.raises(AudioError, match="nothing to hear from 6 s to 7 s"):
+        with pytest.raises(AudioError, match="no sound from 6 s to 7 s"):
             recording.slice(6, 7)
-        with pytest.raises(AudioError, match="nothing to hear"):
+        with pytest.raises(AudioError, match="no sound from"):
             recording.slice(1, 1)
 
 

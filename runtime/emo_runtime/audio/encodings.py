@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_runtime.audio.decode import as_floats, to_mono
+from emo_runtime.audio.arrays import as_floats, to_mono
 from emo_runtime.errors import AudioError
 
 Floats = NDArray[np.float32]

@@ -1,132 +1,152 @@
-"""What libsndfile is given to read: the few formats that are taken, through a stream that is safe.
+"""Find the format of a sound file and the recordings in it, before a decoder sees it.
 
-libsndfile knows some thirty formats, most of them of the last century, and trusts what stands in
-them. Only those that speech comes in reach it, told by their first bytes.
+libsndfile reads some thirty formats and trusts what is written in them. Only the formats in which
+speech is stored reach it, recognized by their first bytes.
 """
 
 import io
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from emo_runtime.audio.wav import check_wav
+from emo_runtime.audio import ffmpeg
+from emo_runtime.audio.flac import read_flac
+from emo_runtime.audio.mpeg import id3_bytes, is_mp3, read_mp3
+from emo_runtime.audio.ogg import UnsupportedOggError, read_ogg
+from emo_runtime.audio.segments import Part, Span, read_at
+from emo_runtime.audio.signatures import Signature, describe, find_signature
+from emo_runtime.audio.wav import MAGICS, UNKNOWN_TAG, UnsupportedWavError, read_wav
 from emo_runtime.errors import AudioError
 from emo_runtime.notes import Note
 
-_ID3_BYTES = 10
 _MAX_ID3_TAGS = 8
-_OGG_PAGE_BYTES = 65_307
-_LAST_PAGE = 0x04
-_KNOWN = {
-    b"RIFF": "WAV",
-    b"RIFX": "WAV",
-    b"RF64": "WAV",
-    b"fLaC": "FLAC",
-    b"OggS": "OGG",
-    b"FORM": "AIFF",
-    b".snd": "AU",
-}
-
-# Families of formats that the next word tells apart.
-_FORMS = {"WAV": {b"WAVE"}, "AIFF": {b"AIFF", b"AIFC"}}
+_HEAD_BYTES = 1024
 
 
 @dataclass(frozen=True)
 class Container:
-    """The format of an encoded sound, where it starts (behind ID3 tags), and what is odd in it."""
+    """The format of a sound file, and the recordings in it that can be decoded."""
 
     kind: str
-    start: int
-    notes: tuple[Note, ...] = ()
+    parts: tuple[Part, ...]
 
-
-class GuardedStream:
-    """A binary stream from ``start`` on, for callbacks that no exception may leave.
-
-    What the stream raises is kept in ``error``; for its reader it then has ended.
-    """
-
-    def __init__(self, stream: BinaryIO, start: int) -> None:
-        self._stream = stream
-        self._start = start
-        self._size = stream.seek(0, io.SEEK_END) - start
-        self._position = 0
-        self.error: Exception | None = None
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to ``offset``; never out of the stream."""
-        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = min(max(origin + offset, 0), self._size)
-        return self._position
-
-    def tell(self) -> int:
-        """The position, counted from ``start``."""
-        return self._position
-
-    def read(self, size: int) -> bytes:
-        """The next bytes, at most ``size``; none after an error."""
-        if self.error is not None:
-            return b""
-        try:
-            self._stream.seek(self._start + self._position)
-            data = bytes(self._stream.read(size)[:size])
-        except Exception as error:  # noqa: BLE001  (whatever it is, it must not reach C)
-            self.error = error
-            return b""
-        self._position += len(data)
-        return data
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """Notes on the structure of the file."""
+        return tuple(dict.fromkeys(note for part in self.parts for note in part.notes))
 
 
 def inspect(stream: BinaryIO, name: str) -> Container:
-    """The container of an encoded sound. Raises AudioError where it is none that is taken."""
+    """The recordings in a sound file. Raises AudioError if there are none that can be decoded."""
     size = stream.seek(0, io.SEEK_END)
     if not size:
         raise AudioError(f"{name}: is empty (0 bytes). Check how it was recorded or copied.")
-    start = _behind_tags(stream, size)
-    stream.seek(start)
-    head = stream.read(12)
-    if not isinstance(head, bytes):
+    stream.seek(0)
+    if not isinstance(stream.read(1), bytes):
         raise AudioError(f"{name}: opened as text. Open it with mode 'rb'.")
-    kind = _KNOWN.get(head[:4])
-    if kind in _FORMS and head[8:] not in _FORMS[kind]:
-        kind = None
-    if kind is None and len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
-        kind = "MP3"
-    if kind is None:
+    span = Span(_skip_id3(stream, size), size)
+    head = read_at(stream, span.start, _HEAD_BYTES)
+    parts = _parts(stream, name, span, head)
+    return Container(parts[0].kind, parts)
+
+
+def _parts(stream: BinaryIO, name: str, span: Span, head: bytes) -> tuple[Part, ...]:
+    magic, form = head[:4], head[8:12]
+    if magic in MAGICS and form == b"WAVE":
+        return _wav_parts(stream, name, span)
+    if magic == b"OggS":
+        return _ogg_parts(stream, name, span)
+    if magic == b"fLaC":
+        return read_flac(stream, span)
+    if magic == b"FORM" and form in {b"AIFF", b"AIFC"}:
+        return (Part("AIFF", (span,), _aiff_notes(stream, span)),)
+    if magic == b".snd":
+        return (Part("AU", (span,), _au_notes(head, span)),)
+    return _mp3_parts(stream, name, span, head)
+
+
+def _mp3_parts(stream: BinaryIO, name: str, span: Span, head: bytes) -> tuple[Part, ...]:
+    """MP3 has no signature: other formats are excluded first."""
+    signature = find_signature(head)
+    if signature is not None and not is_mp3(stream, span):
+        return _foreign(signature, name, span)
+    parts = read_mp3(stream, span)
+    if not parts:
         raise AudioError(
-            f"{name}: not a sound that can be read (its first bytes are of no known format). WAV, "
-            "FLAC, OGG, Opus and MP3 can; convert others first."
+            f"{name}: not a sound that can be read ({describe(head)}). WAV, FLAC, OGG, Opus and "
+            "MP3 can; convert others first."
         )
-    notes: tuple[Note, ...] = ()
-    if kind == "WAV":
-        notes = check_wav(stream, name, start)
-    elif kind == "OGG" and not _has_last_page(stream, size):
-        notes = (Note("cut_off", "the sound file ends early: its last page is missing"),)
-    return Container(kind, start, notes)
+    return parts
 
 
-def _behind_tags(stream: BinaryIO, size: int) -> int:
-    """Where the sound begins: libsndfile jumps over ID3 tags, so a look must as well."""
+def _ogg_parts(stream: BinaryIO, name: str, span: Span) -> tuple[Part, ...]:
+    try:
+        return read_ogg(stream, span)
+    except UnsupportedOggError as error:
+        demuxer = "ogg" if str(error) == "Speex" else None
+        return _foreign(Signature(f"{error} in Ogg", "ogg", demuxer), name, span)
+
+
+def _wav_parts(stream: BinaryIO, name: str, span: Span) -> tuple[Part, ...]:
+    try:
+        part = read_wav(stream, name, span)
+    except UnsupportedWavError as error:
+        demuxer = None if str(error).startswith(UNKNOWN_TAG) else "wav"
+        return _foreign(Signature(f"{error} in WAV", "wav", demuxer), name, span)
+    if part.kind == "WAV":
+        return (part,)
+    [data] = part.segments
+    parts = read_mp3(stream, Span(*data)) if isinstance(data, Span) else ()
+    if not parts:
+        raise AudioError(f"{name}: a damaged WAV file: it has no MP3 frames. Record it again.")
+    return parts
+
+
+def _foreign(signature: Signature, name: str, span: Span) -> tuple[Part, ...]:
+    """A part that FFmpeg decodes. Raises AudioError if it is not allowed or not installed."""
+    command = f"ffmpeg -i input.{signature.suffix} output.wav"
+    if signature.demuxer is None:
+        raise AudioError(
+            f"{name}: not a sound that can be read: {signature.name}. Convert it: `{command}`."
+        )
+    if not ffmpeg.is_installed():
+        raise AudioError(
+            f"{name}: not a sound that can be read: {signature.name}. Convert it: `{command}`. Or "
+            'install the decoder: pip install "emo-runtime[ffmpeg]".'
+        )
+    return (Part(f"ffmpeg:{signature.demuxer}", (span,)),)
+
+
+def _skip_id3(stream: BinaryIO, size: int) -> int:
+    """The position after ID3v2 tags, which libsndfile skips in front of every format."""
     start = 0
     for _ in range(_MAX_ID3_TAGS):
-        stream.seek(start)
-        head = stream.read(_ID3_BYTES)
-        if head[:3] != b"ID3" or len(head) < _ID3_BYTES:
+        head = read_at(stream, start, 10)
+        if head[:3] != b"ID3" or len(head) < 10:
             break
-        length = 0
-        for seven_bits in head[6:]:
-            length = length << 7 | seven_bits & 0x7F
-        start = min(start + _ID3_BYTES + length, size)
+        start = min(start + id3_bytes(head), size)
     return start
 
 
-def _has_last_page(stream: BinaryIO, size: int) -> bool:
-    """Whether the last page of an Ogg stream is there, marked so, and whole (RFC 3533)."""
-    first = max(0, size - _OGG_PAGE_BYTES)
-    stream.seek(first)
-    tail = stream.read(_OGG_PAGE_BYTES)
-    at = tail.rfind(b"OggS")
-    if at < 0 or len(tail) < at + 27:
-        return False
-    segments = tail[at + 27 : at + 27 + tail[at + 26]]
-    whole = len(segments) == tail[at + 26] and at + 27 + len(segments) + sum(segments) <= len(tail)
-    return whole and bool(tail[at + 5] & _LAST_PAGE)
+def _aiff_notes(stream: BinaryIO, span: Span) -> tuple[Note, ...]:
+    position = span.start + 12
+    for _ in range(1000):
+        head = read_at(stream, position, 8)
+        length = int.from_bytes(head[4:])
+        if len(head) < 8:
+            break
+        if head[:4] == b"SSND":
+            return _cut_off(span.end - position - 8, length)
+        position += 8 + length + length % 2
+    return ()
+
+
+def _au_notes(head: bytes, span: Span) -> tuple[Note, ...]:
+    offset, length = int.from_bytes(head[4:8]), int.from_bytes(head[8:12])
+    return () if length == 0xFFFFFFFF else _cut_off(span.end - span.start - offset, length)
+
+
+def _cut_off(found: int, promised: int) -> tuple[Note, ...]:
+    if found >= promised:
+        return ()
+    text = f"the sound file ends early: {found:,} of {promised:,} bytes of samples are there"
+    return (Note("cut_off", text),)

@@ -170,7 +170,7 @@ def test_paths_that_are_refused(tmp_path):
         (tmp_path / "pipe.wav", "not a regular file"),
         ("/dev/zero", "not a regular file"),
         ("a\0b.wav", "null"),
-        ("x" * 5000, "too long"),
+        ("x." * 2500, "too long"),
     ]:
         with pytest.raises(AudioError, match=message):
             decode(path)

@@ -1,0 +1,90 @@
+"""Decode other formats (AAC, AMR, WebM, Speex, G.726) with PyAV, of the extra ``ffmpeg``.
+
+The demultiplexer is chosen by the caller, so that FFmpeg does not guess: formats that open other
+files or network addresses (playlists) are never used.
+"""
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_runtime.audio.segments import Part, SegmentStream
+from emo_runtime.errors import AudioError
+from emo_runtime.notes import Note
+
+Floats = NDArray[np.float32]
+
+PREFIX = "ffmpeg:"  # in front of the name of a demultiplexer, in ``Part.kind``
+_MAX_BAD_PACKETS = 1000
+
+
+def is_installed() -> bool:
+    """True if PyAV can be imported."""
+    return importlib.util.find_spec("av") is not None
+
+
+class FfmpegDecoder:
+    """The first audio stream of a file. ``notes`` are complete after all blocks were read."""
+
+    def __init__(self, container: Any, notes: tuple[Note, ...]) -> None:
+        self._container = container
+        self._stream = container.streams.audio[0]
+        context = self._stream.codec_context
+        self.sample_rate: int = context.sample_rate
+        self.channels: int = context.channels
+        self.notes = notes
+
+    def blocks(self) -> Iterator[Floats]:
+        """The decoded sound in blocks [time, channels]. Damaged packets are left out."""
+        import av  # noqa: PLC0415  (an optional dependency)
+
+        resampler = av.AudioResampler(
+            format="fltp", layout=self._stream.codec_context.layout, rate=self.sample_rate
+        )
+        bad_packets = 0
+        for packet in self._container.demux(self._stream):
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                bad_packets += 1
+                if bad_packets > _MAX_BAD_PACKETS:
+                    break
+                continue
+            for frame in frames:
+                yield from _converted(resampler, frame)
+        yield from _converted(resampler, None)
+        if bad_packets:
+            text = f"{bad_packets} packets of the sound file are damaged; the rest was used"
+            self.notes += (Note("damaged", text),)
+
+
+def _converted(resampler: Any, frame: Any) -> Iterator[Floats]:
+    for converted in resampler.resample(frame):
+        yield np.ascontiguousarray(converted.to_ndarray().T, np.float32)
+
+
+@contextmanager
+def open_part(stream: BinaryIO, part: Part, name: str) -> Iterator[FfmpegDecoder]:
+    """Open a part with the demultiplexer that its kind names. Raises AudioError."""
+    import av  # noqa: PLC0415  (an optional dependency)
+
+    source = SegmentStream(stream, part.segments)
+    try:
+        with av.open(source, format=part.kind.removeprefix(PREFIX)) as container:
+            if not container.streams.audio:
+                raise AudioError(f"{name}: has no sound. Check how it was recorded.")
+            if container.streams.audio[0].codec_context is None:
+                raise AudioError(f"{name}: not a sound that can be read: its codec is not known.")
+            yield FfmpegDecoder(container, part.notes)
+    except (av.FFmpegError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise AudioError(
+            f"{name}: not a sound that can be read (FFmpeg: {reason!s:.200}). Record or convert it "
+            "again."
+        ) from None
+    if source.error is not None:
+        raise OSError(f"{source.error!s:.300}")

@@ -1,0 +1,127 @@
+"""Decode the recordings of a sound file with libsndfile, as far as they can be decoded."""
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+from soundfile import LibsndfileError
+
+from emo_runtime.audio.flac import FlacInfo, Frame, next_frame, read_info, resume_at
+from emo_runtime.audio.segments import Part, SegmentStream
+from emo_runtime.notes import Note
+
+Floats = NDArray[np.float32]
+
+BLOCK_FRAMES = 1 << 14
+_MAX_HOLES = 1000
+_DAMAGED = Note("damaged", "parts of the sound file are damaged; the rest was used")
+
+
+class SequentialFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
+    """A sound file that is read from its start to its end.
+
+    soundfile seeks after each read. For files without a length, or with damage, that fails and
+    costs the samples just read; so the file is said not to be seekable.
+    """
+
+    def seekable(self) -> bool:
+        """False, so that nothing seeks."""
+        return False
+
+    def read_block(self, block: Floats) -> tuple[Floats, LibsndfileError | None]:
+        """The next samples [time, channels] in ``block``, and the error that follows them."""
+        block.fill(np.nan)
+        try:
+            return self.read(out=block), None
+        except LibsndfileError as error:
+            # The number of samples is lost with the error; what was not written is NaN.
+            missing = np.isnan(block).all(axis=1)
+            return block[: int(missing.argmax()) if missing.any() else len(block)], error
+
+
+class PartDecoder:
+    """Decodes one recording. ``notes`` are complete after all blocks were read.
+
+    Raises LibsndfileError if nothing can be decoded.
+    """
+
+    def __init__(self, stream: BinaryIO, part: Part) -> None:
+        self._stream = stream
+        self._part = part
+        self.notes: tuple[Note, ...] = part.notes
+        source = SegmentStream(stream, part.segments)
+        try:
+            with SequentialFile(source) as file:
+                self.sample_rate: int = file.samplerate
+                self.channels: int = file.channels
+        finally:
+            raise_read_error(source)
+
+    def blocks(self) -> Iterator[Floats]:
+        """The decoded sound in blocks [time, channels], each valid until the next one."""
+        info = None
+        if self._part.kind == "FLAC":
+            info = read_info(SegmentStream(self._stream, self._part.segments))
+        if info is not None:
+            yield from self._flac_blocks(info)
+            return
+        done = 0
+        for block, error in self._read(self._part):
+            done += len(block)
+            if len(block):
+                yield block
+            if error is not None:
+                if not done:
+                    raise error
+                self.notes += (_DAMAGED,)
+
+    def _flac_blocks(self, info: FlacInfo) -> Iterator[Floats]:
+        """Go on with the next intact frame after damage."""
+        source = SegmentStream(self._stream, self._part.segments)
+        part, frame, done = self._part, Frame(info.header_bytes, 0), 0
+        is_damaged = False
+        error: LibsndfileError | None = None
+        for _ in range(_MAX_HOLES):
+            run = 0
+            for block, failure in self._read(part):
+                run += len(block)
+                error = failure
+                if len(block):
+                    yield block
+            is_damaged = is_damaged or (run > 0 and frame.position > info.header_bytes)
+            done += run
+            found = None if error is None else next_frame(source, info, frame, run)
+            if found is None:
+                break
+            part, frame = resume_at(source, self._part, found), found
+        raise_read_error(source)
+        if error is not None and not done:
+            raise error
+        if is_damaged:
+            self.notes += (_DAMAGED,)
+        elif info.samples > done:
+            text = f"the sound file ends early: {done:,} of {info.samples:,} samples are there"
+            self.notes += (Note("cut_off", text),)
+
+    def _read(self, part: Part) -> Iterator[tuple[Floats, LibsndfileError | None]]:
+        source = SegmentStream(self._stream, part.segments)
+        try:
+            with SequentialFile(source) as file:
+                buffer = np.empty((BLOCK_FRAMES, file.channels), np.float32)
+                while True:
+                    block, error = file.read_block(buffer)
+                    if len(block) or error is not None:
+                        yield block, error
+                    if error is not None or not len(block):
+                        break
+        except LibsndfileError as error:
+            yield np.empty((0, self.channels), np.float32), error
+        raise_read_error(source)
+
+
+def raise_read_error(source: SegmentStream) -> None:
+    """Raise what the underlying stream raised while libsndfile read from it."""
+    if source.error is not None:
+        raise OSError(f"{source.error!s:.300}") from None

@@ -1,0 +1,189 @@
+"""Ogg files (RFC 3533): find the recordings and their intact pages.
+
+A file may hold several recordings one after the other (a chain), pages of other streams, damaged
+pages, or no mark on the last page. Each recording is given to the decoder as a stream of its intact
+pages, whose last page has the end-of-stream bit: libsndfile refuses streams without it.
+"""
+
+import itertools
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, NamedTuple
+
+from emo_runtime.audio.segments import Part, Segment, Span, merge_spans, read_at
+from emo_runtime.notes import Note
+
+_HEADER = struct.Struct("<4sBBqIIIB")  # magic, version, flags, granule, serial, number, CRC, count
+_FIRST_PAGE, _LAST_PAGE = 0x02, 0x04
+_MAX_PAGE_BYTES = 27 + 255 + 255 * 255
+_WINDOW_BYTES = 1 << 20
+_REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+# The first bytes of the first packet of a stream.
+_CODECS = {
+    b"OpusHead": "Opus",
+    b"\x01vorbis": "Vorbis",
+    b"\x7fFLAC": "FLAC",
+    b"Speex   ": "Speex",
+    b"\x80theora": "Theora",
+    b"fishead\0": "Skeleton",
+    b"CELT    ": "CELT",
+    b"PCM     ": "OggPCM",
+}
+_FLAC_MAPPING_BYTES = 9  # in front of the "fLaC" of the native format
+
+
+class UnsupportedOggError(Exception):
+    """An Ogg file without a stream that libsndfile decodes; the argument is the codec."""
+
+
+class _Page(NamedTuple):
+    span: Span
+    header_bytes: int
+    flags: int
+    serial: int
+    number: int
+    codec: str | None
+
+
+@dataclass
+class _Scan:
+    """What was found between the pages."""
+
+    is_damaged: bool = False
+    is_cut_off: bool = False
+
+
+def read_ogg(stream: BinaryIO, span: Span) -> tuple[Part, ...]:
+    """The recordings of an Ogg file, in their order.
+
+    FLAC in Ogg becomes native FLAC. Raises UnsupportedOggError if no stream can be decoded.
+    """
+    scan = _Scan()
+    parts: list[Part] = []
+    codecs: list[str] = []
+    for pages in _links(_pages(stream, span, scan)):
+        serial, codec = _choose_stream(pages)
+        if codec in {"Opus", "Vorbis", "FLAC"}:
+            chosen = [page for page in pages if page.serial == serial]
+            if _has_gap(chosen):
+                scan.is_damaged = True
+            parts.append(_as_part(stream, chosen, codec))
+        else:
+            codecs.append(codec)
+    if not parts:
+        raise UnsupportedOggError(codecs[0] if codecs else "damaged")
+    notes = []
+    if scan.is_damaged:
+        notes.append(Note("damaged", "pages of the sound file are damaged or missing"))
+    if scan.is_cut_off:
+        notes.append(Note("cut_off", "the sound file ends early: its last page is not complete"))
+    if codecs:
+        text = f"the file has another recording ({codecs[0]}), which was not used"
+        notes.append(Note("trailing_data", text))
+    return (*parts[:-1], Part(parts[-1].kind, parts[-1].segments, tuple(notes)))
+
+
+def _pages(stream: BinaryIO, span: Span, scan: _Scan) -> Iterator[_Page]:
+    """The intact pages of a file; what is between them is counted in ``scan``."""
+    base, data = span.start, b""
+    position = span.start
+    while position < span.end:
+        is_last_window = base + len(data) >= span.end
+        if position + _MAX_PAGE_BYTES > base + len(data) and not (data and is_last_window):
+            base = position
+            data = read_at(stream, base, min(_WINDOW_BYTES, span.end - base))
+            is_last_window = base + len(data) >= span.end
+            if not data:
+                return
+        at = position - base
+        size = _page_size(data, at)
+        if size:
+            yield _page(data, at, size, position)
+            position += size
+            continue
+        found = data.find(b"OggS", at + 1)
+        if found < 0 and is_last_window:
+            rest = data[at:]
+            scan.is_cut_off = b"OggS".startswith(rest[:4])
+            return
+        scan.is_damaged = True
+        position = base + (found if found >= 0 else len(data) - 3)
+
+
+def _page_size(data: bytes, at: int) -> int | None:
+    """The size of the page at ``at``; None if there is no intact page."""
+    if data[at : at + 4] != b"OggS" or len(data) < at + 27:
+        return None
+    count = data[at + 26]
+    sizes = data[at + 27 : at + 27 + count]
+    size = 27 + count + sum(sizes)
+    if len(sizes) < count or at + size > len(data):
+        return None
+    [written] = struct.unpack_from("<I", data, at + 22)
+    page = data[at : at + 22] + bytes(4) + data[at + 26 : at + size]
+    return size if page_crc(page) == written else None
+
+
+def _page(data: bytes, at: int, size: int, position: int) -> _Page:
+    _, _, flags, _, serial, number, _, count = _HEADER.unpack_from(data, at)
+    codec = None
+    if flags & _FIRST_PAGE:
+        packet = data[at + 27 + count : at + 27 + count + 8]
+        codec = next((name for magic, name in _CODECS.items() if packet.startswith(magic)), "")
+    return _Page(Span(position, position + size), 27 + count, flags, serial, number, codec)
+
+
+def _links(pages: Iterator[_Page]) -> Iterator[list[_Page]]:
+    """The pages of each link of a chain: first pages, then others."""
+    link: list[_Page] = []
+    for page in pages:
+        if page.flags & _FIRST_PAGE and link and not link[-1].flags & _FIRST_PAGE:
+            yield link
+            link = []
+        link.append(page)
+    if link:
+        yield link
+
+
+def _choose_stream(pages: list[_Page]) -> tuple[int, str]:
+    """The serial number and the codec of the stream to decode."""
+    streams = [(page.serial, page.codec) for page in pages if page.codec is not None]
+    for wanted in ("Opus", "Vorbis", "FLAC", "Speex"):
+        for serial, codec in streams:
+            if codec == wanted:
+                return serial, codec
+    return streams[0][0] if streams else -1, (streams[0][1] if streams else "") or "unknown codec"
+
+
+def _has_gap(pages: list[_Page]) -> bool:
+    """True if pages are missing; the first audio page may have any number (joined streams)."""
+    numbers = [page.number for page in pages[1:]]
+    return any(after != before + 1 for before, after in itertools.pairwise(numbers))
+
+
+def _as_part(stream: BinaryIO, pages: list[_Page], codec: str) -> Part:
+    if codec == "FLAC":
+        bodies = [Span(page.span.start + page.header_bytes, page.span.end) for page in pages]
+        first = Span(bodies[0].start + _FLAC_MAPPING_BYTES, bodies[0].end)
+        return Part("FLAC", merge_spans([first, *bodies[1:]]))
+    last = pages[-1]
+    segments: list[Segment] = [page.span for page in pages]
+    if not last.flags & _LAST_PAGE:
+        page = bytearray(read_at(stream, last.span.start, last.span.end - last.span.start))
+        page[5] |= _LAST_PAGE
+        page[22:26] = bytes(4)
+        page[22:26] = struct.pack("<I", page_crc(bytes(page)))
+        segments[-1] = bytes(page)
+    return Part("OGG", merge_spans(segments))
+
+
+def page_crc(page: bytes) -> int:
+    """The checksum of a page whose own checksum is zero: CRC-32 of Ogg, by zlib's CRC-32.
+
+    Both have the polynomial 0x04C11DB7. zlib's works on reflected bits, and starts and ends with an
+    inversion.
+    """
+    crc = zlib.crc32(page.translate(_REVERSED_BITS), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{crc:032b}"[::-1], 2)
