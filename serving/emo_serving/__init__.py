@@ -1,1 +1,1 @@
-"""One web application around a recognizer: HTTP, WebSocket, the Open Inference Protocol, a page."""
+"""Web application around a recognizer: HTTP, WebSocket, Open Inference Protocol, a web page."""

@@ -1,60 +1,113 @@
-"""emo-serve: one application around a recognizer, on one machine or on many."""
+"""emo-serve: serve a bundle over HTTP and WebSocket, on one machine or on Ray."""
 
 import ipaddress
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
-from emo_runtime.bundle.manifest import Precision
-from emo_runtime.cli.common import (
-    Command,
-    Failure,
-    bundle_options,
-    refuse_options,
-    require_extra,
+from emo_runtime.cli.common import Command, bundle_options, refuse_options, require_extra
+from emo_serving.settings import ENVIRONMENT_PREFIX, MIB, TOKEN_VARIABLE, Settings
+from emo_serving.tokens import Token, read_token_file
+
+_NEEDED = ("starlette", "uvicorn", "httptools", "prometheus_client", "websockets")
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_DEFAULTS = Settings()
+_Function = Callable[..., Any]
+_Decorator = Callable[[_Function], _Function]
+
+
+def _limit(name: str, text: str, minimum: int = 0) -> _Decorator:
+    """Return an option for a limit of the settings; None stands for no limit."""
+    default = getattr(_DEFAULTS, name.removeprefix("--").replace("-", "_"))
+    return click.option(
+        name, type=click.IntRange(minimum), default=default, show_default=True, help=text
+    )
+
+
+def _seconds(name: str, text: str, minimum: float = 0.1) -> _Decorator:
+    """Return an option for a time of the settings."""
+    default = getattr(_DEFAULTS, name.removeprefix("--").replace("-", "_"))
+    return click.option(
+        name, type=click.FloatRange(minimum), default=default, show_default=True, help=text
+    )
+
+
+def _mib(name: str, text: str) -> _Decorator:
+    """Return an option in MiB for a limit of the settings in bytes."""
+    field = name.removeprefix("--").replace("-mib", "-bytes").replace("-", "_")
+    default = getattr(_DEFAULTS, field) // MIB
+    return click.option(name, type=click.IntRange(1), default=default, show_default=True, help=text)
+
+
+@click.command(
+    cls=Command,
+    context_settings={"auto_envvar_prefix": ENVIRONMENT_PREFIX, "help_option_names": ["--help"]},
 )
-from emo_serving.settings import MIB, TOKEN_VARIABLE, Settings
-
-_NEEDED = ("fastapi", "uvicorn", "multipart", "prometheus_client", "websockets")
-
-
-@click.command(cls=Command)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
-@click.option("--port", default=8000, show_default=True, help="0 takes a free one.")
-@click.option("--bundle", help="A bundle's directory, with --ray also its URI (else the default).")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, help="Port; 0 takes a free one.")
+@click.option(
+    "--unix-socket", type=click.Path(path_type=Path), help="Listen on a Unix domain socket instead."
+)
+@click.option("--tls-cert", type=_FILE, help="Certificate chain (PEM): serve HTTPS.")
+@click.option("--tls-key", type=_FILE, help="Private key (PEM) of the certificate.")
+@click.option("--bundle", help="Directory of a bundle, or its URI with --ray.  [default: shipped]")
 @click.option(
     "--token-file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help=f"File with the bearer token that callers must send (or the variable {TOKEN_VARIABLE}).",
+    type=_FILE,
+    help="File with the bearer token that clients must send, or a .toml file with [[tokens]] "
+    f"entries (name, token, max_calls, max_streams). Or set {TOKEN_VARIABLE} to the token.",
 )
-@click.option("--origin", "origins", multiple=True, help="Web origin that may call, besides ours.")
-@click.option("--max-waiting", type=click.IntRange(0), default=96, show_default=True)
-@click.option("--max-streams", type=click.IntRange(0), default=256, show_default=True)
-@click.option("--max-body-mib", type=click.IntRange(1), default=16, show_default=True)
-@click.option("--max-duration-s", type=click.FloatRange(0.1), default=120.0, show_default=True)
-@click.option("--timeout-s", type=click.FloatRange(0.1), default=30.0, show_default=True)
+@click.option("--origin", "origins", multiple=True, help="Web origin that may call, or *.")
 @click.option(
-    "--drain-s",
-    type=click.FloatRange(0),
-    default=30.0,
-    show_default=True,
-    help="How long running calls may go on after SIGTERM.",
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    help="Accepted host name of the Host header, or *. Default: IP addresses, localhost and this "
+    "machine's name; any if a token is required.",
 )
-@click.option("--ray", "on_ray", is_flag=True, help="On Ray Serve: RAY_ADDRESS's, or its own.")
+@click.option(
+    "--proxy-headers",
+    "trusted_proxies",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Use X-Forwarded-For and -Proto of this proxy (address or network, or *).",
+)
+@_limit("--max-waiting", "Requests that may wait for a thread.")
+@_limit("--max-streams", "Live calls at once.")
+@_mib("--max-body-mib", "Largest request body.")
+@_mib("--max-buffered-mib", "Memory for request bodies, in all.")
+@_limit("--max-connections", "Open connections.", 1)
+@_limit("--max-connections-per-client", "Open connections of one address.", 1)
+@_limit("--max-calls-per-client", "Requests at once of one token or address.", 1)
+@_limit("--max-streams-per-client", "Live calls at once of one token or address.", 1)
+@_seconds("--max-duration-s", "Longest sound of a request.")
+@_seconds("--timeout-s", "Time to an answer.")
+@_seconds("--upload-timeout-s", "Time for a request's body to arrive.")
+@_seconds("--idle-s", "Silence after which a live call is closed.")
+@_seconds("--drain-s", "Time that running requests have after SIGTERM.", 0)
+@click.option(
+    "--access-log/--no-access-log",
+    default=True,
+    show_default=True,
+    help="One JSON line for each request and live call, on standard error.",
+)
+@click.option("--ray", "on_ray", is_flag=True, help="Deploy on Ray Serve (RAY_ADDRESS, or local).")
 @click.option(
     "--min-replicas",
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="With --ray: of recognizers, however idle they are.",
+    help="With --ray: recognizers that are always running.",
 )
 @click.option(
     "--max-replicas",
     type=click.IntRange(1),
     default=4,
     show_default=True,
-    help="With --ray: of recognizers, one thread each, and of those who take calls in.",
+    help="With --ray: largest number of recognizers, and of front ends.",
 )
 @bundle_options
 @click.version_option(package_name="emo-runtime")
@@ -62,76 +115,83 @@ def main(
     *,
     host: str,
     port: int,
-    bundle: str | None,
+    unix_socket: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
     token_file: Path | None,
-    origins: tuple[str, ...],
-    max_waiting: int,
-    max_streams: int,
     max_body_mib: int,
-    max_duration_s: float,
-    timeout_s: float,
-    drain_s: float,
+    max_buffered_mib: int,
     on_ray: bool,
     min_replicas: int,
     max_replicas: int,
-    provider: str,
-    fallback: bool,
-    threads: int | None,
-    variant: Precision | None,
+    **options: Any,
 ) -> None:
     """Serve a bundle over HTTP and WebSocket: a page at /, the API under /v1 and /v2.
 
-    SIGTERM ends it once the running calls have their answers; a second one at once.
+    SIGTERM ends the server once running requests are answered; a second one ends it at once.
+
+    Every option can be set by an environment variable, such as EMO_SERVE_MAX_STREAMS.
     """
     require_extra("serve", *_NEEDED)
     if on_ray:
-        refuse_options("does not go with --ray: a recognizer has one.", "threads")
+        refuse_options("does not go with --ray: a recognizer has one thread.", "threads")
+        refuse_options("does not go with --ray.", "unix_socket", "tls_cert", "tls_key")
         require_extra("ray", "ray", "pyarrow")
     else:
-        refuse_options("goes with --ray.", "min_replicas", "max_replicas")
+        refuse_options("is for --ray only.", "min_replicas", "max_replicas")
     if min_replicas > max_replicas:
-        raise click.UsageError("--min-replicas may not be more than --max-replicas.")
+        raise click.UsageError("--min-replicas must not exceed --max-replicas.")
+    if (tls_cert is None) != (tls_key is None):
+        raise click.UsageError("give --tls-cert and --tls-key, or neither.")
+    _check_networks(options["trusted_proxies"])
     settings = Settings(
-        bundle=bundle,
-        provider=provider,
-        fallback=fallback,
-        threads=threads,
-        variant=variant,
-        token=_token(token_file),
-        origins=origins,
-        max_waiting=max_waiting,
-        max_streams=max_streams,
+        tokens=_tokens(token_file),
         max_body_bytes=max_body_mib * MIB,
-        max_duration_s=max_duration_s,
-        timeout_s=timeout_s,
-        drain_s=drain_s,
+        max_buffered_bytes=max(max_buffered_mib, 4 * max_body_mib) * MIB,
+        **options,
     )
-    if settings.token is None and not _is_loopback(host):
-        click.echo(f"Warning: {host} is open to other machines, and asks for no token.", err=True)
+    if not settings.tokens and unix_socket is None and not _is_loopback(host):
+        click.echo(
+            f"Warning: {host} is open to other machines, and no token is required.", err=True
+        )
     if on_ray:
         from emo_serving.on_ray.server import serve_on_ray  # noqa: PLC0415  (needs the extra)
 
         serve_on_ray(settings, (host, port), (min_replicas, max_replicas), _print_address)
         return
-    from emo_serving.server import listen, serve  # noqa: PLC0415  (needs the extra)
+    from emo_serving.server import Tls, listen, serve  # noqa: PLC0415  (needs the extra)
 
+    tls = Tls(tls_cert, tls_key) if tls_cert and tls_key else None
+    if unix_socket is not None:
+        serve(settings, unix_socket, lambda: click.echo(f"unix:{unix_socket}", err=True), tls)
+        return
+    scheme = "https" if tls else "http"
     with listen(host, port, stuck_s=settings.idle_s) as listening:
         address = listening.getsockname()
-        serve(settings, listening, lambda: _print_address(address[0], address[1]))
+        serve(settings, listening, lambda: _print_address(address[0], address[1], scheme), tls)
 
 
-def _print_address(host: str, port: int) -> None:
+def _print_address(host: str, port: int, scheme: str = "http") -> None:
     name = f"[{host}]" if ":" in host else host
-    click.echo(f"http://{name}:{port}/", err=True)
+    click.echo(f"{scheme}://{name}:{port}/", err=True)
 
 
-def _token(file: Path | None) -> str | None:
-    if file is None:
-        return os.environ.get(TOKEN_VARIABLE) or None
-    token = file.read_text(encoding="utf-8").strip()
-    if not token:
-        raise Failure(f"{file}: holds no token.")
-    return token
+def _tokens(file: Path | None) -> tuple[Token, ...]:
+    if file is not None:
+        return read_token_file(file)
+    secret = os.environ.get(TOKEN_VARIABLE)
+    return (Token(secret),) if secret else ()
+
+
+def _check_networks(proxies: tuple[str, ...]) -> None:
+    for proxy in proxies:
+        try:
+            if proxy != "*":
+                ipaddress.ip_network(proxy, strict=False)
+        except ValueError:
+            raise click.UsageError(
+                f"--proxy-headers {proxy}: give an IP address, a network such as 10.0.0.0/8, or *."
+            ) from None
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,4 +1,4 @@
-"""What goes wrong in a request: typed, with its HTTP status, and told in one form everywhere."""
+"""Errors of a request, their HTTP status codes, and the JSON form of error responses."""
 
 import logging
 import traceback
@@ -12,10 +12,11 @@ from emo_runtime import AudioError, ClosedError, EmoError, OverloadedError, Task
 logger = logging.getLogger("emo_serving")
 
 RETRY_AFTER_S = 1
+INTERNAL_ERROR = "internal server error; see the server log."
 
 
 class RequestError(EmoError):
-    """A request that is malformed, or asks for what is not there."""
+    """A malformed request."""
 
 
 class TooLargeError(EmoError):
@@ -23,7 +24,7 @@ class TooLargeError(EmoError):
 
 
 class MediaTypeError(EmoError):
-    """A body in a form that is not understood."""
+    """A body of an unsupported media type or content encoding."""
 
 
 class UnauthorizedError(EmoError):
@@ -31,7 +32,11 @@ class UnauthorizedError(EmoError):
 
 
 class OriginError(EmoError):
-    """A web page of another origin called."""
+    """A request of a web page whose origin isn't allowed."""
+
+
+class HostError(EmoError):
+    """A request for a host name that isn't allowed."""
 
 
 class SlowUploadError(EmoError):
@@ -39,11 +44,15 @@ class SlowUploadError(EmoError):
 
 
 class UnavailableError(EmoError):
-    """The server can't answer now: it is stopping, or the answer took too long."""
+    """The server is stopping, or the answer took too long."""
 
 
 class NotFoundError(EmoError):
-    """There is no such model or path."""
+    """There is no such path, model or call."""
+
+
+class MethodError(EmoError):
+    """The path exists and does not support the HTTP method."""
 
 
 _STATUS: dict[type[EmoError], int] = {
@@ -54,57 +63,53 @@ _STATUS: dict[type[EmoError], int] = {
     UnauthorizedError: 401,
     OriginError: 403,
     NotFoundError: 404,
+    MethodError: 405,
     SlowUploadError: 408,
     TooLargeError: 413,
     MediaTypeError: 415,
+    HostError: 421,
     OverloadedError: 429,
     ClosedError: 503,
     UnavailableError: 503,
 }
-_TITLES = {status: kind.__name__ for kind, status in reversed(_STATUS.items())}
+# After these the rest of the request's body is not read, so the connection can't be used again.
+_CLOSING = {408, 413}
 
 
 def status_of(error: EmoError) -> int:
-    """The HTTP status that says what ``error`` says."""
+    """Return the HTTP status code of an error."""
     return next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
 
 
 def body_of(error: EmoError) -> dict[str, Any]:
-    """``{"kind", "message"}`` of an error."""
+    """Return ``{"kind", "message"}`` of an error."""
     return {"kind": type(error).__name__, "message": str(error)}
 
 
 def error_response(error: EmoError, path: str = "") -> Response:
-    """The answer to a request that failed; in the Open Inference Protocol's form under /v2."""
+    """Return the response for a failed request; under /v2 in the Open Inference Protocol's form."""
     status = status_of(error)
     headers = {}
     if status in {429, 503}:
         headers["Retry-After"] = str(RETRY_AFTER_S)
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if status in {408, 413}:
-        headers["Connection"] = "close"  # what is still to come of the body is not wanted
+    if status in _CLOSING:
+        headers["Connection"] = "close"
     return _response(status, str(error), body_of(error), path, headers)
 
 
-def http_error_response(
-    status: int, detail: str, path: str, headers: dict[str, str] | None = None
-) -> Response:
-    """The same form for what the router refuses (404, 405) and for an accident (500)."""
-    kind = _TITLES.get(status, "RequestError" if status < 500 else "ServerError")
-    return _response(status, detail, {"kind": kind, "message": detail}, path, headers or {})
-
-
 def internal_error_response(path: str) -> Response:
-    """The answer where something unexpected happened (500)."""
-    return http_error_response(500, "the server made a mistake, which is in its log.", path)
+    """Return the response for an unexpected exception (500), without its message."""
+    body = {"kind": "InternalServerError", "message": INTERNAL_ERROR}
+    return _response(500, INTERNAL_ERROR, body, path, {})
 
 
-def log_unexpected(error: BaseException, path: str) -> None:
-    """Log where an unexpected error happened, without its message: that may quote a caller."""
+def log_unexpected(error: BaseException, route: str, request_id: str = "") -> None:
+    """Log type and stack of an unexpected exception; its message may quote a client's data."""
     frames = traceback.extract_tb(error.__traceback__)
     where = " < ".join(f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in frames[::-1])
-    logger.error("%s in a call of %s: %s", type(error).__name__, path, where)
+    logger.error("%s in %s (request %s): %s", type(error).__name__, route, request_id, where)
 
 
 def _response(

@@ -1,4 +1,4 @@
-"""The application under uvicorn, which ends without losing an answer."""
+"""Run the application under uvicorn, with a graceful shutdown that loses no answer."""
 
 import asyncio
 import contextlib
@@ -7,27 +7,39 @@ import logging
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
 
 from emo_serving.app import create_app
+from emo_serving.connections import ConnectionLimits, http_protocol, websocket_protocol
+from emo_serving.request_log import writing_log
 from emo_serving.service import Service
 from emo_serving.settings import Settings
 
 _BACKLOG = 2048
 _LAST_S = 5
-# From when nobody new comes in: who is connected has so long to send a request, or to hang up.
+# Time that open connections have after the last accept, to send a request or to close.
 _SETTLE_S = 2.0
-# Longer than load balancers keep theirs (60 s is usual), or they send on one that just closed.
+# Longer than the keep-alive of load balancers (60 s is usual), which would otherwise send a request
+# on a connection that is just being closed.
 _KEEP_ALIVE_S = 75
 
 
-def listen(host: str, port: int, stuck_s: float) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises OSError.
+@dataclass(frozen=True)
+class Tls:
+    """Certificate chain and private key, both in PEM."""
 
-    A connection whose other side takes nothing for ``stuck_s`` is dropped by the system, with
-    what was still to be sent (Linux).
+    certificate: Path
+    key: Path
+
+
+def listen(host: str, port: int, stuck_s: float) -> socket.socket:
+    """Return a listening socket; port 0 takes a free port. Raises OSError.
+
+    On Linux the system drops a connection whose client reads nothing for ``stuck_s`` seconds.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
@@ -37,67 +49,102 @@ def listen(host: str, port: int, stuck_s: float) -> socket.socket:
 
 
 def serve(
-    settings: Settings, listening: socket.socket, on_ready: Callable[[], object] = lambda: None
+    settings: Settings,
+    listening: socket.socket | Path,
+    on_ready: Callable[[], object] = lambda: None,
+    tls: Tls | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; a second signal ends at once. ``told`` when it is ready.
+    """Serve until SIGTERM or SIGINT; a second signal ends the process at once.
 
-    Raises EmoError where the bundle can't be opened.
+    Args:
+        settings: Options of the server.
+        listening: A listening socket, or the path of a Unix domain socket.
+        on_ready: Called once requests are answered.
+        tls: Serve HTTPS with this certificate.
+
+    Raises:
+        EmoError: The bundle can't be opened.
     """
 
     def ready() -> None:
-        # What is there by now stays: the garbage collector would look through all of it every few
-        # thousand calls, and nobody is answered meanwhile (30 to 40 ms).
+        # The garbage collector need not look through what exists by now: every few thousand
+        # requests that would stop the server for 30 to 40 ms.
         gc.collect()
         gc.freeze()
         on_ready()
 
-    Server(Service(settings), ready).run([listening])
+    with contextlib.ExitStack() as stack:
+        if settings.access_log:
+            stack.enter_context(writing_log())
+        if isinstance(listening, Path):
+            stack.callback(listening.unlink, missing_ok=True)
+        Server(Service(settings), ready, listening, tls).run(
+            None if isinstance(listening, Path) else [listening]
+        )
 
 
 class Server(uvicorn.Server):
-    """Told to stop, it first lets calls end, and only then closes connections.
+    """uvicorn's server with a graceful shutdown.
 
-    While ``grace_s`` runs it goes on taking calls (a load balancer needs a moment to hear that
-    /readyz says no), and every answer asks that its connection be not used again. Then nobody new
-    comes in, and what is running has until ``drain_s``.
+    For ``grace_s`` after the signal it still accepts requests, because a load balancer needs a
+    moment to see that ``/readyz`` answers 503; every response closes its connection. Then it stops
+    listening, and what is running has until ``drain_s``.
     """
 
-    def __init__(self, service: Service, on_ready: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self,
+        service: Service,
+        on_ready: Callable[[], object] = lambda: None,
+        listening: socket.socket | Path | None = None,
+        tls: Tls | None = None,
+    ) -> None:
         settings = service.settings
+        limits = ConnectionLimits(service)
         super().__init__(
             uvicorn.Config(
                 create_app(settings, lambda _: service),
-                log_level=logging.WARNING,
+                uds=str(listening) if isinstance(listening, Path) else None,
+                http=http_protocol(limits),  # type: ignore[arg-type]
+                ws=websocket_protocol(limits),  # type: ignore[arg-type]
+                log_level=logging.CRITICAL,  # its errors are those that clients cause
                 access_log=False,
                 server_header=False,
+                proxy_headers=bool(settings.trusted_proxies),
+                forwarded_allow_ips=list(settings.trusted_proxies),
                 timeout_keep_alive=_KEEP_ALIVE_S,
                 ws_max_size=settings.max_message_bytes,
                 ws_per_message_deflate=False,
+                ssl_certfile=tls.certificate if tls else None,
+                ssl_keyfile=tls.key if tls else None,
                 timeout_graceful_shutdown=_LAST_S,
                 backlog=_BACKLOG,
             )
         )
-        self._gate = service.gate
+        self._admission = service.admission
         self._settings = settings
         self._on_ready = on_ready
         self._listening: list[socket.socket] = []
+        self._accepting = False
         self._stop_at: float | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's, then tell."""
+        """Start as uvicorn does, then call ``on_ready``."""
         await super().startup(sockets)
         self._listening = list(sockets or [])
+        self._accepting = True
         self._on_ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal begins the end, the second hurries it."""
-        if self._gate.draining:
+        """Start the graceful shutdown; a second signal ends the server at once."""
+        if self._admission.draining:
             super().handle_exit(sig, frame)
-        self._gate.draining = True
+        self._admission.draining = True
 
     async def on_tick(self, counter: int) -> bool:
-        """Every 0.1 s: whether it is time to go."""
-        return await super().on_tick(counter) or (self._gate.draining and await self._is_drained())
+        """Return True, each 0.1 s, once the server is to stop."""
+        return await super().on_tick(counter) or (
+            self._admission.draining and await self._is_drained()
+        )
 
     async def _is_drained(self) -> bool:
         now = time.monotonic()
@@ -105,21 +152,22 @@ class Server(uvicorn.Server):
             self._stop_at = now
         since = now - self._stop_at
         if since >= self._settings.drain_s:
-            self._gate.closing = True  # live calls get their final answer, and end
+            self._admission.closing = True  # live calls get their final answer, and end
         if since < self._settings.grace_s:
             return False
-        if self._listening:
+        if self._accepting:
+            self._accepting = False
             await self._stop_listening()
-        all_said = since >= self._settings.grace_s + _SETTLE_S or not self.server_state.connections
-        return (all_said and self._gate.idle) or since >= self._settings.drain_s + _LAST_S
+        settled = since >= self._settings.grace_s + _SETTLE_S or not self.server_state.connections
+        return (settled and self._admission.idle) or since >= self._settings.drain_s + _LAST_S
 
     async def _stop_listening(self) -> None:
-        """Nobody new may connect; who has connected, and was not let in yet, is let in.
+        """Stop listening, but accept the connections that wait in the system's queue.
 
-        The system keeps such connections in a queue, and resets them when it is closed.
+        Closing the listening socket would reset them.
         """
         queues: list[socket.socket] = []
-        with contextlib.suppress(OSError):  # without a free descriptor they can't be let in anyway
+        with contextlib.suppress(OSError):  # without a free descriptor they can't be accepted
             queues += [listening.dup() for listening in self._listening]
         for server in self.servers:
             server.close()
@@ -131,15 +179,18 @@ class Server(uvicorn.Server):
                 queue.setblocking(False)
                 waiting += _accepted(queue)
         loop = asyncio.get_running_loop()
-        # Those that uvloop let in a moment ago are among the connections after this, too.
         await asyncio.gather(
-            *(loop.connect_accepted_socket(self._protocol, connection) for connection in waiting),
+            *(
+                loop.connect_accepted_socket(self._protocol, connection, ssl=self.config.ssl)
+                for connection in waiting
+            ),
             return_exceptions=True,
         )
+        # Connections that uvloop accepted a moment ago are registered after this step.
         await asyncio.sleep(0)
 
     def _protocol(self) -> asyncio.Protocol:
-        """What uvicorn makes for each connection."""
+        """Return a protocol as uvicorn makes one for each connection."""
         made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
@@ -147,10 +198,10 @@ class Server(uvicorn.Server):
 
 
 def _accepted(queue: socket.socket) -> list[socket.socket]:
-    """The connections that wait in a queue, as far as there are descriptors for them."""
+    """Accept the connections that wait in a queue, while there are descriptors for them."""
     accepted = []
     with contextlib.suppress(OSError):  # BlockingIOError: none is left
         while True:
-            with contextlib.suppress(ConnectionAbortedError):  # it has gone again
+            with contextlib.suppress(ConnectionAbortedError):  # closed again meanwhile
                 accepted.append(queue.accept()[0])
     return accepted

@@ -1,11 +1,11 @@
-"""The recognizer behind the application, with the application's limits around it."""
+"""The recognizer behind the application, with the application's limits."""
 
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 
 from emo_runtime import (
     Answer,
@@ -18,26 +18,26 @@ from emo_runtime import (
 from emo_runtime.audio.encodings import Encoding
 from emo_runtime.bundle.manifest import TaskName
 from emo_runtime.metrics import PrometheusMetrics
-from emo_serving.admission import Gate
+from emo_serving.admission import Admission
+from emo_serving.calls import CallRegistry
 from emo_serving.errors import TooLargeError, UnavailableError
+from emo_serving.metrics import ServerMetrics
 from emo_serving.settings import Settings
 
 Result = TypeVar("Result")
 
-_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-
 
 class Service:
-    """What the routes share: recognizer, gate, metrics. One for each application and process."""
+    """State that the routes share: recognizer, admission control, metrics. One for each process."""
 
     def __init__(
         self,
         settings: Settings,
         opened: Callable[..., EmotionRecognizer] = EmotionRecognizer.open,
-        gate: Gate | None = None,
+        admission: Admission | None = None,
     ) -> None:
         self.settings = settings
-        self.registry = CollectorRegistry()
+        registry = CollectorRegistry()
         self._answers: PrometheusMetrics | None = None
         self.recognizer = opened(
             settings.bundle,
@@ -51,39 +51,62 @@ class Service:
             warm=True,
             on_answer=self._count_answer,
         )
-        # From here on: the answers of the self-test and the warm-up are nobody's.
-        self._answers = PrometheusMetrics(self.registry)
+        # Only now: the answers of the self-test and the warm-up don't count.
+        self._answers = PrometheusMetrics(registry)
         self.description = self.recognizer.describe()
         workers = int(self.description["threads"]["count"])
-        self.gate = gate or Gate(workers, settings.max_waiting, settings.max_streams)
-        # Each live call has at most one job here at a time: the queue is as bounded as they are.
+        self.admission = admission or Admission(
+            workers, settings.max_waiting, settings.max_streams, settings.max_buffered_bytes
+        )
+        self.metrics = ServerMetrics(registry, self.admission)
+        self.calls = CallRegistry()
+        # Each live call has at most one job here at a time: the limit of calls limits the queue.
         self._stream_threads = ThreadPoolExecutor(workers, thread_name_prefix="emo-stream")
-        self._count_requests()
+
+    @property
+    def status(self) -> str:
+        """``ready``, ``overloaded`` or ``stopping``."""
+        if self.admission.draining:
+            return "stopping"
+        return "overloaded" if self.admission.overloaded else "ready"
 
     async def answer(self, utterance: Utterance) -> Answer:
-        """One utterance. Raises EmoError; UnavailableError where it took too long."""
-        with self.gate.turn():
-            return await self._answer(utterance)
+        """Answer one utterance. Raises EmoError; UnavailableError if it took too long."""
+        self.check_text(utterance.text)
+        try:
+            async with asyncio.timeout(self.settings.timeout_s):
+                return await self._recognize(utterance)
+        except TimeoutError:
+            raise UnavailableError(
+                f"no answer within {self.settings.timeout_s:g} s: try again later."
+            ) from None
 
-    async def answer_each(self, utterances: Sequence[Utterance]) -> list[Answer | EmoError]:
-        """A batch, row by row: it is one call, and takes no more than one call's share.
+    async def answer_each(self, rows: Sequence[Utterance | EmoError]) -> list[Answer | EmoError]:
+        """Answer a batch row by row, so that it uses no more than one thread.
 
-        In place of a row that fails, its error. Raises OverloadedError, UnavailableError.
+        Returns:
+            The answer of each row, or its error; a row that is an error already stays one.
+
+        Raises:
+            TooLargeError: The batch is too long.
+            OverloadedError, UnavailableError: The batch as a whole could not be answered.
         """
-        if len(utterances) > self.settings.max_batch:
+        if len(rows) > self.settings.max_batch:
             raise TooLargeError(
-                f"a batch of {len(utterances)} utterances, {self.settings.max_batch} are allowed: "
-                "send several."
+                f"a batch of {len(rows)} utterances; the limit is {self.settings.max_batch}: send "
+                "several requests."
             )
         found: list[Answer | EmoError] = []
-        with self.gate.turn():
-            for utterance in utterances:
-                try:
-                    found.append(await self._answer(utterance))
-                except (OverloadedError, UnavailableError):
-                    raise
-                except EmoError as error:
-                    found.append(error)
+        for row in rows:
+            if isinstance(row, EmoError):
+                found.append(row)
+                continue
+            try:
+                found.append(await self.answer(row))
+            except (OverloadedError, UnavailableError):
+                raise
+            except EmoError as error:
+                found.append(error)
         return found
 
     def stream(
@@ -94,20 +117,24 @@ class Service:
         task: TaskName | None,
         window_s: float | None,
     ) -> EmotionStream:
-        """A live utterance within the server's limits. Raises AudioError, TooLargeError."""
-        if window_s is not None and not window_s <= self.settings.max_stream_s:
-            raise TooLargeError(f"window_s may be {self.settings.max_stream_s:g} at most.")
+        """Open the stream of a live call's utterance. Raises AudioError, TooLargeError.
+
+        Without ``window_s``, the window is the longest utterance: until then nothing is left out.
+        """
+        longest = self.settings.max_stream_s
+        if window_s is not None and not window_s <= longest:
+            raise TooLargeError(f"window_s={window_s:g}: the limit is {longest:g}.")
         return self.recognizer.stream(
             sample_rate=sample_rate,
             encoding=encoding,
             channels=channels,
             task=task,
-            max_duration_s=self.settings.max_stream_s,
-            window_s=window_s,
+            max_duration_s=longest,
+            window_s=window_s or longest,
         )
 
     async def in_thread(self, job: Callable[[], Result]) -> Result:
-        """Run a live call's work beside the event loop."""
+        """Run a live call's work in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._stream_threads, job)
 
     def check_text(self, text: str | None) -> None:
@@ -115,12 +142,12 @@ class Service:
         limit = self.settings.max_text_characters
         if text is not None and len(text) > limit:
             raise TooLargeError(
-                f"a transcript of {len(text):,} characters, {limit:,} are allowed: send one "
-                "utterance's."
+                f"a transcript of {len(text):,} characters; the limit is {limit:,}: send one "
+                "utterance only."
             )
 
     def describe(self) -> dict[str, Any]:
-        """What is served and what runs it; nothing about the server's file system."""
+        """Describe the bundle, what runs it, and the limits; without paths of the server."""
         description = dict(self.description)
         description["bundle"] = {
             key: value for key, value in description["bundle"].items() if key != "path"
@@ -128,9 +155,10 @@ class Service:
         settings = self.settings
         description["labels"] = list(self.recognizer.labels)
         description["limits"] = {
-            "calls": self.gate.max_calls,
+            "calls": self.admission.max_calls,
             "streams": settings.max_streams,
             "body_bytes": settings.max_body_bytes,
+            "json_bytes": settings.max_json_bytes,
             "text_characters": settings.max_text_characters,
             "duration_s": settings.max_duration_s,
             "stream_s": settings.max_stream_s,
@@ -139,19 +167,9 @@ class Service:
         return description
 
     def close(self) -> None:
-        """Let go of the recognizer and the threads."""
+        """Close the recognizer and stop the threads."""
         self._stream_threads.shutdown(wait=False, cancel_futures=True)
         self.recognizer.close()
-
-    async def _answer(self, utterance: Utterance) -> Answer:
-        self.check_text(utterance.text)
-        try:
-            async with asyncio.timeout(self.settings.timeout_s):
-                return await self._recognize(utterance)
-        except TimeoutError:
-            raise UnavailableError(
-                f"no answer within {self.settings.timeout_s:g} s: try again later."
-            ) from None
 
     async def _recognize(self, utterance: Utterance) -> Answer:
         return await self.recognizer.arecognize(
@@ -161,19 +179,3 @@ class Service:
     def _count_answer(self, answer: Answer) -> None:
         if self._answers is not None:
             self._answers(answer)
-
-    def _count_requests(self) -> None:
-        kept_by: dict[str, Any] = {"registry": self.registry}
-        self.requests = Counter(
-            "emo_http_requests_total", "Requests answered.", ["route", "status"], **kept_by
-        )
-        self.seconds = Histogram(
-            "emo_http_request_seconds", "Until an answer.", ["route"], buckets=_BUCKETS, **kept_by
-        )
-        Gauge("emo_calls", "Requests in progress.", **kept_by).set_function(lambda: self.gate.calls)
-        Gauge("emo_streams", "Live calls in progress.", **kept_by).set_function(
-            lambda: self.gate.streams
-        )
-        self.stream_ends = Counter(
-            "emo_streams_ended_total", "Live calls that ended.", ["reason"], **kept_by
-        )

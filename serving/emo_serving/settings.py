@@ -1,45 +1,79 @@
-"""What a server may be asked to do, as one value."""
+"""Options of a server as one immutable value."""
 
 from dataclasses import dataclass, field
-from typing import Any
+
+from emo_runtime.bundle.manifest import Precision
+from emo_serving.tokens import Token
 
 MIB = 1 << 20
-TOKEN_VARIABLE = "EMO_SERVE_TOKEN"  # noqa: S105  (a name)
+# Prefix of the environment variables; EMO_SERVE_TOKEN holds the token itself, others an option.
+ENVIRONMENT_PREFIX = "EMO_SERVE"
+TOKEN_VARIABLE = f"{ENVIRONMENT_PREFIX}_TOKEN"
+# The WebSocket subprotocol of a browser, which can't set headers and offers its token as another.
+SUBPROTOCOL = "emo-stream"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Bundle, limits and safety of a server. Times in seconds.
+    """Bundle, limits and access rules of a server. Times are in seconds.
 
-    ``threads``: calls answered at once, one core each (None: the usable cores); ``max_waiting``
-    more may wait, the next is refused with 429. ``token``: what a caller must send as
-    ``Authorization: Bearer``; None asks for nothing. ``origins``: web origins other than the
-    server's own whose pages may call it. ``upload_timeout_s``: for the body of a request to
-    arrive; ``timeout_s``: from then to its answer. ``max_streams``: live calls at once;
-    ``max_stream_s``: the longest utterance of one; ``idle_s``: silence after which one is closed;
-    ``send_timeout_s``: how long a reader of events may be behind; ``drain_s``: how long running
-    calls may go on once the server is told to stop; ``grace_s``: how long it goes on accepting
-    connections then, while /readyz already says no.
+    Args:
+        threads: Utterances recognized at once, one core each; None uses all usable cores.
+        tokens: Accepted bearer tokens. Without any, every caller is accepted.
+        origins: Web origins, besides the server's own, whose pages may call it; ``"*"`` allows all.
+        allowed_hosts: Accepted host names of the ``Host`` header; ``"*"`` allows all. Empty: IP
+            addresses and ``localhost``, or all where a token is required.
+        max_waiting: Requests that may wait for a thread; further ones are refused with 429.
+        max_body_bytes: Largest request body. Bodies in JSON also have ``max_json_bytes``.
+        max_buffered_bytes: Bodies that are held in memory at once.
+        max_duration_s: Longest sound of a request.
+        max_batch: Utterances of one batch.
+        head_timeout_s: Time for a request's head to arrive, ``upload_timeout_s``: for its body.
+        timeout_s: Time from then to the answer.
+        max_connections: Open connections; ``max_connections_per_client``: of one address.
+        max_calls_per_client, max_streams_per_client: Limits of one token or address; None: none.
+        max_streams: Live calls at once.
+        max_stream_s: Seconds of sound that the answers of a live call consider: the latest ones,
+            unless the call asks for a shorter window.
+        max_errors_per_minute: Errors after which a live call is closed.
+        idle_s: Silence after which a live call is closed.
+        send_timeout_s: Time for a client to read an event.
+        trusted_proxies: Addresses or networks whose ``X-Forwarded-*`` headers are used.
+        drain_s: Time that running requests have after SIGTERM; ``grace_s``: time for which new
+            connections are still accepted then, while ``/readyz`` already answers 503.
+        access_log: Log one JSON line for each request and each live call.
     """
 
     bundle: str | None = None
     provider: str = "auto"
     fallback: bool = False
     threads: int | None = None
-    variant: Any = None
-    token: str | None = field(default=None, repr=False)
+    variant: Precision | None = None
+    tokens: tuple[Token, ...] = field(default=(), repr=False)
     origins: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
     max_waiting: int = 96
     max_body_bytes: int = 16 * MIB
+    max_json_bytes: int = 8 * MIB
+    max_buffered_bytes: int = 256 * MIB
     max_text_characters: int = 20_000
     max_duration_s: float = 120.0
     max_batch: int = 64
+    max_head_bytes: int = 64 << 10
+    head_timeout_s: float = 10.0
     upload_timeout_s: float = 10.0
     timeout_s: float = 30.0
+    max_connections: int = 1024
+    max_connections_per_client: int = 512
+    max_calls_per_client: int | None = None
+    max_streams_per_client: int | None = None
     max_streams: int = 256
     max_stream_s: float = 120.0
     max_message_bytes: int = MIB
+    max_errors_per_minute: int = 16
     idle_s: float = 60.0
     send_timeout_s: float = 10.0
+    trusted_proxies: tuple[str, ...] = ()
     drain_s: float = 30.0
     grace_s: float = 1.0
+    access_log: bool = True

@@ -50,7 +50,7 @@ def answer(data: bytes) -> None:
 
     scope = {"type": "websocket", "headers": [], "subprotocols": []}
     runner.run(answer_live(WebSocket(scope, receive, send), service))
-    assert service.gate.streams == 0
+    assert service.admission.streams == 0
     for message in sent:
         if message["type"] == "websocket.send":
             _check(json.loads(message["text"]))

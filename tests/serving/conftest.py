@@ -1,7 +1,9 @@
-"""The application around the default bundle, in this process; and a recognizer that can be held."""
+"""Fixtures: the application with the default bundle, a server process, a recognizer that waits."""
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -9,22 +11,26 @@ from starlette.testclient import TestClient
 
 from emo_runtime import EmotionRecognizer
 from emo_serving.app import create_app
+from emo_serving.server import Server, listen
 from emo_serving.service import Service
 from emo_serving.settings import Settings
 from helpers.corpora import CLIPS, DEFAULT_BUNDLE
 from helpers.servers import RunningServer, running_server
 
 BUNDLE = str(DEFAULT_BUNDLE)
+URL = "http://localhost"
+# TestClient names the host of its WebSockets "testserver".
+ANY_HOST = ("*",)
 
 
 class HeldRecognizer(EmotionRecognizer):
-    """Answers only while ``go`` is set."""
+    """A recognizer that answers only while ``go`` is set."""
 
     go = threading.Event()
 
     def recognize(self, *arguments: Any, **options: Any) -> Any:
-        """As ever, but later."""
-        assert self.go.wait(30)
+        """Wait for ``go``, then answer."""
+        assert self.go.wait(300)
         return super().recognize(*arguments, **options)
 
 
@@ -36,21 +42,23 @@ def recognizer() -> Iterator[EmotionRecognizer]:
 
 @pytest.fixture(scope="session")
 def client() -> Iterator[TestClient]:
-    with TestClient(create_app(Settings(bundle=BUNDLE, threads=2))) as session:
+    with TestClient(
+        create_app(Settings(bundle=BUNDLE, threads=2, allowed_hosts=ANY_HOST)), base_url=URL
+    ) as session:
         yield session
 
 
 @pytest.fixture
 def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., TestClient]]:
-    """``start(**settings)``: a client of an application of the test's own."""
+    """``start(**settings)``: a client of an application with these settings."""
     running: list[TestClient] = []
 
     def enter(opened: Any = EmotionRecognizer.open, **settings: Any) -> TestClient:
         app = create_app(
-            Settings(bundle=BUNDLE, **({"threads": 2} | settings)),
+            Settings(bundle=BUNDLE, **({"threads": 2, "allowed_hosts": ANY_HOST} | settings)),
             lambda chosen: Service(chosen, opened),
         )
-        client = TestClient(app)
+        client = TestClient(app, base_url=URL)
         client.__enter__()
         running.append(client)
         return client
@@ -62,10 +70,59 @@ def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., TestClient]]
 
 @pytest.fixture
 def held() -> Iterator[type[HeldRecognizer]]:
-    """Clear ``held.go`` and no call is answered until it is set again."""
+    """The class HeldRecognizer: clear ``held.go``, and no request is answered until it is set."""
     HeldRecognizer.go.set()
     yield HeldRecognizer
     HeldRecognizer.go.set()
+
+
+@dataclass
+class ServerInThread:
+    """A server with settings of the test's own, in a thread of this process."""
+
+    service: Service
+    server: Server
+    thread: threading.Thread
+    address: tuple[str, int]
+
+    @property
+    def url(self) -> str:
+        """URL of the page."""
+        return "http://{}:{}/".format(*self.address)
+
+    def stop(self) -> None:
+        """Start the graceful shutdown, as SIGTERM does."""
+        self.server.handle_exit(signal.SIGTERM, None)
+
+    def join(self) -> None:
+        """Wait for the server's end."""
+        self.thread.join(300)
+        assert not self.thread.is_alive()
+
+
+@pytest.fixture
+def serving() -> Iterator[Callable[..., ServerInThread]]:
+    """``serving(**settings)``: start a ServerInThread."""
+    running: list[ServerInThread] = []
+
+    def begin(opened: Any = EmotionRecognizer.open, **settings: Any) -> ServerInThread:
+        options = {"threads": 1, "grace_s": 0.0, "drain_s": 0.0, "access_log": False} | settings
+        service = Service(Settings(bundle=BUNDLE, **options), opened)
+        listening = listen("127.0.0.1", 0, 60)
+        ready = threading.Event()
+        server = Server(service, ready.set)
+        thread = threading.Thread(target=server.run, args=([listening],))
+        started = ServerInThread(service, server, thread, listening.getsockname())
+        running.append(started)
+        thread.start()
+        assert ready.wait(300)
+        return started
+
+    yield begin
+    for started in running:
+        if started.thread.is_alive():
+            started.server.should_exit = True
+            started.join()
 
 
 @pytest.fixture(scope="session")
@@ -75,6 +132,6 @@ def clip() -> bytes:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[RunningServer]:
-    """A server that all tests share, in a process of its own."""
+    """One server process for all tests."""
     with running_server("--threads", "2") as running:
         yield running

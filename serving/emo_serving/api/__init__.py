@@ -1,1 +1,1 @@
-"""HTTP API: middleware, routes, schemas."""
+"""HTTP routes, request bodies, and the OpenAPI document."""

@@ -1,145 +1,135 @@
-"""The one way in: token, origin, admission, counting, and what may be said of an accident.
+"""ASGI middleware: access rules, request ids, metrics, access log, safe error responses."""
 
-Plain ASGI around the application, so that what is refused costs next to nothing.
-"""
-
-import hmac
 import time
 from collections.abc import MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
 
-from fastapi import FastAPI
-from starlette.datastructures import Headers
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from emo_runtime import EmoError
+from emo_serving.api.access import AccessRules
+from emo_serving.context import RequestContext, begin_context
 from emo_serving.errors import (
-    OriginError,
-    UnauthorizedError,
+    MethodError,
+    NotFoundError,
+    RequestError,
     error_response,
     internal_error_response,
     log_unexpected,
 )
+from emo_serving.request_log import log_request
 from emo_serving.service import Service
-
-# A page and probes give nothing away and come without a token.
-_OPEN = ("/", "/page/", "/healthz", "/readyz", "/v2/health/")
-# How a browser's WebSocket, which can't set headers, sends the token.
-SUBPROTOCOL = "emo-stream"
-TOKEN_PREFIX = "bearer."  # noqa: S105  (not a secret)
+from emo_serving.settings import Settings
 
 
 class RequestMiddleware:
-    """Lets in who may come in to ``inside``, the rest of ``app``.
+    """Checks each request, passes it to the router of ``app``, and counts and logs it.
 
-    ``app.state.service`` must be there when the first one comes.
+    ``app.state.service`` must exist when the first request arrives.
     """
 
-    def __init__(self, app: FastAPI, inside: ASGIApp) -> None:
+    def __init__(self, app: Starlette, settings: Settings) -> None:
         self.app = app
-        self.routes, self.router = app.routes, app.router  # Ray Serve names its metrics by them
-        self._inside = inside
+        self.routes, self.router = app.routes, app.router  # Ray Serve reads them for its metrics
+        self._rules = AccessRules(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
+        """Handle an ASGI connection."""
+        scope["app"] = self.app
         if scope["type"] not in {"http", "websocket"}:
-            await self._inside(scope, receive, send)
+            await self.router(scope, receive, send)
             return
         service: Service = self.app.state.service
-        out = _Outgoing(service, scope, send)
+        context = begin_context(scope)
+        out = _Outgoing(service, scope, send, context)
         try:
-            _check_token(service.settings.token, scope)
-            _check_origin(service.settings.origins, scope)
+            context.client = self._rules.check(scope)
             if scope["type"] == "http" and scope["method"] == "POST":
-                with service.gate.call():
-                    await self._inside(scope, receive, out.send)
-            else:
-                await self._inside(scope, receive, out.send)
+                service.admission.check(context.client)
+            await self.router(scope, receive, out.send)
         except EmoError as error:
             await out.refuse(error_response(error, scope["path"]), receive)
-        except Exception as error:  # noqa: BLE001  (whatever it is, its message stays here)
-            log_unexpected(error, _route(scope))
+        except HTTPException as error:
+            await out.refuse(_router_response(error, scope["path"]), receive)
+        except Exception as error:  # noqa: BLE001  (its message may quote a client's data)
+            log_unexpected(error, _route(scope), context.request_id)
             await out.refuse(internal_error_response(scope["path"]), receive)
         finally:
-            out.count()
+            out.finish()
+
+
+async def not_found(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+    """Raise NotFoundError: the router's default route, for HTTP and WebSocket."""
+    raise NotFoundError("there is no such path.")
 
 
 class _Outgoing:
-    """What goes out, watched: its status, and whether it has begun."""
+    """Watches the messages of a response."""
 
-    def __init__(self, service: Service, scope: Scope, send: Send) -> None:
+    def __init__(self, service: Service, scope: Scope, send: Send, context: RequestContext) -> None:
         self._service = service
         self._scope = scope
         self._send = send
+        self._context = context
         self._begun = time.perf_counter()
         self._status: int | None = None
 
     async def send(self, message: Message) -> None:
-        """Pass a message on; a stopping server asks that the connection be not used again."""
+        """Pass a message on, with the headers that every response has."""
         if message["type"].endswith("response.start"):
             self._status = message["status"]
-            _protect(message, close=self._service.gate.draining)
+            _add_headers(message, self._context, close=self._service.admission.draining)
         elif message["type"] == "websocket.accept":
             self._status = 101
+            _add_headers(message, self._context, close=False)
         await self._send(message)
 
     async def refuse(self, response: Response, receive: Receive) -> None:
-        """Answer with ``response``, unless an answer has begun."""
+        """Send ``response`` unless a response has begun."""
         if self._status is None:
             await response(self._scope, receive, self.send)
         elif self._scope["type"] == "websocket" and self._status == 101:
             await self._send({"type": "websocket.close", "code": 1011})
 
-    def count(self) -> None:
-        """Count the request as what it became."""
-        route = _route(self._scope)
-        self._service.requests.labels(route, str(self._status or 499)).inc()
+    def finish(self) -> None:
+        """Count and log the request; 499 means that the client disconnected first."""
+        route, status = _route(self._scope), self._status or 499
+        seconds = time.perf_counter() - self._begun
+        metrics = self._service.metrics
+        metrics.requests.labels(route, str(status)).inc()
         if self._scope["type"] == "http":
-            self._service.seconds.labels(route).observe(time.perf_counter() - self._begun)
+            metrics.seconds.labels(route).observe(seconds)
+        if self._service.settings.access_log:
+            log_request(self._scope, self._context, route, status, seconds)
 
 
-def _protect(message: MutableMapping[str, Any], *, close: bool) -> None:
-    headers = [*message.get("headers", ()), (b"x-content-type-options", b"nosniff")]
+def _add_headers(
+    message: MutableMapping[str, Any], context: RequestContext, *, close: bool
+) -> None:
+    headers = [
+        *message.get("headers", ()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"x-request-id", context.request_id.encode()),
+    ]
     if close:
         headers = [pair for pair in headers if pair[0].lower() != b"connection"]
         headers.append((b"connection", b"close"))
     message["headers"] = headers
 
 
+def _router_response(error: HTTPException, path: str) -> Response:
+    if error.status_code == 405:
+        response = error_response(MethodError("the path does not support this method."), path)
+        response.headers.update(error.headers or {})
+        return response
+    if error.status_code == 404:
+        return error_response(NotFoundError("there is no such path."), path)
+    return error_response(RequestError(error.detail), path)
+
+
 def _route(scope: Scope) -> str:
-    """The route's own path: what a caller made up must not become a label."""
-    route = scope.get("route")
-    return str(getattr(route, "path", None) or "other")
-
-
-def _check_token(token: str | None, scope: Scope) -> None:
-    path = scope["path"]
-    is_open = path == "/" or any(path.startswith(prefix) for prefix in _OPEN[1:])
-    if token is None or is_open:
-        return
-    kind, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
-    if kind.lower() != "bearer":
-        offered = [name for name in scope.get("subprotocols", ()) if name.startswith(TOKEN_PREFIX)]
-        given = offered[0].removeprefix(TOKEN_PREFIX) if offered else ""
-    if not hmac.compare_digest(given.strip().encode(), token.encode()):
-        raise UnauthorizedError("send the server's token as 'Authorization: Bearer TOKEN'.")
-
-
-def _check_origin(allowed: tuple[str, ...], scope: Scope) -> None:
-    """Pages of other sites must not use a visitor's browser to talk to a server of hers."""
-    if scope["type"] == "http" and scope["method"] in {"GET", "HEAD"}:
-        return
-    headers = Headers(scope=scope)
-    origin = headers.get("origin")
-    if origin is None or origin in allowed:
-        return
-    try:
-        own = urlsplit(origin).netloc == headers.get("host")
-    except ValueError:
-        own = False
-    if not own:
-        raise OriginError(
-            "pages of this origin may not call this server: its owner can allow them (--origin)."
-        )
+    """Return the route's path: a path of the client's choice must not become a metric's label."""
+    return str(getattr(scope.get("route"), "path", None) or "other")

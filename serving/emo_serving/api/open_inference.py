@@ -1,166 +1,214 @@
-"""The Open Inference Protocol (v2): what KServe's and Triton's clients speak."""
+"""Routes of the Open Inference Protocol (v2), which KServe's and Triton's clients use."""
 
-from typing import Any
-
-from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
 
 from emo_runtime import EmoError, __version__
-from emo_serving.api.bodies import read_body
-from emo_serving.api.openapi import ERRORS, request_body
-from emo_serving.api.schemas import InferErrorBody
-from emo_serving.api.tensors import INPUTS, OUTPUTS, encode_inference, parse_inference
-from emo_serving.errors import MediaTypeError, NotFoundError, RequestError
+from emo_serving.api.bodies import BINARY, JSON, media_type, received_body
+from emo_serving.api.openapi import POST_ERRORS, READ_ERRORS, Endpoint, as_json
+from emo_serving.api.tensors import (
+    INPUTS,
+    OUTPUTS,
+    InferenceRequest,
+    InferenceResponse,
+    encode_inference,
+    parse_inference,
+)
+from emo_serving.context import client_of
+from emo_serving.errors import NotFoundError, RequestError
 from emo_serving.service import Service
 
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": InferErrorBody, "description": words["description"]}
-    for status, words in ERRORS.items()
-}
-_GET_ERRORS: dict[int | str, dict[str, Any]] = {
-    401: _ERRORS[401],
-    404: {"model": InferErrorBody, "description": "There is no such model."},
-}
 _HEADER = "Inference-Header-Content-Length"
+_TAG = "Open Inference Protocol"
+_MODEL = "/v2/models/{name}"
+_VERSION = "/v2/models/{name}/versions/{version}"
 
-router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
+
+class InferenceError(Struct):
+    """An error in the protocol's form."""
+
+    error: str
 
 
-class TensorBody(BaseModel):
-    """A tensor of a request."""
+class ServerMetadata(Struct):
+    """Name, version and extensions of the server."""
 
     name: str
-    shape: list[int]
+    version: str
+    extensions: list[str]
+
+
+class Live(Struct):
+    """Liveness of the server."""
+
+    live: bool
+
+
+class Ready(Struct):
+    """Readiness of the server."""
+
+    ready: bool
+
+
+class ModelReady(Struct):
+    """Readiness of a model."""
+
+    name: str
+    ready: bool
+
+
+class TensorMetadata(Struct):
+    """Name, type and shape of a tensor; -1 stands for the number of rows."""
+
+    name: str
     datatype: str
-    data: list[Any] | None = None
-    parameters: dict[str, Any] | None = None
+    shape: list[int]
 
 
-class InferenceBody(BaseModel):
-    """A request: text and/or audio (base64 in JSON), [rows] of BYTES each."""
+class ModelMetadata(Struct):
+    """Inputs and outputs of the model."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "properties": {
-                "id": {"type": "string"},
-                "inputs": {"type": "array", "items": {"type": "object"}},
-                "outputs": {"type": "array", "items": {"type": "object"}},
-            },
-            "examples": [
-                {
-                    "inputs": [
-                        {
-                            "name": "text",
-                            "shape": [1],
-                            "datatype": "BYTES",
-                            "data": ["¡Esto es una vergüenza!"],
-                        }
-                    ]
-                }
-            ],
-        }
-    )
-
-    inputs: list[Any]
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
 
 
-class InferenceAnswer(BaseModel):
-    """An answer: label [rows] and scores [rows, labels]."""
-
-    model_name: str
-    model_version: str
-    id: str | None = None
-    outputs: list[TensorBody]
+async def server_metadata(request: Request) -> Response:  # noqa: ARG001
+    """Name, version and extensions."""
+    return as_json(ServerMetadata("emo-runtime", __version__, ["binary_tensor_data"]))
 
 
-@router.get("", summary="The server")
-async def server() -> dict[str, Any]:
-    """Its name, version and extensions."""
-    return {"name": "emo-runtime", "version": __version__, "extensions": ["binary_tensor_data"]}
+async def server_live(request: Request) -> Response:  # noqa: ARG001
+    """200 while the process responds."""
+    return as_json(Live(live=True))
 
 
-@router.get("/health/live", summary="Is it alive?")
-async def live() -> dict[str, bool]:
-    """200 as long as the process answers."""
-    return {"live": True}
-
-
-@router.get(
-    "/health/ready", summary="Should it be sent calls?", responses={503: {"description": "No."}}
-)
-async def ready(request: Request, response: Response) -> dict[str, bool]:
-    """503 once the server was told to stop."""
-    draining = request.app.state.service.gate.draining
-    response.status_code = 503 if draining else 200
-    return {"ready": not draining}
-
-
-@router.get("/models/{name}", summary="The model's tensors", responses=_GET_ERRORS)
-@router.get("/models/{name}/versions/{version}", include_in_schema=False)
-async def model(request: Request, name: str, version: str | None = None) -> dict[str, Any]:
-    """Names, types and shapes; -1 stands for the rows."""
+async def server_ready(request: Request) -> Response:
+    """503 under overload, and once the server is stopping."""
     service: Service = request.app.state.service
-    known, number = _check_name(service, name, version)
-    labels = len(service.recognizer.labels)
-    shapes = {"scores": [-1, labels]}
-    return {
-        "name": known,
-        "versions": [number],
-        "platform": "onnxruntime",
-        "inputs": [{"name": each, "datatype": "BYTES", "shape": [-1]} for each in INPUTS],
-        "outputs": [
-            {"name": each, "datatype": kind, "shape": shapes.get(each, [-1])}
-            for each, kind in OUTPUTS.items()
-        ],
-    }
+    ready = service.status == "ready"
+    return as_json(Ready(ready), 200 if ready else 503)
 
 
-@router.get("/models/{name}/ready", summary="Is the model ready?", responses=_GET_ERRORS)
-@router.get("/models/{name}/versions/{version}/ready", include_in_schema=False)
-async def model_ready(
-    request: Request, response: Response, name: str, version: str | None = None
-) -> dict[str, Any]:
-    """As for the server."""
+async def model_metadata(request: Request) -> Response:
+    """Names, types and shapes of the tensors; -1 stands for the number of rows."""
     service: Service = request.app.state.service
-    known, _ = _check_name(service, name, version)
-    response.status_code = 503 if service.gate.draining else 200
-    return {"name": known, "ready": not service.gate.draining}
+    name, version = _check_name(request, service)
+    shapes = {"scores": [-1, len(service.recognizer.labels)]}
+    inputs = [TensorMetadata(each, "BYTES", [-1]) for each in INPUTS]
+    outputs = [TensorMetadata(each, kind, shapes.get(each, [-1])) for each, kind in OUTPUTS.items()]
+    return as_json(ModelMetadata(name, [version], "onnxruntime", inputs, outputs))
 
 
-@router.post(
-    "/models/{name}/infer",
-    summary="Rows of utterances",
-    responses={200: {"model": InferenceAnswer}, **_ERRORS, **_GET_ERRORS, 400: _ERRORS[422]},
-    response_class=Response,
-    openapi_extra=request_body(InferenceBody),
-)
-@router.post("/models/{name}/versions/{version}/infer", include_in_schema=False)
-async def infer(request: Request, name: str, version: str | None = None) -> Response:
-    """JSON or binary tensors; the request fails as a whole where one of its rows does."""
+async def model_ready(request: Request) -> Response:
+    """503 under overload, and once the server is stopping."""
     service: Service = request.app.state.service
-    known, number = _check_name(service, name, version)
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise MediaTypeError("compressed bodies are not read: send it as it is.")
+    name, _ = _check_name(request, service)
+    ready = service.status == "ready"
+    return as_json(ModelReady(name, ready), 200 if ready else 503)
+
+
+async def model_infer(request: Request) -> Response:
+    """JSON or binary tensors. If one row fails, the whole request fails."""
+    service: Service = request.app.state.service
+    settings = service.settings
+    name, version = _check_name(request, service)
     declared = request.headers.get(_HEADER)
     if declared is not None and not (declared.isascii() and declared.isdigit()):
-        raise RequestError(f"{_HEADER} is no number of bytes.")
-    body = await read_body(request, service.settings)
-    length = None if declared is None else int(declared[:20])
-    inference = parse_inference(body, length, service.settings.max_batch)
+        raise RequestError(f"{_HEADER} must be a number of bytes.")
+    limit = settings.max_body_bytes if media_type(request) == BINARY else settings.max_json_bytes
+    async with received_body(request, settings, service.admission, limit) as body:
+        length = None if declared is None else int(declared[:20])
+        inference = parse_inference(body, length, settings.max_batch)
+        with service.admission.call(client_of(request.scope)):
+            found = await service.answer_each(inference.utterances)
     answers = []
-    for row, answer in enumerate(await service.answer_each(inference.utterances)):
+    for row, answer in enumerate(found):
         if isinstance(answer, EmoError):
             raise RequestError(f"row {row}: {answer}")
         answers.append(answer)
-    content, json_length = encode_inference(inference, answers, known, number)
+    content, json_length = encode_inference(inference, answers, name, version)
     if json_length is None:
-        return Response(content, media_type="application/json")
-    headers = {_HEADER: str(json_length)}
-    return Response(content, headers=headers, media_type="application/octet-stream")
+        return Response(content, media_type=JSON)
+    return Response(content, headers={_HEADER: str(json_length)}, media_type=BINARY)
 
 
-def _check_name(service: Service, name: str, version: str | None) -> tuple[str, str]:
+def _check_name(request: Request, service: Service) -> tuple[str, str]:
     manifest = service.recognizer.manifest
+    name, version = request.path_params["name"], request.path_params.get("version")
     if name != manifest.name or version not in {None, "", manifest.version}:
-        raise NotFoundError(f"there is one model here: {manifest.name}, {manifest.version}.")
+        raise NotFoundError(f"the only model here is {manifest.name}, version {manifest.version}.")
     return manifest.name, manifest.version
+
+
+_EXAMPLE = {
+    "inputs": [
+        {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["¡Esto es una vergüenza!"]}
+    ]
+}
+_NOT_READY = {503: "Overloaded, or stopping."}
+
+ENDPOINTS = [
+    Endpoint(
+        "GET",
+        "/v2",
+        server_metadata,
+        "Describe the server",
+        _TAG,
+        answer=ServerMetadata,
+        error=InferenceError,
+        errors=READ_ERRORS,
+    ),
+    Endpoint(
+        "GET", "/v2/health/live", server_live, "Liveness probe", _TAG, answer=Live, is_open=True
+    ),
+    Endpoint(
+        "GET",
+        "/v2/health/ready",
+        server_ready,
+        "Readiness probe",
+        _TAG,
+        answer=Ready,
+        also=_NOT_READY,
+        is_open=True,
+    ),
+    Endpoint(
+        "GET",
+        _MODEL,
+        model_metadata,
+        "Describe the model's tensors",
+        _TAG,
+        answer=ModelMetadata,
+        error=InferenceError,
+        errors=(*READ_ERRORS, 404),
+        aliases=[_VERSION],
+    ),
+    Endpoint(
+        "GET",
+        f"{_MODEL}/ready",
+        model_ready,
+        "Readiness of the model",
+        _TAG,
+        answer=ModelReady,
+        also=_NOT_READY,
+        error=InferenceError,
+        errors=(*READ_ERRORS, 404),
+        aliases=[f"{_VERSION}/ready"],
+    ),
+    Endpoint(
+        "POST",
+        f"{_MODEL}/infer",
+        model_infer,
+        "Recognize rows of utterances",
+        _TAG,
+        answer=InferenceResponse,
+        body=InferenceRequest,
+        example=_EXAMPLE,
+        error=InferenceError,
+        errors=(*POST_ERRORS, 404),
+        aliases=[f"{_VERSION}/infer"],
+    ),
+]

@@ -1,39 +1,136 @@
-"""OpenAPI: error responses and request bodies shared by the routes."""
+"""Endpoints with their types, and the OpenAPI 3.1 document generated from them."""
 
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from fastapi import Response
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
-from emo_serving.api.schemas import (
-    ErrorBody,
-)
+from emo_runtime import __version__
 
-_WRONG = {
+_REFERENCE = "#/components/schemas/{name}"
+_DESCRIPTION = "Emotion recognition for Spanish utterances: from sound, from a transcript, or both."
+_ERROR_TEXTS = {
     401: "The token is missing or wrong.",
-    403: "A web page of another origin called.",
+    403: "The request came from a web page of another origin.",
+    404: "There is no such model or call.",
     408: "The body did not arrive in time.",
-    413: "Beyond one of the limits.",
-    415: "Neither JSON nor a multipart form.",
-    422: "Malformed, or nothing that can be answered.",
-    429: "As many calls as there may be are in progress; Retry-After says when to come again.",
-    503: "Stopping, or no answer in time.",
+    413: "The request is beyond one of the limits.",
+    415: "The body's media type or content encoding is not supported.",
+    421: "The Host header names another server.",
+    422: "The request is malformed, or can't be answered.",
+    429: "Too many requests are in progress; try again after Retry-After seconds.",
+    500: "Internal server error; see the server log.",
+    503: "The server is stopping, or there was no answer in time.",
 }
+READ_ERRORS = (401, 421, 500)
+POST_ERRORS = tuple(status for status in _ERROR_TEXTS if status != 404)
 
 
-ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody, "description": text} for status, text in _WRONG.items()
-}
+@dataclass(frozen=True)
+class Endpoint:
+    """A route together with what OpenAPI says about it.
+
+    Args:
+        answer: Type of the JSON response, or a media type.
+        body: Type of the JSON request body; ``bodies`` has the schemas of other media types.
+        error: Type of the error responses; ``errors`` are their status codes.
+        also: Other status codes whose response has the type ``answer``.
+        aliases: Further paths that are not documented.
+    """
+
+    method: str
+    path: str
+    handler: Callable[[Request], Awaitable[Response]]
+    summary: str
+    tag: str
+    answer: Any
+    body: Any = None
+    bodies: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    example: Any = None
+    error: Any = None
+    errors: Sequence[int] = ()
+    also: Mapping[int, str] = field(default_factory=dict)
+    parameters: Sequence[dict[str, Any]] = ()
+    aliases: Sequence[str] = ()
+    is_open: bool = False
+
+    def routes(self) -> list[Route]:
+        """Return Starlette's routes; GET answers HEAD too."""
+        return [
+            Route(path, self.handler, methods=[self.method]) for path in (self.path, *self.aliases)
+        ]
 
 
-def request_body(model: Any, **others: Any) -> dict[str, Any]:
-    """OpenAPI's words for a body that the route reads for itself."""
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
-    content = {"application/json": {"schema": schema}, **others}
-    return {"requestBody": {"required": True, "content": content}}
+def build_document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    """Return the OpenAPI document of the endpoints."""
+    types = [
+        kind
+        for endpoint in endpoints
+        for kind in (endpoint.answer, endpoint.body, endpoint.error)
+        if kind is not None and not isinstance(kind, str)
+    ]
+    schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
+    known = dict(zip(map(id, types), schemas, strict=True))
+    for component in components.values():
+        component["description"] = inspect.cleandoc(component.get("description", ""))
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in endpoints:
+        operation = _operation(endpoint, known)
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "emo-runtime", "version": __version__, "description": _DESCRIPTION},
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"token": []}, {}],
+    }
 
 
-def as_json(document: Any) -> Response:
-    """A document as the body of an answer."""
-    return Response(msgspec.json.encode(document), media_type="application/json")
+def _operation(endpoint: Endpoint, known: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
+    responses = {"200": _response("The answer.", endpoint.answer, known)}
+    for status, text in endpoint.also.items():
+        responses[str(status)] = _response(text, endpoint.answer, known)
+    for status in endpoint.errors:
+        responses[str(status)] = _response(_ERROR_TEXTS[status], endpoint.error, known)
+    names = re.findall(r"{(\w+)}", endpoint.path)
+    path_parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in names
+    ]
+    operation: dict[str, Any] = {
+        "operationId": endpoint.handler.__name__.strip("_"),
+        "summary": endpoint.summary,
+        "description": inspect.getdoc(endpoint.handler) or "",
+        "tags": [endpoint.tag],
+        "parameters": [*path_parameters, *endpoint.parameters],
+        "responses": responses,
+    }
+    if endpoint.is_open:
+        operation["security"] = []
+    if endpoint.body is not None:
+        content: dict[str, Any] = {"application/json": {"schema": known[id(endpoint.body)]}}
+        if endpoint.example is not None:
+            content["application/json"]["example"] = endpoint.example
+        content |= {kind: {"schema": schema} for kind, schema in endpoint.bodies.items()}
+        operation["requestBody"] = {"required": True, "content": content}
+    return operation
+
+
+def _response(text: str, kind: Any, known: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
+    if isinstance(kind, str):
+        return {"description": text, "content": {kind: {"schema": {"type": "string"}}}}
+    return {"description": text, "content": {"application/json": {"schema": known[id(kind)]}}}
+
+
+def as_json(document: Any, status: int = 200) -> Response:
+    """Return a JSON response."""
+    return Response(msgspec.json.encode(document), status, media_type="application/json")

@@ -1,120 +1,83 @@
-"""The bodies of requests and answers, as OpenAPI shows them."""
+"""Bodies of requests and responses, as msgspec types and thus as OpenAPI describes them."""
 
-from typing import Any
+import re
+from functools import cache
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct
 
 from emo_runtime import Answer, Utterance
 from emo_runtime.bundle.manifest import TaskName
+from emo_serving.errors import RequestError, TooLargeError
 
-_ANSWER: dict[str, Any] = {
-    "task": "fusion",
-    "label": "anger",
-    "confidence": 0.81,
-    "scores": {
-        "anger": 0.81,
-        "disgust": 0.03,
-        "fear": 0.05,
-        "joy": 0.02,
-        "neutral": 0.05,
-        "sadness": 0.04,
-    },
-    "tokens": 14,
-    "duration_s": 3.2,
-    "provider": "CPUExecutionProvider",
-    "timings": {
-        "decode_ms": 0.6,
-        "resample_ms": 0.9,
-        "mfcc_ms": 1.4,
-        "tokenize_ms": 0.1,
-        "text_ms": 1.1,
-        "fusion_ms": 0.1,
-        "total_ms": 4.3,
-    },
-    "notes": [],
-}
-_ERROR: dict[str, Any] = {
-    "kind": "AudioError",
-    "message": "sound given as bytes: is empty (0 bytes). ...",
-}
+Body = TypeVar("Body")
+
+# A field's name is the client's data.
+_UNKNOWN_FIELD = re.compile("unknown field `.*`")
+TASKS: tuple[TaskName, ...] = get_args(TaskName)
+_TASKS: dict[str, TaskName] = {task: task for task in TASKS}
 
 
-class UtteranceBody(BaseModel):
-    """One thing said: its transcript, its sound, or both."""
+class UtteranceBody(Struct, forbid_unknown_fields=True):
+    """One utterance: its transcript, its sound, or both."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        val_json_bytes="base64",
-        json_schema_extra={"examples": [{"text": "¡Esto es una vergüenza!"}]},
-    )
-
-    text: str | None = Field(None, description="The transcript.")
-    audio: bytes | None = Field(
-        None,
-        description="A sound file (WAV, FLAC, OGG, Opus, MP3), in base64.",
-        json_schema_extra={
-            "anyOf": [{"type": "string", "contentEncoding": "base64"}, {"type": "null"}]
-        },
-    )
-    task: TaskName | None = Field(None, description="Insist on a task.")
+    text: Annotated[str | None, Meta(description="The transcript.")] = None
+    audio: Annotated[
+        bytes | None, Meta(description="A sound file (WAV, FLAC, Ogg, Opus, MP3) in base64.")
+    ] = None
+    task: Annotated[
+        TaskName | None, Meta(description="The task to use; default: what the inputs allow.")
+    ] = None
 
     def utterance(self) -> Utterance:
-        """As the recognizer takes it."""
+        """Return the utterance for the recognizer."""
         return Utterance(self.text, self.audio, self.task)
 
 
-class BatchBody(BaseModel):
-    """Several utterances; each is answered as if it came alone."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {"utterances": [{"text": "¡Esto es una vergüenza!"}, {"text": "Qué alegría."}]}
-            ]
-        },
-    )
+class BatchBody(Struct, forbid_unknown_fields=True):
+    """Several utterances; each is answered independently of the others."""
 
     utterances: list[UtteranceBody]
 
 
-class AnswerBody(RootModel[Answer]):
-    """The emotion of one utterance: six calibrated probabilities that sum to 1."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [_ANSWER]})
+class _RawBatch(Struct, forbid_unknown_fields=True):
+    utterances: Raw
 
 
-class ErrorDetail(BaseModel):
-    """What went wrong, and what to do."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [_ERROR]})
+class ErrorDetail(Struct):
+    """What is wrong, and the remedy."""
 
     kind: str
     message: str
 
 
-class ErrorBody(BaseModel):
-    """The answer to a request that failed."""
+class ErrorBody(Struct):
+    """The response to a failed request."""
 
     error: ErrorDetail
 
 
-class BatchAnswerBody(BaseModel):
-    """An answer for each utterance, in their order; in place of one that failed, its error."""
+# Written out: msgspec decodes no union of a dataclass and a struct.
+_ANSWER_OR_ERROR = [
+    {"$ref": f"#/components/schemas/{kind.__name__}"} for kind in (Answer, ErrorBody)
+]
 
-    answers: list[AnswerBody | ErrorBody]
+
+class BatchAnswer(Struct):
+    """An answer for each utterance, in order; for one that failed, its error."""
+
+    answers: list[Annotated[Any, Meta(extra_json_schema={"anyOf": _ANSWER_OR_ERROR})]]
 
 
-class Ready(BaseModel):
-    """Whether the server takes calls."""
+class Status(Struct):
+    """State of the server: ``ok``, ``ready``, ``overloaded`` or ``stopping``."""
 
     status: str
 
 
-class Description(BaseModel):
-    """What is served, what runs it, and the limits."""
-
-    model_config = ConfigDict(extra="allow")
+class Description(Struct):
+    """The bundle, the software and hardware that run it, and the limits."""
 
     bundle: dict[str, Any]
     labels: list[str]
@@ -122,7 +85,75 @@ class Description(BaseModel):
     limits: dict[str, float]
 
 
-class InferErrorBody(BaseModel):
-    """An error in the Open Inference Protocol's form."""
+def decode(kind: type[Body], body: bytes | Raw) -> Body:
+    """Decode a JSON body. Raises RequestError, whose message never quotes the body."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise RequestError(f"body: {reason_of(error)}") from None
 
-    error: str
+
+def decode_utterance(body: bytes | Raw) -> Utterance:
+    """Decode a JSON utterance. Raises RequestError."""
+    return decode(UtteranceBody, body).utterance()
+
+
+def decode_batch(body: bytes, max_batch: int) -> list[Utterance | RequestError]:
+    """Decode a JSON batch; a malformed utterance becomes its error.
+
+    Raises:
+        RequestError: The batch itself is malformed.
+        TooLargeError: It has more than ``max_batch`` utterances.
+    """
+    rows = bounded_list(decode(_RawBatch, body).utterances, max_batch, "utterances")
+    decoded: list[Utterance | RequestError] = []
+    for row in rows:
+        try:
+            decoded.append(decode_utterance(row))
+        except RequestError as error:
+            decoded.append(error)
+    return decoded
+
+
+def bounded_list(array: Raw, limit: int, what: str) -> list[Raw]:
+    """Split a JSON array into at most ``limit`` undecoded elements.
+
+    Decoding stops at the first element beyond the limit: millions of elements would take seconds.
+    Raises RequestError, TooLargeError.
+    """
+    try:
+        row = msgspec.json.decode(array, type=_array_type(limit + 1))
+    except msgspec.ValidationError as error:
+        if "at most length" not in str(error):
+            raise RequestError(f"{what}: {reason_of(error)}") from None
+        row = None
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise RequestError(f"{what}: {reason_of(error)}") from None
+    elements = [] if row is None else [getattr(row, name) for name in row.__struct_fields__]
+    elements = [element for element in elements if element is not UNSET]
+    if row is None or len(elements) > limit:
+        raise TooLargeError(f"more than {limit} {what}, which is the limit: send several requests.")
+    return elements
+
+
+def check_task(task: str | None) -> TaskName | None:
+    """Return a task's name if there is such a task. Raises RequestError."""
+    if task is None:
+        return None
+    if task not in _TASKS:
+        raise RequestError(f"task is one of: {', '.join(TASKS)}.")
+    return _TASKS[task]
+
+
+def reason_of(error: Exception) -> str:
+    """Return the first line of a decoding error, which never quotes the body."""
+    if isinstance(error, msgspec.DecodeError):
+        return _UNKNOWN_FIELD.sub("an unknown field", str(error).partition("\n")[0])[:200]
+    return "not UTF-8." if isinstance(error, UnicodeError) else "nested too deeply."
+
+
+@cache
+def _array_type(length: int) -> type[Struct]:
+    """Return a struct of ``length`` optional elements that is decoded from a JSON array."""
+    fields = [(f"row{number}", Raw | msgspec.UnsetType, UNSET) for number in range(length)]
+    return msgspec.defstruct("Rows", fields, array_like=True, forbid_unknown_fields=True)

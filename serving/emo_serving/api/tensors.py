@@ -1,56 +1,102 @@
-"""The Open Inference Protocol's requests and answers: JSON, with or without binary tensors.
+"""Requests and responses of the Open Inference Protocol: JSON, with or without binary tensors.
 
-V2 of the protocol (kserve/open-inference-protocol, inference_rest.yaml) and Triton's extension for
-binary tensors: the JSON comes first, ``Inference-Header-Content-Length`` says how long it is, and
-the bytes of the tensors follow in the order in which they are named. An element of a BYTES tensor
-is its length as a little-endian uint32, then that many bytes.
+Version 2 of the protocol (kserve/open-inference-protocol, inference_rest.yaml) and Triton's binary
+tensor extension: the JSON comes first, ``Inference-Header-Content-Length`` is its length, and the
+bytes of the tensors follow in the order of their names. An element of a BYTES tensor is its
+length as a little-endian uint32, then that many bytes.
 """
 
 import base64
 import binascii
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from emo_runtime import Answer, Utterance
+from emo_serving.api.schemas import bounded_list, decode, reason_of
 from emo_serving.errors import RequestError, TooLargeError
 
 INPUTS = ("text", "audio")
 OUTPUTS = {"label": "BYTES", "scores": "FP32"}
+_MAX_TENSORS = 8
+_MAX_DIMENSIONS = 8
 
 
-class _Tensor(msgspec.Struct):
-    """An input, as the JSON names it."""
+def _array(items: dict[str, Any]) -> Meta:
+    """Describe an undecoded array: its length is checked before its elements are decoded."""
+    return Meta(extra_json_schema={"type": "array", "items": items})
+
+
+class TensorParameters(Struct, omit_defaults=True):
+    """Parameters of a tensor; others are ignored, as the protocol requires."""
+
+    binary_data_size: int | None = None
+
+
+class Tensor(Struct, omit_defaults=True):
+    """A tensor of a request or a response."""
 
     name: str
-    shape: list[int]
+    shape: Annotated[Raw, _array({"type": "integer"})]
     datatype: str
-    data: Any = None
-    parameters: dict[str, Any] = {}
+    data: Annotated[Raw, _array({})] | UnsetType = UNSET
+    parameters: TensorParameters = field(default_factory=TensorParameters)
 
 
-class _Output(msgspec.Struct):
-    """An output that is asked for."""
+class OutputParameters(Struct, omit_defaults=True):
+    """Parameters of a requested output."""
+
+    binary_data: bool | None = None
+
+
+class RequestedOutput(Struct, omit_defaults=True):
+    """An output that the client asks for."""
 
     name: str
-    parameters: dict[str, Any] = {}
+    parameters: OutputParameters = field(default_factory=OutputParameters)
 
 
-class _Request(msgspec.Struct):
-    """The JSON of a request; what else is in it is passed over, as the protocol asks."""
+class RequestParameters(Struct, omit_defaults=True):
+    """Parameters of a request."""
 
-    inputs: list[_Tensor]
+    binary_data_output: bool = False
+
+
+class InferenceRequest(Struct, omit_defaults=True):
+    """A request: ``text`` and/or ``audio`` (base64 in JSON), [rows] of BYTES each."""
+
+    inputs: list[Tensor]
     id: str | None = None
-    outputs: list[_Output] = []
-    parameters: dict[str, Any] = {}
+    outputs: list[RequestedOutput] = []
+    parameters: RequestParameters = field(default_factory=RequestParameters)
+
+
+class _RawRequest(Struct):
+    """The same, with undecoded arrays."""
+
+    inputs: Raw
+    id: str | None = None
+    outputs: Raw = Raw(b"[]")
+    parameters: RequestParameters = field(default_factory=RequestParameters)
+
+
+class InferenceResponse(Struct, omit_defaults=True):
+    """A response: ``label`` [rows] and ``scores`` [rows, labels]."""
+
+    model_name: str
+    model_version: str
+    outputs: list[Tensor]
+    id: str | None = None
 
 
 @dataclass(frozen=True)
 class Inference:
-    """A request, understood: the utterances, and the outputs as (name, whether binary)."""
+    """A decoded request: the utterances, and the outputs as (name, whether binary)."""
 
     id: str | None
     utterances: list[Utterance]
@@ -58,109 +104,125 @@ class Inference:
 
 
 def parse_inference(body: bytes, header_length: int | None, max_rows: int) -> Inference:
-    """The utterances of a request's body. Raises RequestError, TooLargeError."""
+    """Return the utterances of a request's body. Raises RequestError, TooLargeError."""
     length = len(body) if header_length is None else header_length
     if not 0 <= length <= len(body):
-        raise RequestError(f"the JSON is said to have {length} bytes, the body has {len(body)}.")
-    try:
-        request = msgspec.json.decode(body[:length], type=_Request)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestError(f"not an inference request: {_first_line(error)}") from None
+        raise RequestError(f"the JSON is declared as {length} bytes, the body has {len(body)}.")
+    request = decode(_RawRequest, body[:length])
     columns: dict[str, list[bytes]] = {}
     rest = memoryview(body)[length:]
-    for tensor in request.inputs:
+    for raw in bounded_list(request.inputs, _MAX_TENSORS, "inputs"):
+        tensor = decode(Tensor, raw)
         if tensor.name not in INPUTS or tensor.name in columns:
-            raise RequestError(f"inputs are {' and '.join(INPUTS)}, each once at most.")
+            raise RequestError(f"inputs are {' and '.join(INPUTS)}, each at most once.")
         columns[tensor.name], rest = _elements(tensor, rest, max_rows)
     if len(rest):
-        raise RequestError(f"{len(rest)} bytes follow the tensors that were named.")
+        raise RequestError(f"{len(rest)} bytes follow the declared tensors.")
     return Inference(request.id, _utterances(columns), _outputs(request))
 
 
 def encode_inference(
     request: Inference, answers: Sequence[Answer], model: str, version: str
 ) -> tuple[bytes, int | None]:
-    """The body of an answer, and the length of its JSON where binary tensors follow it."""
+    """Return the body of a response, and the length of its JSON if binary tensors follow it."""
     outputs, tail = [], b""
     for name, binary in request.outputs:
         width = [len(answers[0].scores)] if name == "scores" else []
-        output: dict[str, Any] = {
-            "name": name,
-            "datatype": OUTPUTS[name],
-            "shape": [len(answers), *width],
-        }
+        shape = Raw(msgspec.json.encode([len(answers), *width]))
+        tensor = Tensor(name, shape, OUTPUTS[name])
         if binary:
             data = _binary(name, answers)
-            output["parameters"] = {"binary_data_size": len(data)}
+            tensor.parameters = TensorParameters(len(data))
             tail += data
         else:
-            output["data"] = [value for answer in answers for value in _values(name, answer)]
-        outputs.append(output)
-    document: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": outputs}
-    if request.id is not None:
-        document["id"] = request.id
-    head = msgspec.json.encode(document)
+            values = [value for answer in answers for value in _values(name, answer)]
+            tensor.data = Raw(msgspec.json.encode(values))
+        outputs.append(tensor)
+    head = msgspec.json.encode(InferenceResponse(model, version, outputs, request.id))
     return head + tail, len(head) if tail else None
 
 
-def _elements(tensor: _Tensor, rest: memoryview, max_rows: int) -> tuple[list[bytes], memoryview]:
-    """The elements of a tensor [rows] or [rows, 1], and what of the binary part is left."""
+def _elements(tensor: Tensor, rest: memoryview, max_rows: int) -> tuple[list[bytes], memoryview]:
+    """Return the elements of a tensor [rows] or [rows, 1], and the rest of the binary part."""
     where = f"input {tensor.name!r}"
     if tensor.datatype != "BYTES":
-        raise RequestError(f"{where}: of type BYTES, please.")
-    if len(tensor.shape) not in {1, 2} or tensor.shape[1:] not in ([], [1]):
-        raise RequestError(f"{where}: its shape is [rows] or [rows, 1].")
-    rows = tensor.shape[0]
+        raise RequestError(f"{where}: its datatype must be BYTES.")
+    dimensions = bounded_list(tensor.shape, _MAX_DIMENSIONS, f"dimensions of {where}")
+    shape = [decode(int, dimension) for dimension in dimensions]
+    if len(shape) not in {1, 2} or shape[1:] not in ([], [1]):
+        raise RequestError(f"{where}: its shape must be [rows] or [rows, 1].")
+    rows = shape[0]
     if rows > max_rows:
-        raise TooLargeError(f"{where}: {rows} rows, {max_rows} are allowed: send several requests.")
-    size = tensor.parameters.get("binary_data_size")
+        raise TooLargeError(
+            f"{where}: {rows} rows, the limit is {max_rows}: send several requests."
+        )
+    if rows < 1:
+        raise RequestError(f"{where}: it has no rows.")
+    size = tensor.parameters.binary_data_size
     if size is None:
-        elements = [_element(value, tensor.name) for value in _flat(tensor.data)]
-    elif type(size) is not int or not 0 <= size <= len(rest) or tensor.data is not None:
-        raise RequestError(f"{where}: its binary_data_size does not fit the body.")
-    else:
-        elements, rest = list(_unpack(rest[:size], where)), rest[size:]
-    if rows < 1 or len(elements) != rows:
-        raise RequestError(f"{where}: {len(elements)} elements for the shape {tensor.shape[:2]}.")
-    return elements, rest
+        return _json_elements(tensor, rows, where), rest
+    if not 0 <= size <= len(rest) or _data_of(tensor) is not None:
+        raise RequestError(f"{where}: its binary_data_size does not match the body.")
+    return _binary_elements(rest[:size], rows, where), rest[size:]
 
 
-def _flat(data: Any) -> list[Any]:
-    """The elements of [rows] or [[row], ...]."""
-    if not isinstance(data, list):
-        raise RequestError("a tensor without binary_data_size has its elements as the list 'data'.")
-    return [value[0] if isinstance(value, list) and len(value) == 1 else value for value in data]
+def _json_elements(tensor: Tensor, rows: int, where: str) -> list[bytes]:
+    data = _data_of(tensor)
+    if data is None:
+        raise RequestError(f"{where}: give its elements as a list 'data', or binary_data_size.")
+    try:
+        values = msgspec.json.decode(data, type=_rows_type(rows))
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise RequestError(
+            f"{where}: data must be {rows} strings, those of 'audio' in base64: {reason_of(error)}"
+        ) from None
+    return [
+        _element(value if isinstance(value, str) else value[0], tensor.name) for value in values
+    ]
 
 
-def _element(value: Any, name: str) -> bytes:
-    if not isinstance(value, str):
-        raise RequestError(f"input {name!r}: its elements are strings; those of 'audio' in base64.")
+def _data_of(tensor: Tensor) -> Raw | None:
+    """Return the undecoded elements; None if they are missing or null."""
+    if isinstance(tensor.data, UnsetType) or bytes(tensor.data) == b"null":
+        return None
+    return tensor.data
+
+
+@cache
+def _rows_type(rows: int) -> Any:
+    """Return the type of ``[row, ...]`` and ``[[row], ...]``, of exactly this length."""
+    return tuple[(str | tuple[str],) * rows]  # type: ignore[misc]
+
+
+def _element(value: str, name: str) -> bytes:
     if name == "text":
         return value.encode()
     try:
         return base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
-        raise RequestError(
-            "input 'audio': its elements in JSON are sound files in base64."
-        ) from None
+        raise RequestError("input 'audio': its elements must be sound files in base64.") from None
 
 
-def _unpack(data: memoryview, where: str) -> Iterable[bytes]:
-    while len(data):
+def _binary_elements(data: memoryview, rows: int, where: str) -> list[bytes]:
+    elements = []
+    for _ in range(rows):
         if len(data) < 4:
-            raise RequestError(f"{where}: ends in the middle of an element.")
+            raise RequestError(f"{where}: its data ends within an element.")
         [length] = struct.unpack("<I", data[:4])
         if length > len(data) - 4:
-            raise RequestError(f"{where}: ends in the middle of an element.")
-        yield bytes(data[4 : 4 + length])
+            raise RequestError(f"{where}: its data ends within an element.")
+        elements.append(bytes(data[4 : 4 + length]))
         data = data[4 + length :]
+    if len(data):
+        raise RequestError(f"{where}: its data has more than {rows} elements.")
+    return elements
 
 
 def _utterances(columns: dict[str, list[bytes]]) -> list[Utterance]:
-    """A row of each; an empty element means that the row has none."""
+    """Combine the columns; an empty element means that the row has no text, or no sound."""
     counts = {len(elements) for elements in columns.values()}
     if len(counts) != 1:
-        raise RequestError("give text or audio, or as many rows of the one as of the other.")
+        raise RequestError("give text or audio, or both with the same number of rows.")
     [rows] = counts
     texts = columns.get("text", [b""] * rows)
     sounds = columns.get("audio", [b""] * rows)
@@ -170,24 +232,28 @@ def _utterances(columns: dict[str, list[bytes]]) -> list[Utterance]:
             for text, sound in zip(texts, sounds, strict=True)
         ]
     except UnicodeDecodeError:
-        raise RequestError("input 'text': its elements are UTF-8.") from None
+        raise RequestError("input 'text': its elements must be UTF-8.") from None
 
 
-def _outputs(request: _Request) -> list[tuple[str, bool]]:
-    default = request.parameters.get("binary_data_output") is True
-    if not request.outputs:
+def _outputs(request: _RawRequest) -> list[tuple[str, bool]]:
+    default = request.parameters.binary_data_output
+    raw = bounded_list(request.outputs, _MAX_TENSORS, "outputs")
+    requested = [decode(RequestedOutput, each) for each in raw]
+    if not requested:
         return [(name, default) for name in OUTPUTS]
-    for output in request.outputs:
-        if output.name not in OUTPUTS:
-            raise RequestError(f"outputs are {' and '.join(OUTPUTS)}.")
+    if any(output.name not in OUTPUTS for output in requested):
+        raise RequestError(f"outputs are {' and '.join(OUTPUTS)}.")
     return [
-        (output.name, output.parameters.get("binary_data", default) is True)
-        for output in request.outputs
+        (
+            output.name,
+            default if output.parameters.binary_data is None else output.parameters.binary_data,
+        )
+        for output in requested
     ]
 
 
-def _values(name: str, answer: Answer) -> list[Any]:
-    return [answer.label] if name == "label" else list(answer.scores.values())
+def _values(name: str, answer: Answer) -> Iterator[str | float]:
+    return iter([answer.label]) if name == "label" else iter(answer.scores.values())
 
 
 def _binary(name: str, answers: Sequence[Answer]) -> bytes:
@@ -196,7 +262,3 @@ def _binary(name: str, answers: Sequence[Answer]) -> bytes:
         return b"".join(rows)
     labels = [answer.label.encode() for answer in answers]
     return b"".join(struct.pack("<I", len(label)) + label for label in labels)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0][:200]

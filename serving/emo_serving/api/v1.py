@@ -2,75 +2,112 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from emo_runtime import Answer, EmoError
-from emo_serving.api.bodies import media_type, parse, read_body, read_utterance
-from emo_serving.api.openapi import ERRORS, as_json, request_body
+from emo_serving.api.bodies import (
+    FORM,
+    JSON,
+    body_limit,
+    check_media_type,
+    parse_utterance,
+    received_body,
+)
+from emo_serving.api.openapi import POST_ERRORS, READ_ERRORS, Endpoint, as_json
 from emo_serving.api.schemas import (
-    AnswerBody,
-    BatchAnswerBody,
+    TASKS,
+    BatchAnswer,
     BatchBody,
     Description,
+    ErrorBody,
     UtteranceBody,
+    decode_batch,
 )
-from emo_serving.errors import MediaTypeError, body_of
+from emo_serving.context import client_of
+from emo_serving.errors import body_of
 from emo_serving.service import Service
 
+_TAG = "recognize"
+_TEXT = "¡Esto es una vergüenza!"
 _FORM = {
     "type": "object",
     "properties": {
         "text": {"type": "string"},
         "audio": {"type": "string", "format": "binary"},
-        "task": {"type": "string", "enum": ["text", "fusion", "audio"]},
+        "task": {"type": "string", "enum": list(TASKS)},
     },
 }
 
-router = APIRouter(prefix="/v1", tags=["recognize"])
 
-
-@router.post(
-    "/recognize",
-    summary="The emotion of one utterance",
-    responses={200: {"model": AnswerBody}, **ERRORS},
-    response_class=Response,
-    openapi_extra=request_body(UtteranceBody, **{"multipart/form-data": {"schema": _FORM}}),
-)
 async def recognize(request: Request) -> Response:
     """JSON with text and base64 sound, or a multipart form with a field text and a file audio."""
     service: Service = request.app.state.service
-    utterance = await read_utterance(request, service.settings)
-    return as_json((await service.answer(utterance)).to_dict())
+    check_media_type(request, JSON, FORM)
+    limit = body_limit(request, service.settings)
+    async with received_body(request, service.settings, service.admission, limit) as body:
+        utterance = parse_utterance(request, body)
+        with service.admission.call(client_of(request.scope)):
+            answer = await service.answer(utterance)
+    return as_json(answer.to_dict())
 
 
-@router.post(
-    "/recognize/batch",
-    summary="The emotions of several utterances",
-    responses={200: {"model": BatchAnswerBody}, **ERRORS},
-    response_class=Response,
-    openapi_extra=request_body(BatchBody),
-)
 async def recognize_batch(request: Request) -> Response:
-    """Answers in the order of the utterances; one that fails does not spoil the others."""
+    """Answers in the order of the utterances; for one that fails, or is malformed, its error."""
     service: Service = request.app.state.service
-    if media_type(request) != "application/json":
-        raise MediaTypeError("send the batch as application/json.")
-    batch = parse(BatchBody, await read_body(request, service.settings))
-    found = await service.answer_each([body.utterance() for body in batch.utterances])
-    return as_json({"answers": [_row(answer) for answer in found]})
+    check_media_type(request, JSON)
+    limit = body_limit(request, service.settings)
+    async with received_body(request, service.settings, service.admission, limit) as body:
+        utterances = decode_batch(body, service.settings.max_batch)
+        with service.admission.call(client_of(request.scope)):
+            answers = await service.answer_each(utterances)
+    return as_json({"answers": [_row(answer) for answer in answers]})
 
 
-@router.get(
-    "/bundle",
-    summary="What is served, what runs it, and the limits",
-    responses={200: {"model": Description}, 401: ERRORS[401]},
-    response_class=Response,
-)
 async def bundle(request: Request) -> Response:
-    """As ``EmotionRecognizer.describe()`` tells it."""
+    """The result of ``EmotionRecognizer.describe()``, without paths, and the server's limits."""
     service: Service = request.app.state.service
     return as_json(service.describe())
 
 
 def _row(answer: Answer | EmoError) -> dict[str, Any]:
     return {"error": body_of(answer)} if isinstance(answer, EmoError) else answer.to_dict()
+
+
+ENDPOINTS = [
+    Endpoint(
+        "POST",
+        "/v1/recognize",
+        recognize,
+        "Recognize one utterance",
+        _TAG,
+        answer=Answer,
+        body=UtteranceBody,
+        bodies={FORM: _FORM},
+        example={"text": _TEXT},
+        error=ErrorBody,
+        errors=POST_ERRORS,
+    ),
+    Endpoint(
+        "POST",
+        "/v1/recognize/batch",
+        recognize_batch,
+        "Recognize several utterances",
+        _TAG,
+        answer=BatchAnswer,
+        body=BatchBody,
+        example={"utterances": [{"text": _TEXT}, {"text": "Qué alegría."}]},
+        error=ErrorBody,
+        errors=POST_ERRORS,
+    ),
+    Endpoint(
+        "GET",
+        "/v1/bundle",
+        bundle,
+        "Describe the bundle, its runtime and the limits",
+        _TAG,
+        answer=Description,
+        error=ErrorBody,
+        errors=READ_ERRORS,
+    ),
+]

@@ -1,1 +1,1 @@
-"""Live calls over WebSocket."""
+"""Live calls: WebSocket connections, the messages of telephone platforms, and their events."""

@@ -1,103 +1,113 @@
-"""One utterance of a live call: its stream, and when an answer is due."""
+"""One utterance of a live call: its stream of sound, and when an answer is due."""
 
+import asyncio
 import time
 from typing import Any, Self
 
 from emo_runtime import Answer, AudioError, EmotionStream, TaskError, TextError
-from emo_serving.errors import TooLargeError
-from emo_serving.live.messages import Start, StreamOptions, parse_stream_options
+from emo_serving.live.messages import Start
 from emo_serving.service import Service
 
-# Packets of 20 ms are heard in blocks: one step into another thread, not 25. Any chunking gives the
-# same answer, and half a second of sound is heard in less than a millisecond.
+# Packets of 20 ms are processed in blocks: one job in a thread instead of 25. The answer does not
+# depend on how the sound is divided, and half a second of it takes less than a millisecond.
 _BLOCK_S = 0.5
-_BYTES = {"mulaw": 1, "alaw": 1, "pcm_s16le": 2, "pcm_f32le": 4}
+_BYTES = {"mulaw": 1, "alaw": 1, "pcm_s16le": 2, "pcm_s16be": 2, "pcm_f32le": 4}
 
 
-class Call:
-    """An utterance in progress. ``feed``, ``read`` and ``mark`` give an event, or None."""
+class LiveUtterance:
+    """An utterance in progress. Its methods return an event, or None if none is due."""
 
-    def __init__(self, service: Service, wishes: StreamOptions, stream_sid: str) -> None:
+    def __init__(self, service: Service, start: Start) -> None:
+        options = start.options
+        media = options.media
         self._service = service
         self._stream: EmotionStream = service.stream(
-            wishes.sample_rate, wishes.encoding, wishes.channels, wishes.task, wishes.window_s
+            media.sample_rate, media.encoding, media.channels, options.task, options.window_s
         )
-        self._wishes = wishes
+        self._options = options
         self._block_bytes = int(
-            _BLOCK_S * wishes.sample_rate * wishes.channels * _BYTES[wishes.encoding]
+            _BLOCK_S * media.sample_rate * media.channels * _BYTES[media.encoding]
         )
         self._waiting: list[bytes] = []
-        self._due = time.monotonic() + wishes.interval_s
-        self.stream_sid = stream_sid
-        self.track = wishes.track
+        self._waiting_bytes = 0
+        self._due = time.monotonic() + options.interval_s
+        # The transcript may come by another request, while a thread works on the stream.
+        self._lock = asyncio.Lock()
+        self.stream_id = start.stream_id
+        self.track = options.track
 
     @classmethod
     async def begin(cls, service: Service, start: Start) -> Self:
-        """The utterance that ``start`` asks for. Raises RequestError, AudioError."""
-        wishes = parse_stream_options(start)
-        service.check_text(wishes.text)
-        if len(start.stream_sid) > 256:
-            raise TooLargeError("a streamSid of more than 256 characters.")
-        call = await service.in_thread(lambda: cls(service, wishes, start.stream_sid))
-        call._stream.set_text(wishes.text)
-        return call
+        """Begin an utterance. Raises AudioError, TooLargeError."""
+        service.check_text(start.options.text)
+        utterance = await service.in_thread(lambda: cls(service, start))
+        utterance._stream.set_text(start.options.text)
+        return utterance
 
     async def feed(self, packet: bytes) -> dict[str, Any] | None:
         """Take a packet. Raises AudioError."""
         self._waiting.append(packet)
+        self._waiting_bytes += len(packet)
         if self._is_due():
             return await self._partial()
-        if sum(map(len, self._waiting)) >= self._block_bytes:
-            await self.hear()
+        if self._waiting_bytes >= self._block_bytes:
+            await self.process()
         return None
 
-    async def hear(self) -> None:
-        """Hear the packets that wait. Raises AudioError: only those that are wrong are left out."""
-        await self._service.in_thread(self._hear)
+    async def process(self) -> None:
+        """Process the waiting packets. Raises AudioError; only malformed packets are left out."""
+        async with self._lock:
+            await self._service.in_thread(self._process)
 
-    async def read(self, transcript: str) -> dict[str, Any] | None:
-        """Take the transcript as it stands."""
-        self._stream.set_text(transcript)
+    async def set_text(self, transcript: str) -> dict[str, Any] | None:
+        """Take the transcript so far. Raises TooLargeError."""
+        self._service.check_text(transcript)
+        async with self._lock:
+            self._stream.set_text(transcript)
         return await self._partial() if self._is_due() else None
 
     async def mark(self, name: str) -> dict[str, Any]:
-        """The answer for all that came before. Raises what ``EmotionStream.partial`` does."""
-        answer = await self._service.in_thread(self._answer_now)
+        """Answer for everything so far. Raises what ``EmotionStream.partial`` raises."""
+        async with self._lock:
+            answer = await self._service.in_thread(self._answer_now)
         return self._event(answer, mark=name[:256])
 
     async def finish(self) -> dict[str, Any]:
-        """The final answer for what was heard: that of ``recognize()`` on the whole utterance."""
-        return self._event(await self._service.in_thread(self._stream.finish), final=True)
+        """Return the final answer: that of ``recognize()`` on the whole utterance."""
+        async with self._lock:
+            answer = await self._service.in_thread(self._stream.finish)
+        return self._event(answer, final=True)
 
     async def _partial(self) -> dict[str, Any] | None:
         try:
-            answer = await self._service.in_thread(self._answer_now)
+            async with self._lock:
+                answer = await self._service.in_thread(self._answer_now)
         except (TaskError, TextError):
-            return None  # nothing that can be answered has come yet
+            return None  # nothing that can be answered has arrived yet
         finally:
-            self._due = time.monotonic() + self._wishes.interval_s
+            self._due = time.monotonic() + self._options.interval_s
         return self._event(answer)
 
     def _answer_now(self) -> Answer:
-        self._hear()
+        self._process()
         return self._stream.partial()
 
-    def _hear(self) -> None:
-        packets, self._waiting = self._waiting, []
+    def _process(self) -> None:
+        packets, self._waiting, self._waiting_bytes = self._waiting, [], 0
         try:
             self._stream.feed(b"".join(packets))
-        except AudioError:  # which left the stream as it was
-            self._hear_each(packets)
+        except AudioError:  # the stream is unchanged
+            self._process_each(packets)
 
-    def _hear_each(self, packets: list[bytes]) -> None:
-        wrong: AudioError | None = None
+    def _process_each(self, packets: list[bytes]) -> None:
+        malformed: AudioError | None = None
         for packet in packets:
             try:
                 self._stream.feed(packet)
             except AudioError as error:
-                wrong = error
-        if wrong is not None:
-            raise wrong
+                malformed = error
+        if malformed is not None:
+            raise malformed
 
     def _is_due(self) -> bool:
         return time.monotonic() >= self._due
@@ -107,7 +117,7 @@ class Call:
     ) -> dict[str, Any]:
         event: dict[str, Any] = {
             "event": "emotion",
-            "streamSid": self.stream_sid,
+            "streamSid": self.stream_id,
             "final": final,
             "answer": answer.to_dict(),
         }

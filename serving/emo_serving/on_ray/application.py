@@ -1,4 +1,4 @@
-"""The application on Ray Serve: replicas that take calls in, before a pool of recognizers."""
+"""The application on Ray Serve: front ends that accept requests, and a pool of recognizers."""
 
 import os
 from dataclasses import replace
@@ -13,37 +13,41 @@ from emo_serving.app import create_app
 from emo_serving.on_ray.cluster import CPUS
 from emo_serving.on_ray.pool import PooledRecognizer, PooledService
 from emo_serving.settings import TOKEN_VARIABLE, Settings
+from emo_serving.tokens import Token
 
-# So that a recognizer is never idle between two; what waits elsewhere can still go elsewhere.
-_HAND = 2
+# Requests for each recognizer: one in progress and the next. Others wait where any can take them.
+_REQUESTS_EACH = 2
 _FRONT_TARGET = 16
-_BESIDES = 32  # what is neither a call nor a stream: pages, probes, metrics
+_OTHER_REQUESTS = 32  # pages, probes and metrics, beside recognition and live calls
 
 
 @serve.ingress()
 class Front:
-    """The application of ``emo_serving.app``; it answers live calls itself."""
+    """The application of ``emo_serving.app``. It handles live calls itself."""
 
     def __init__(self, settings: Settings, pool: DeploymentHandle) -> None:
-        token = settings.token or os.environ.get(TOKEN_VARIABLE) or None
-        self._settings = replace(settings, token=token)
+        secret = os.environ.get(TOKEN_VARIABLE)
+        if secret and not settings.tokens:
+            settings = replace(settings, tokens=(Token(secret),))
+        self._settings = settings
         self._pool = pool
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
-        """As Ray Serve asks for it, in the replica."""
+        """Create the application. Ray Serve calls this in the replica."""
         return create_app(self._settings, lambda settings: PooledService(settings, self._pool))
 
 
 def application(arguments: dict[str, Any] | None = None) -> Application:
-    """What ``serve deploy`` and ``serve run`` build; ``arguments`` are fields of Settings.
+    """Build the application for ``serve deploy`` and ``serve run``.
 
-    A token that is not given is the variable EMO_SERVE_TOKEN of the machine that a replica runs on.
+    ``arguments`` are fields of Settings. Without tokens, EMO_SERVE_TOKEN of the machine that a
+    replica runs on is the token.
     """
     return bind(Settings(**(arguments or {})))
 
 
 def bind(settings: Settings, min_replicas: int = 1, max_replicas: int = 4) -> Application:
-    """Both deployments, between so many replicas each, as their calls in progress ask for."""
+    """Bind both deployments; Ray Serve scales each by its requests in progress."""
     usual = {
         "ray_actor_options": {"num_cpus": CPUS},
         "graceful_shutdown_timeout_s": settings.drain_s,
@@ -54,15 +58,15 @@ def bind(settings: Settings, min_replicas: int = 1, max_replicas: int = 4) -> Ap
     pool = serve.deployment(
         PooledRecognizer,
         name="recognizer",
-        max_ongoing_requests=2 * _HAND,
-        autoscaling_config={**scale, "target_ongoing_requests": _HAND},
+        max_ongoing_requests=2 * _REQUESTS_EACH,
+        autoscaling_config={**scale, "target_ongoing_requests": _REQUESTS_EACH},
         **usual,
     )
     front = serve.deployment(
         Front,
         name="front",
-        max_ongoing_requests=settings.max_waiting + settings.max_streams + _BESIDES,
+        max_ongoing_requests=settings.max_waiting + settings.max_streams + _OTHER_REQUESTS,
         autoscaling_config={**scale, "min_replicas": 1, "target_ongoing_requests": _FRONT_TARGET},
         **usual,
     )
-    return front.bind(settings, pool.bind(replace(settings, token=None)))
+    return front.bind(settings, pool.bind(replace(settings, tokens=())))

@@ -1,4 +1,4 @@
-"""Recognizers elsewhere that answer whole utterances, and the service that passes them on."""
+"""Recognizers in other processes, and the service that sends whole utterances to them."""
 
 import asyncio
 from dataclasses import replace
@@ -8,18 +8,18 @@ from ray.serve.exceptions import DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
 from emo_runtime import Answer, EmoError, EmotionRecognizer, Utterance
-from emo_serving.admission import Gate
-from emo_serving.errors import UnavailableError, log_unexpected
+from emo_serving.admission import Admission
+from emo_serving.errors import INTERNAL_ERROR, UnavailableError, log_unexpected
 from emo_serving.on_ray.bundle_uri import local_bundle
 from emo_serving.service import Service
 from emo_serving.settings import Settings
 
-# One that kills whoever recognizes it must not go through all of them.
+# An utterance that crashes its recognizer must not crash all of them.
 _ATTEMPTS = 3
 
 
 class PooledRecognizer:
-    """One of the pool: one thread, one utterance at a time."""
+    """One recognizer of the pool: one thread, one utterance at a time."""
 
     def __init__(self, settings: Settings) -> None:
         with local_bundle(settings.bundle) as bundle:
@@ -35,30 +35,32 @@ class PooledRecognizer:
             )
 
     async def recognize(self, utterance: Utterance) -> Answer | EmoError:
-        """The answer, or in its place the error: Ray would log one that is raised."""
+        """Return the answer, or the error: Ray would log one that is raised."""
         try:
             return await self._recognizer.arecognize(
                 utterance.text, utterance.audio, task=utterance.task
             )
         except EmoError as error:
             return error
-        except Exception as error:  # noqa: BLE001  (whatever it is, its message stays here)
+        except Exception as error:  # noqa: BLE001  (its message may quote a client's data)
             log_unexpected(error, "recognize")
-            return EmoError("the server made a mistake, which is in its log.")
+            return EmoError(INTERNAL_ERROR)
 
 
 class PooledService(Service):
-    """Passes whole utterances on to the pool. Live calls stay: they have a state.
+    """Sends whole utterances to the pool; live calls, which have a state, stay in this process.
 
-    Recognizing has no effect but its answer, so what was with a recognizer that died is asked of
-    another one: Ray Serve itself fails a call that had begun.
+    Recognizing has no side effects, so an utterance whose recognizer died is sent to another one.
+    Ray Serve itself fails a request that had begun.
     """
 
     def __init__(self, settings: Settings, pool: DeploymentHandle) -> None:
-        # How many threads the pool has at the moment nobody here knows: only the count bounds.
-        gate = Gate(1 + settings.max_waiting, 0, settings.max_streams)
+        # The number of threads in the pool is not known here, so the queue is never held short.
+        admission = Admission(
+            1 + settings.max_waiting, 0, settings.max_streams, settings.max_buffered_bytes
+        )
         with local_bundle(settings.bundle) as bundle:
-            super().__init__(replace(settings, bundle=bundle, threads=1), gate=gate)
+            super().__init__(replace(settings, bundle=bundle, threads=1), admission=admission)
         self._pool = pool
 
     async def _recognize(self, utterance: Utterance) -> Answer:
@@ -84,6 +86,6 @@ class PooledService(Service):
         try:
             found: Answer | EmoError = await response
         except asyncio.CancelledError:
-            response.cancel()  # nobody waits any more: the recognizer is free for others
+            response.cancel()  # the client is gone: free the recognizer for others
             raise
         return found

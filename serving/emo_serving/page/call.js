@@ -1,5 +1,11 @@
-// A live call: the microphone's samples go to /v1/stream, emotion events come back.
+// A live call: sends the microphone's samples to /v1/stream and receives emotion events.
 const INTERVAL_MS = 200;
+
+// A subprotocol must not have the letters "=", "/" and "+", which a token may have.
+function base64url(text) {
+  const bytes = String.fromCharCode(...new TextEncoder().encode(text));
+  return btoa(bytes).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
 
 export class LiveCall {
   constructor({ token, onEvent, onLevel, onEnd }) {
@@ -13,7 +19,7 @@ export class LiveCall {
     await this.open(text);
     const source = this.context.createMediaStreamSource(this.media);
     this.node = new AudioWorkletNode(this.context, "collector", { numberOfOutputs: 0 });
-    this.node.port.onmessage = ({ data }) => this.hear(data);
+    this.node.port.onmessage = ({ data }) => this.sendSamples(data);
     source.connect(this.node);
   }
 
@@ -21,12 +27,12 @@ export class LiveCall {
     const address = new URL("/v1/stream", location.href);
     address.protocol = address.protocol.replace("http", "ws");
     const protocols = ["emo-stream"];
-    if (this.token) protocols.push(`bearer.${this.token}`);
+    if (this.token) protocols.push(`bearer64.${base64url(this.token)}`);
     this.socket = new WebSocket(address, protocols);
-    this.socket.onmessage = ({ data }) => this.take(JSON.parse(data));
+    this.socket.onmessage = ({ data }) => this.receive(JSON.parse(data));
     return new Promise((done, failed) => {
       this.socket.onclose = () => {
-        failed(new Error("The server did not take the call: it is busy, or stopping."));
+        failed(new Error("The server refused the call: it is busy, or stopping."));
         this.close();
       };
       this.socket.onopen = () => {
@@ -39,7 +45,7 @@ export class LiveCall {
     });
   }
 
-  hear(samples) {
+  sendSamples(samples) {
     let peak = 0;
     for (const sample of samples) peak = Math.max(peak, Math.abs(sample));
     this.onLevel(peak);
@@ -55,7 +61,7 @@ export class LiveCall {
     this.send("stop", {});
   }
 
-  take(event) {
+  receive(event) {
     this.onEvent(event);
     if (event.final || (event.event === "error" && !this.node)) this.close();
   }

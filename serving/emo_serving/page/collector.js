@@ -1,4 +1,4 @@
-// Hands the microphone's samples on in blocks: an AudioWorklet gives 128 at a time.
+// Collects the microphone's samples in blocks: an AudioWorklet receives 128 at a time.
 const BLOCK = 2048;
 
 class Collector extends AudioWorkletProcessor {

@@ -1,4 +1,4 @@
-// The page: what was said goes to the server, what it answers is shown. No library, no state kept.
+// The page: sends the utterance to the server and shows its answer. No library, no stored state.
 import { LiveCall } from "/page/call.js";
 import { showAnswer, showError, showLabels, showMachine } from "/page/show.js";
 
@@ -9,7 +9,7 @@ const NO_SOUND = at("sound-name").textContent;
 let sound = null; // a File
 let call = null; // a LiveCall
 let token = "";
-let asked = 0; // numbers requests: a late answer must not replace a later one
+let asked = 0; // number of the latest request: an earlier one may be answered after it
 
 async function request(path, options = {}) {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
@@ -84,7 +84,7 @@ function setListening(listening) {
   at("speak-label").textContent = listening ? "Stop" : "Speak";
   at("level").hidden = !listening;
   at("file").disabled = listening;
-  at("sound-name").textContent = listening ? "Listening." : NO_SOUND;
+  at("sound-name").textContent = listening ? "Recording." : NO_SOUND;
 }
 
 at("speak").addEventListener("click", async () => {

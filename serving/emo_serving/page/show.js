@@ -1,4 +1,4 @@
-// What is shown of an answer and of the machine. Text only ever goes in as text.
+// Shows answers and the server's description. Text is inserted as text only, never as HTML.
 const at = (id) => document.getElementById(id);
 const STEPS = {
   decode: "Decode", resample: "Resample", mfcc: "MFCC", tokenize: "Tokenize", text: "Text graph",
@@ -43,7 +43,7 @@ export function showAnswer(answer, roundTripMs) {
     }
     verdict.querySelector("small").textContent = `task ${answer.task}${heard}${read}`;
   } else {
-    verdict.replaceChildren(element("small", "Nothing said yet."));
+    verdict.replaceChildren(element("small", "No answer yet."));
   }
   for (const [label, row] of rows) {
     const score = answer?.scores[label];
@@ -83,7 +83,7 @@ function showTimes(answer, roundTripMs) {
   const steps = Object.entries(STEPS).map(([key, name]) => [name, taken[`${key}_ms`]]);
   const lines = steps.filter(([, ms]) => ms > 0).map(([name, ms]) => [name, ms.toFixed(2)]);
   lines.push(["Answer", taken.total_ms.toFixed(2)]);
-  if (roundTripMs) lines.push(["From here and back", roundTripMs.toFixed(1)]);
+  if (roundTripMs) lines.push(["Round trip", roundTripMs.toFixed(1)]);
   table("times", lines);
   const body = at("times").tBodies[0];
   body.rows[body.rows.length - (roundTripMs ? 2 : 1)].className = "sum";

@@ -1,4 +1,4 @@
-"""Live calls over a WebSocket: the final answer is the library's, whatever came before it."""
+"""Live calls over a WebSocket: their final answer equals the library's, bit for bit."""
 
 import base64
 import itertools
@@ -12,7 +12,7 @@ from helpers.corpora import ROOT
 from helpers.sounds import speechlike
 
 TEXT = "¡Llevo tres semanas esperando una solución!"
-# SoX's table: what a mu-law code sounds like.
+# SoX's table from mu-law codes to samples.
 MULAW = np.fromfile(ROOT / "tests" / "data" / "mulaw.s16le", "<i2")
 
 
@@ -23,14 +23,14 @@ def socket(client):
 
 
 def codes(seconds, seed=3):
-    """A second of speech is 8,000 codes: the nearest of the table to each sample."""
+    """Return speech-like sound in mu-law, 8,000 codes a second: the nearest of the table."""
     wanted = speechlike(seconds, 8_000, seed) * 32768
     order = np.argsort(MULAW, kind="stable")
     at = np.clip(np.searchsorted(MULAW[order], wanted), 0, 255)
     return order[at].astype(np.uint8).tobytes()
 
 
-def begin(socket, *, form=None, **wishes):
+def begin(socket, *, form=None, **parameters):
     socket.send_json({"event": "connected", "protocol": "Call", "version": "1.0.0"})
     start = {"accountSid": "AC", "callSid": "CA", "tracks": ["inbound"]}
     start["mediaFormat"] = form or {
@@ -38,7 +38,7 @@ def begin(socket, *, form=None, **wishes):
         "sampleRate": 8000,
         "channels": 1,
     }
-    start["customParameters"] = {"interval_ms": "60000"} | wishes
+    start["customParameters"] = {"interval_ms": "60000"} | parameters
     socket.send_json({"event": "start", "sequenceNumber": "1", "start": start, "streamSid": "MZ1"})
 
 
@@ -58,7 +58,7 @@ def transcript(socket, text):
 
 
 def stop(socket):
-    """The event that ``stop`` is answered with."""
+    """Send ``stop``; return the event that follows."""
     socket.send_json({"event": "stop", "sequenceNumber": "5", "stop": {"callSid": "CA"}})
     return socket.receive_json()
 
@@ -68,7 +68,7 @@ def scores(event):
     return event["answer"]["scores"]
 
 
-def test_a_telephone_call(socket, recognizer):
+def test_a_call_with_sound_and_transcript(socket, recognizer):
     sound = codes(1.7)
     begin(socket)
     transcript(socket, "¡Llevo")
@@ -76,8 +76,8 @@ def test_a_telephone_call(socket, recognizer):
     transcript(socket, TEXT)
     event = stop(socket)
     assert (event["streamSid"], event["final"]) == ("MZ1", True)
-    heard = MULAW[np.frombuffer(sound, np.uint8)], 8000
-    assert scores(event) == recognizer.recognize(TEXT, heard).scores
+    sound_in = MULAW[np.frombuffer(sound, np.uint8)], 8000
+    assert scores(event) == recognizer.recognize(TEXT, sound_in).scores
 
 
 def test_several_utterances_in_one_connection(socket, recognizer):
@@ -85,11 +85,11 @@ def test_several_utterances_in_one_connection(socket, recognizer):
         sound = codes(0.7, seed)
         begin(socket)
         say(socket, sound, 333)
-        heard = MULAW[np.frombuffer(sound, np.uint8)], 8000
-        assert scores(stop(socket)) == recognizer.recognize(None, heard).scores
+        sound_in = MULAW[np.frombuffer(sound, np.uint8)], 8000
+        assert scores(stop(socket)) == recognizer.recognize(None, sound_in).scores
 
 
-def test_a_browsers_samples(socket, recognizer):
+def test_binary_samples_may_be_cut_anywhere(socket, recognizer):
     sound = speechlike(1.3, 48_000)
     begin(socket, form={"encoding": "pcm_f32le", "sampleRate": 48_000}, text=TEXT)
     data = sound.tobytes()
@@ -98,7 +98,7 @@ def test_a_browsers_samples(socket, recognizer):
     assert scores(stop(socket)) == recognizer.recognize(TEXT, (sound, 48_000)).scores
 
 
-def test_the_transcript_alone(socket, recognizer):
+def test_a_call_without_sound(socket, recognizer):
     begin(socket, task="text")
     say(socket, codes(0.1))
     transcript(socket, TEXT)
@@ -114,7 +114,7 @@ def test_events_come_at_the_chosen_rate(socket):
         assert (event["event"], event["final"]) == ("emotion", False)
 
 
-def test_nothing_comes_before_something_can_be_answered(socket):
+def test_there_is_no_event_before_an_answer_is_possible(socket):
     begin(socket, interval_ms=100, task="fusion")
     threading.Event().wait(0.15)
     media(socket, codes(0.2))
@@ -123,7 +123,7 @@ def test_nothing_comes_before_something_can_be_answered(socket):
     assert socket.receive_json()["answer"]["task"] == "fusion"
 
 
-def test_a_mark_comes_back_with_the_answer_so_far(socket, recognizer):
+def test_a_mark_is_answered_for_everything_so_far(socket, recognizer):
     begin(socket)
     transcript(socket, TEXT)
     say(socket, codes(0.5))
@@ -132,16 +132,16 @@ def test_a_mark_comes_back_with_the_answer_so_far(socket, recognizer):
     assert (event["mark"], event["final"], event["answer"]["duration_s"]) == ("here", False, 0.5)
 
 
-def test_the_other_track_is_not_listened_to(socket, recognizer):
+def test_other_tracks_are_ignored(socket, recognizer):
     sound = codes(0.6)
     begin(socket)
     say(socket, codes(0.4, seed=8), track="outbound")
     say(socket, sound)
-    heard = MULAW[np.frombuffer(sound, np.uint8)], 8000
-    assert scores(stop(socket)) == recognizer.recognize(None, heard).scores
+    sound_in = MULAW[np.frombuffer(sound, np.uint8)], 8000
+    assert scores(stop(socket)) == recognizer.recognize(None, sound_in).scores
 
 
-def test_a_key_is_nothing_to_hear(socket):
+def test_dtmf_is_ignored(socket):
     begin(socket, text=TEXT)
     socket.send_json({"event": "dtmf", "dtmf": {"track": "inbound_track", "digit": "1"}})
     assert stop(socket)["final"]
@@ -165,7 +165,7 @@ START = {"event": "start", "start": {}}
         ([START, {"event": "transcript", "transcript": {"text": "no" * 11_000}}], "TooLargeError"),
     ],
 )
-def test_what_is_wrong_is_said(socket, messages, kind):
+def test_a_wrong_message_is_an_error(socket, messages, kind):
     for message in messages:
         socket.send_text(message) if isinstance(message, str) else socket.send_json(message)
     event = socket.receive_json()
@@ -173,7 +173,7 @@ def test_what_is_wrong_is_said(socket, messages, kind):
 
 
 @pytest.mark.parametrize(
-    ("form", "wishes", "kind"),
+    ("form", "parameters", "kind"),
     [
         ({"encoding": "opus"}, {}, "RequestError"),
         ({"sampleRate": 1}, {}, "AudioError"),
@@ -185,13 +185,13 @@ def test_what_is_wrong_is_said(socket, messages, kind):
         ({}, {"window_s": 1e9}, "TooLargeError"),
     ],
 )
-def test_wishes_that_cannot_be(socket, form, wishes, kind):
-    begin(socket, form={"encoding": "mulaw"} | form, **wishes)
+def test_a_wrong_option_is_an_error(socket, form, parameters, kind):
+    begin(socket, form={"encoding": "mulaw"} | form, **parameters)
     assert socket.receive_json()["error"]["kind"] == kind
 
 
 @pytest.mark.parametrize("place", [3, 30, 49])
-def test_samples_that_are_no_sound_leave_the_stream_as_it_was(socket, recognizer, place):
+def test_samples_that_are_not_finite_are_left_out(socket, recognizer, place):
     sound = speechlike(1.0, 16_000)
     begin(socket, form={"encoding": "pcm_f32le", "sampleRate": 16_000}, interval_ms=60_000)
     for number, packet in enumerate(np.split(sound, 50)):
@@ -203,7 +203,7 @@ def test_samples_that_are_no_sound_leave_the_stream_as_it_was(socket, recognizer
 
 
 def closes(socket):
-    """The code that the server closes with, and the errors before it."""
+    """Return the code that the server closes with, and the number of errors before it."""
     for errors in itertools.count():
         try:
             assert socket.receive_json()["event"] == "error"
@@ -211,36 +211,51 @@ def closes(socket):
             return end.code, errors
 
 
-def test_many_errors_end_a_call(socket):
+def test_many_errors_within_a_minute_close_the_connection(socket):
     for _ in range(16):
         socket.send_text("nothing")
     assert closes(socket) == (1008, 16)
 
 
-def test_a_message_too_large_ends_a_call(start):
+def test_errors_of_earlier_minutes_do_not_count(start, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("emo_serving.live.connection.time.monotonic", lambda: now[0])
+    with start(max_errors_per_minute=3).websocket_connect("/v1/stream") as socket:
+        for seconds in (0, 30, 61, 100, 130):
+            now[0] = seconds
+            socket.send_text("nothing")
+            assert socket.receive_json()["event"] == "error"
+        now[0] = 140
+        socket.send_text("nothing")
+        assert closes(socket) == (1008, 1)
+
+
+def test_a_message_beyond_the_limit_closes_the_connection(start):
     with start(max_message_bytes=1000).websocket_connect("/v1/stream") as socket:
         socket.send_text(" " * 1001)
         assert closes(socket) == (1009, 0)
 
 
-def test_silence_ends_a_call(start):
+def test_an_idle_connection_is_closed(start):
     client = start(idle_s=0.5)
     with client.websocket_connect("/v1/stream") as socket:
         begin(socket)
         assert closes(socket) == (1008, 0)
-    assert client.app.app.state.service.gate.streams == 0
+    assert client.app.service.admission.streams == 0
 
 
-def test_an_utterance_has_an_end(start):
+def test_a_long_utterance_is_answered_for_its_latest_sound(start, recognizer):
+    sound = codes(2.0)
     with start(max_stream_s=1.0).websocket_connect("/v1/stream") as socket:
         begin(socket)
-        say(socket, codes(1.0))
-        say(socket, codes(0.2), 1600)
-        assert stop(socket)["error"]["kind"] == "AudioError"
-        assert socket.receive_json()["answer"]["duration_s"] == 1.0
+        say(socket, sound, 1600)
+        event = stop(socket)
+    stream = recognizer.stream(sample_rate=8000, encoding="mulaw", window_s=1.0)
+    stream.feed(sound)
+    assert scores(event) == stream.finish().scores
 
 
-def test_so_many_calls_and_no_more(start):
+def test_live_calls_have_a_limit(start):
     client = start(max_streams=1)
     with client.websocket_connect("/v1/stream"):
         with (
@@ -254,14 +269,14 @@ def test_so_many_calls_and_no_more(start):
         assert stop(socket)["final"]
 
 
-def test_a_server_that_stops_gives_the_final_answer_first(start, recognizer):
+def test_a_stopping_server_sends_the_final_answer_first(start, recognizer):
     client = start()
-    gate = client.app.app.state.service.gate
+    admission = client.app.service.admission
     with client.websocket_connect("/v1/stream") as socket:
         begin(socket, text=TEXT)
         socket.send_json({"event": "mark"})
         socket.receive_json()
-        gate.draining = True
+        admission.draining = True
         assert client.get("/readyz").status_code == 503
         with (
             pytest.raises(WebSocketDisconnect) as caught,
@@ -269,7 +284,7 @@ def test_a_server_that_stops_gives_the_final_answer_first(start, recognizer):
         ):
             pass
         assert caught.value.status_code == 503
-        gate.closing = True
+        admission.closing = True
         event = socket.receive_json()
         assert event["final"]
         assert scores(event) == recognizer.recognize(TEXT).scores

@@ -1,0 +1,108 @@
+"""Live calls by their id, for their events and for transcripts from elsewhere."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+from emo_serving.errors import NotFoundError
+
+# Events that wait for a subscriber; a slower one loses the oldest.
+_MAX_EVENTS = 256
+# Ended calls whose last events are still available, so that a late subscriber gets the answer.
+_MAX_ENDED = 1024
+_KEPT_EVENTS = 16
+
+Event = dict[str, Any]
+
+
+class TranscriptTarget(Protocol):
+    """What takes a transcript of a call."""
+
+    async def set_transcript(self, text: str) -> None:
+        """Take the transcript so far."""
+        ...
+
+
+class CallChannel:
+    """The events of one call: final answers and errors are kept, and all are passed on."""
+
+    def __init__(self, call_id: str, owner: str, target: TranscriptTarget | None = None) -> None:
+        self.call_id = call_id
+        self.owner = owner
+        self.target = target
+        self.ended = False
+        self._kept: list[Event] = []
+        self._subscribers: set[asyncio.Queue[Event | None]] = set()
+
+    def publish(self, event: Event) -> None:
+        """Pass an event on to all subscribers."""
+        if event.get("final") or event["event"] == "error":
+            self._kept = [*self._kept[1 - _KEPT_EVENTS :], event]
+        for queue in self._subscribers:
+            _put(queue, event)
+
+    def end(self) -> None:
+        """Tell all subscribers that there are no further events."""
+        self.ended = True
+        self.target = None
+        for queue in self._subscribers:
+            _put(queue, None)
+
+    async def events(self, timeout_s: float) -> AsyncIterator[Event | None]:
+        """Yield the kept events, then those to come until the call's end.
+
+        None is yielded if there was no event for ``timeout_s``.
+        """
+        queue: asyncio.Queue[Event | None] = asyncio.Queue(_MAX_EVENTS)
+        for event in self._kept:
+            queue.put_nowait(event)
+        if self.ended:
+            queue.put_nowait(None)
+        self._subscribers.add(queue)
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout(timeout_s):
+                        event_or_end = await queue.get()
+                except TimeoutError:
+                    yield None
+                    continue
+                if event_or_end is None:
+                    return
+                yield event_or_end
+        finally:
+            self._subscribers.discard(queue)
+
+
+class CallRegistry:
+    """The calls of one process."""
+
+    def __init__(self) -> None:
+        self._channels: dict[tuple[str, str], CallChannel] = {}
+
+    def add(self, channel: CallChannel) -> None:
+        """Register a call. It replaces an earlier one with the same id and owner."""
+        key = (channel.owner, channel.call_id)
+        earlier = self._channels.pop(key, None)
+        if earlier is not None:
+            earlier.end()
+        self._forget_old()
+        self._channels[key] = channel
+
+    def find(self, call_id: str, owner: str) -> CallChannel:
+        """Return a call of this owner. Raises NotFoundError."""
+        channel = self._channels.get((owner, call_id))
+        if channel is None:
+            raise NotFoundError("there is no such call here.")
+        return channel
+
+    def _forget_old(self) -> None:
+        ended = [key for key, channel in self._channels.items() if channel.ended]
+        for key in ended[: max(0, len(ended) - _MAX_ENDED)]:
+            del self._channels[key]
+
+
+def _put(queue: asyncio.Queue[Event | None], event: Event | None) -> None:
+    if queue.full():
+        queue.get_nowait()
+    queue.put_nowait(event)

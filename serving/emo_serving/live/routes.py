@@ -1,0 +1,110 @@
+"""WS /v1/stream, GET /v1/calls/{id}/events (server-sent events), POST /v1/calls/{id}/transcript."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from emo_serving.api.bodies import JSON, check_media_type, received_body
+from emo_serving.api.openapi import POST_ERRORS, READ_ERRORS, Endpoint, as_json
+from emo_serving.api.schemas import ErrorBody, decode
+from emo_serving.calls import CallChannel
+from emo_serving.context import client_of
+from emo_serving.errors import NotFoundError
+from emo_serving.live.connection import answer_live
+from emo_serving.live.dialects import DIALECTS
+from emo_serving.service import Service
+
+_TAG = "live calls"
+_KEEP_ALIVE_S = 15.0
+
+
+class TranscriptBody(Struct, forbid_unknown_fields=True):
+    """The transcript of a live call's utterance so far."""
+
+    text: Annotated[str, Meta(description="From the utterance's beginning.")]
+
+
+class TranscriptTaken(Struct):
+    """The id of the call that took the transcript."""
+
+    call: str
+
+
+async def stream(socket: WebSocket) -> None:
+    """A live call in the dialect of the path. Raises NotFoundError."""
+    name = socket.path_params.get("dialect", "generic")
+    if name not in DIALECTS:
+        raise NotFoundError(f"dialects are: {', '.join(DIALECTS)}.")
+    await answer_live(socket, socket.app.state.service, DIALECTS[name]())
+
+
+async def call_events(request: Request) -> Response:
+    """Server-sent events of a live call until its end: ``emotion`` and ``error``, as JSON."""
+    channel = _channel(request)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_lines(channel), media_type="text/event-stream", headers=headers)
+
+
+async def call_transcript(request: Request) -> Response:
+    """Set the transcript of a live call, if its platform can't send it."""
+    service: Service = request.app.state.service
+    check_media_type(request, JSON)
+    limit = service.settings.max_message_bytes
+    async with received_body(request, service.settings, service.admission, limit) as body:
+        text = decode(TranscriptBody, body).text
+    channel = _channel(request)
+    if channel.target is None:
+        raise NotFoundError("this call has ended.")
+    await channel.target.set_transcript(text)
+    return as_json(TranscriptTaken(channel.call_id))
+
+
+def _channel(request: Request) -> CallChannel:
+    service: Service = request.app.state.service
+    return service.calls.find(request.path_params["call"], client_of(request.scope).owner)
+
+
+async def _lines(channel: CallChannel) -> AsyncIterator[bytes]:
+    yield b": connected\n\n"
+    async for event in channel.events(_KEEP_ALIVE_S):
+        yield b": keep-alive\n\n" if event is None else _line(event)
+
+
+def _line(event: dict[str, Any]) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (event["event"].encode(), msgspec.json.encode(event))
+
+
+ROUTES: list[BaseRoute] = [
+    WebSocketRoute("/v1/stream", stream),
+    WebSocketRoute("/v1/stream/{dialect}", stream),
+]
+ENDPOINTS = [
+    Endpoint(
+        "GET",
+        "/v1/calls/{call}/events",
+        call_events,
+        "Events of a live call",
+        _TAG,
+        answer="text/event-stream",
+        error=ErrorBody,
+        errors=(*READ_ERRORS, 404),
+    ),
+    Endpoint(
+        "POST",
+        "/v1/calls/{call}/transcript",
+        call_transcript,
+        "Set the transcript of a live call",
+        _TAG,
+        answer=TranscriptTaken,
+        body=TranscriptBody,
+        example={"text": "¡Esto es una vergüenza!"},
+        error=ErrorBody,
+        errors=(*POST_ERRORS, 404),
+    ),
+]
