@@ -9,19 +9,20 @@ does not wake its threads, which would fight with ONNX Runtime's.
 
 import math
 import threading
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emo_runtime.audio.features import TELEPHONE_HZ
+from emo_runtime.audio.mel import first_band_above, group_bands, slaney_edges, slaney_filters
+from emo_runtime.audio.spectrogram import BLOCK_FRAMES
 from emo_runtime.bundle.manifest import Audio
 
 Floats = NDArray[np.float32]
 
-BLOCK_FRAMES = 32
-TELEPHONE_HZ = 4000.0
-_BANDS_PER_GROUP = 16
+# Imported from here by other modules.
+__all__ = ["BLOCK_FRAMES", "TELEPHONE_HZ", "MeanMfcc", "dct_matrix"]
 
 
 class MeanMfcc:
@@ -31,10 +32,12 @@ class MeanMfcc:
         self.contract = contract
         window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(contract.n_fft) / contract.n_fft)
         self._window = window.astype(np.float32)
-        self._groups = _grouped(mel_filters(contract))
+        self._groups = group_bands(_filters(contract))
         self._dct = dct_matrix(contract.n_mfcc, contract.n_mels)
         self._local = threading.local()
-        self._high_bands = _first_band_above(TELEPHONE_HZ, contract)
+        self._high_bands = first_band_above(
+            TELEPHONE_HZ, slaney_edges(contract.n_mels, contract.fmin, contract.fmax)
+        )
 
     def __call__(self, samples: Floats) -> Floats:
         """Mean MFCC vector, float32 [n_mfcc], of samples [time] at the contract's rate."""
@@ -122,22 +125,6 @@ class _Workspace:
         self._samples[before + len(there) :] = 0
 
 
-def mel_filters(contract: Audio) -> Floats:
-    """Triangular mel filters [n_mels, 1 + n_fft // 2], Slaney scale and area norm.
-
-    ``librosa.filters.mel(sr=, n_fft=, n_mels=, fmin=, fmax=)``; Slaney's Auditory Toolbox (1998).
-    """
-    bins = np.fft.rfftfreq(contract.n_fft, 1 / contract.sample_rate)
-    edges = _band_edges(contract)
-    widths = np.diff(edges)
-    slopes = edges[:, np.newaxis] - bins
-    rising = -slopes[:-2] / widths[:-1, np.newaxis]
-    falling = slopes[2:] / widths[1:, np.newaxis]
-    triangles = np.maximum(0, np.minimum(rising, falling))
-    area_norm = 2 / (edges[2:] - edges[:-2])
-    return (triangles * area_norm[:, np.newaxis]).astype(np.float32)
-
-
 def dct_matrix(n_mfcc: int, n_mels: int) -> NDArray[np.float64]:
     """Rows of the orthonormal DCT-II, [n_mfcc, n_mels]: ``scipy.fft.dct(norm="ortho")``."""
     order = np.arange(n_mfcc)[:, np.newaxis]
@@ -147,51 +134,8 @@ def dct_matrix(n_mfcc: int, n_mels: int) -> NDArray[np.float64]:
     return matrix
 
 
-def _band_edges(contract: Audio) -> NDArray[np.float64]:
-    """Edges in Hz, [n_mels + 2]: band i rises from edge i, and falls to 0 at edge i + 2."""
-    lowest, highest = _hz_to_mel(contract.fmin), _hz_to_mel(contract.fmax)
-    return _mel_to_hz(np.linspace(lowest, highest, contract.n_mels + 2))
-
-
-def _first_band_above(frequency: float, contract: Audio) -> int:
-    # A tenth more: the window's side lobes and the resampler's slope reach that far.
-    return int(np.searchsorted(_band_edges(contract)[:-2], 1.1 * frequency))
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Neighbouring mel bands with the range of spectrum bins that any of them sees."""
-
-    bands: slice
-    bins: slice
-    weights: Floats
-
-
-def _grouped(filters: Floats) -> list[_Group]:
-    groups = []
-    for start in range(0, len(filters), _BANDS_PER_GROUP):
-        bands = slice(start, min(start + _BANDS_PER_GROUP, len(filters)))
-        seen = np.flatnonzero(filters[bands].any(axis=0))
-        bins = slice(int(seen[0]), int(seen[-1]) + 1) if len(seen) else slice(0, 1)
-        weights = np.ascontiguousarray(filters[bands, bins].T)
-        groups.append(_Group(bands, bins, weights))
-    return groups
-
-
-# Slaney's scale: linear up to 1 kHz (15 mel), then 27 mel for each factor of 6.4.
-_LINEAR_HZ_PER_MEL = 200 / 3
-_LOG_START_HZ = 1000.0
-_LOG_START_MEL = _LOG_START_HZ / _LINEAR_HZ_PER_MEL
-_LOG_STEP = math.log(6.4) / 27
-
-
-def _hz_to_mel(frequency: float) -> float:
-    if frequency < _LOG_START_HZ:
-        return frequency / _LINEAR_HZ_PER_MEL
-    return _LOG_START_MEL + math.log(frequency / _LOG_START_HZ) / _LOG_STEP
-
-
-def _mel_to_hz(mels: NDArray[np.float64]) -> NDArray[np.float64]:
-    linear = mels * _LINEAR_HZ_PER_MEL
-    above = _LOG_START_HZ * np.exp(_LOG_STEP * (mels - _LOG_START_MEL))
-    return np.where(mels < _LOG_START_MEL, linear, above)
+def _filters(contract: Audio) -> Floats:
+    filters = slaney_filters(
+        contract.sample_rate, contract.n_fft, contract.n_mels, contract.fmin, contract.fmax
+    )
+    return filters.astype(np.float32)

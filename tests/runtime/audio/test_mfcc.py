@@ -7,7 +7,7 @@ import scipy.fft
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emo_runtime.audio.mfcc import MeanMfcc, dct_matrix, mel_filters
+from emo_runtime.audio.mfcc import MeanMfcc, dct_matrix
 from emo_runtime.bundle.manifest import Audio
 from helpers.reference_audio import mean_mfcc
 from helpers.sounds import speechlike
@@ -98,19 +98,6 @@ def test_the_input_is_left_alone():
     samples.flags.writeable = False
     FRONT_ENDS[128](samples)
     np.testing.assert_array_equal(samples, before)
-
-
-@pytest.mark.parametrize("n_mels", [40, 128, 256])
-@pytest.mark.parametrize(
-    ("rate", "n_fft", "fmin", "fmax"),
-    [(22_050, 2048, 0.0, 11_025.0), (16_000, 512, 50.0, 7_600.0), (44_100, 4096, 0.0, 22_050.0)],
-)
-@pytest.mark.filterwarnings("ignore:Empty filters:UserWarning")  # librosa's own
-def test_mel_filters(rate, n_fft, fmin, fmax, n_mels):
-    wanted = librosa.filters.mel(sr=rate, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax)
-    found = mel_filters(Audio(sample_rate=rate, n_fft=n_fft, fmin=fmin, fmax=fmax, n_mels=n_mels))
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-9)
 
 
 @pytest.mark.parametrize(
