@@ -58,7 +58,7 @@ class MeanMfccSettings(FrontEndBase, frozen=True, tag="mean_mfcc", kw_only=True)
     n_fft: FftLength = 2048
     hop_length: SampleCount = 512
     window: Literal["hann"] = "hann"
-    center: Literal[True] = True
+    center: bool = True
     pad_mode: Literal["constant"] = "constant"
     power: Literal[2] = 2
     n_mels: BandCount = 128
@@ -74,6 +74,8 @@ class MeanMfccSettings(FrontEndBase, frozen=True, tag="mean_mfcc", kw_only=True)
 
     def __post_init__(self) -> None:
         _check_band(self.fmin, self.fmax, self.sample_rate)
+        if not self.center:
+            raise ValueError("center must be true: frames that are not centred are not supported")
         if self.n_mfcc > self.n_mels:
             raise ValueError(f"n_mfcc {self.n_mfcc} exceeds n_mels {self.n_mels}")
 

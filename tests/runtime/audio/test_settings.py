@@ -52,6 +52,19 @@ def test_written_and_read_again(settings):
     assert msgspec.json.decode(data, type=FrontEndSettings) == settings
 
 
+def test_the_schema_names_every_kind():
+    text = json.dumps(msgspec.json.schema(FrontEndSettings))
+    assert all(f'"{kind}"' in text for kind in KINDS)
+
+
+def test_a_contradiction_is_reported_with_its_path():
+    class Document(msgspec.Struct):
+        audio: FrontEndSettings
+
+    with pytest.raises(msgspec.ValidationError, match=r"n_fft 401 is odd.*at `\$\.audio`"):
+        msgspec.convert({"audio": {"kind": "log_mel", "n_fft": 401}}, Document)
+
+
 def test_mean_mfcc_has_the_fields_of_the_first_schema():
     old, new = Audio(), MeanMfccSettings()
     for name in Audio.__struct_fields__:
@@ -92,7 +105,7 @@ def test_defaults_are_the_extractors():
         ({"kind": "waveform", "level": {"target_dbfs": 3, "max_gain_db": 0}}, "<= 0.0"),
         ({"kind": "waveform", "level": {"target_dbfs": -3}}, "max_gain_db"),
         ({"kind": "mean_mfcc", "n_mfcc": 129}, "n_mfcc 129 exceeds n_mels 128"),
-        ({"kind": "mean_mfcc", "center": False}, "center"),
+        ({"kind": "mean_mfcc", "center": False}, "center must be true"),
         ({"kind": "log_mel", "fmax": 9000.0}, "0 to 9000 Hz is not a range below half"),
         ({"kind": "log_mel", "n_fft": 401}, "n_fft 401 is odd"),
         ({"kind": "log_mel", "hop_length": 200}, "hop_length 200 is not below half of n_fft"),
