@@ -40,6 +40,7 @@ class FrameFrontEnd(ABC):
             the last one.
         edges: What is in the margins: zeros, or the sound mirrored at its first and last sample.
         min_samples: Shorter sound is padded with zeros at its end.
+        min_frames: Frames of the shortest sound.
         max_samples: Samples beyond are dropped; None: all are used.
         max_window: Most samples that a stream with ``window_s`` keeps; None: no limit.
     """
@@ -66,6 +67,7 @@ class FrameFrontEnd(ABC):
         self.margin = margin
         self.edges = edges
         self.min_samples = min_samples
+        self.min_frames = 1 + (min_samples + 2 * margin - frame_length) // hop_length
         self.max_window = settings.max_samples() if settings.beyond_max == "truncate" else None
         self.max_samples = self.max_window if cut_samples else None
 
@@ -136,7 +138,8 @@ class FrameStream:
         if window_s is not None:
             window = max(1, round(window_s * front_end.sample_rate))
             window = min(window, front_end.max_window or window)
-            keep, self._limit = max(1, round(window / front_end.hop_length)), None
+            keep = max(front_end.min_frames, round(window / front_end.hop_length))
+            self._limit = None
         self._window, self._keep = window, keep
         self._meter = LevelMeter(window)
         self._received = self._used = 0

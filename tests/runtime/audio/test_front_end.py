@@ -24,6 +24,7 @@ SETTINGS = {
     "mean_mfcc, level": MeanMfccSettings(level=LEVEL),
     "mean_mfcc, hop above n_fft": MeanMfccSettings(n_fft=512, hop_length=700, n_mels=40, n_mfcc=13),
     "log_mel": LogMelSettings(),
+    "log_mel, longest hop": LogMelSettings(hop_length=199),
     "log_mel, level": LogMelSettings(level=LEVEL, n_mels=128),
     "log_mel, padded": LogMelSettings(pad_s=2.0, max_s=2.0),
     "log_mel, windows": LogMelSettings(pad_s=1.0, max_s=1.0, beyond_max="windows"),
@@ -183,6 +184,17 @@ def test_a_window_keeps_the_end_of_the_sound(settings):
     clear = (part > part.min()) & (tail > tail.min())
     assert clear.mean() > 0.5
     np.testing.assert_array_equal(part[clear], tail[clear])
+
+
+@pytest.mark.parametrize("name", FRONT_ENDS)
+@pytest.mark.parametrize("window_s", [1e-9, 0.01, 0.05])
+def test_the_shortest_windows_give_finite_features(name, window_s):
+    stream = FRONT_ENDS[name].stream(window_s)
+    for start in range(0, 20_000, 700):
+        stream.feed(SOUND[start : start + 700])
+        for part in stream.features().parts:
+            assert part.size
+            assert np.isfinite(part).all()
 
 
 def _without_limit(settings):
