@@ -22,6 +22,7 @@ from emo_runtime.errors import (
 from emo_runtime.notes import Note
 from emo_runtime.recognizer import EmotionRecognizer
 from emo_runtime.result import Answer, Timings, Utterance
+from emo_runtime.speaker import Speaker
 from emo_runtime.stream import EmotionStream
 from emo_runtime.text.transcripts import Cue, read_transcript
 from emo_runtime.timeline import Moment
@@ -42,6 +43,7 @@ __all__ = [
     "OverloadedError",
     "ProviderError",
     "SelfTestError",
+    "Speaker",
     "TaskError",
     "TextError",
     "Timings",

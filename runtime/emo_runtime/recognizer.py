@@ -23,11 +23,13 @@ from emo_runtime.executor import BoundedExecutor
 from emo_runtime.ort.loading import LoadOptions, load_graphs
 from emo_runtime.result import Answer, Utterance
 from emo_runtime.self_test import fingerprint, remember_passed, run_self_test, was_passed
+from emo_runtime.speaker import Speaker
 from emo_runtime.stream import EmotionStream
 from emo_runtime.text.transcripts import CueSource
 from emo_runtime.timeline import Moment, timeline
 
 MAX_STREAM_S = 60.0
+PARTIAL_INTERVAL_S = 0.5
 
 Mode = Literal["latency", "throughput"]
 logger = logging.getLogger("emo_runtime")
@@ -49,6 +51,7 @@ class _Settings:
     tasks: tuple[TaskName, ...] | None
     max_duration_s: float
     max_waiting: int
+    min_confidence: float
     on_answer: Callable[[Answer], object] | None
 
 
@@ -83,7 +86,11 @@ class EmotionRecognizer:
         self._process = os.getpid()
         sessions = load_graphs(self._bundle, tasks, load_options)
         self._engine: Engine | None = Engine(
-            self._bundle.manifest, tasks, sessions, self._bundle.read
+            self._bundle.manifest,
+            tasks,
+            sessions,
+            self._bundle.read,
+            settings.min_confidence,
         )
         self._tasks = tasks
         self._workers = BoundedExecutor(self._threads.count, settings.max_waiting)
@@ -105,6 +112,7 @@ class EmotionRecognizer:
         tasks: Iterable[TaskName] | None = None,
         max_duration_s: float = MAX_DURATION_S,
         max_waiting: int = 64,
+        min_confidence: float = 0.0,
         self_test: bool | None = None,
         warm: bool = False,
         on_answer: Callable[[Answer], object] | None = None,
@@ -127,6 +135,7 @@ class EmotionRecognizer:
             tasks: Tasks to load. None: all tasks of the bundle.
             max_duration_s: Maximum duration of an utterance.
             max_waiting: Maximum number of queued asynchronous calls.
+            min_confidence: Answers with a lower confidence have ``uncertain`` True.
             self_test: Compare with the bundle's golden answers. None: once for this bundle on this
                 machine; the result is recorded in the user's cache.
             warm: Call ``warm_up()``.
@@ -152,6 +161,7 @@ class EmotionRecognizer:
                 tasks=None if tasks is None else tuple(tasks),
                 max_duration_s=max_duration_s,
                 max_waiting=max_waiting,
+                min_confidence=min_confidence,
                 on_answer=on_answer,
             )
         )
@@ -188,6 +198,7 @@ class EmotionRecognizer:
         audio: AudioSource | None = None,
         *,
         task: TaskName | None = None,
+        speaker: Speaker | None = None,
     ) -> Answer:
         """Recognize the emotion of one utterance.
 
@@ -196,6 +207,8 @@ class EmotionRecognizer:
             audio: Path, bytes of a sound file, binary file object, or ``(samples, sample_rate)``.
                 Alone it runs the task "audio", if the bundle has it.
             task: Task to run. None: as given by the inputs.
+            speaker: Profile of the speaker, see ``speaker()``. The utterance is added to it after
+                the answer.
 
         Raises:
             TextError: The transcript can't be used.
@@ -204,7 +217,7 @@ class EmotionRecognizer:
             ProviderError: The execution provider failed.
             ClosedError: The recognizer was closed.
         """
-        answer = self._opened().recognize(text, audio, task, self._settings.max_duration_s)
+        answer = self._opened().recognize(text, audio, task, self._settings.max_duration_s, speaker)
         self._notify(answer)
         return answer
 
@@ -214,6 +227,7 @@ class EmotionRecognizer:
         audio: AudioSource | None = None,
         *,
         task: TaskName | None = None,
+        speaker: Speaker | None = None,
     ) -> Answer:
         """Run ``recognize`` in a worker thread and await it.
 
@@ -223,8 +237,19 @@ class EmotionRecognizer:
         import asyncio  # noqa: PLC0415  (a tenth of the start-up time of a small program)
 
         self._opened()
-        future = self._workers.submit(partial(self.recognize, text, audio, task=task))
+        future = self._workers.submit(
+            partial(self.recognize, text, audio, task=task, speaker=speaker)
+        )
         return await asyncio.wrap_future(future)
+
+    def speaker(self) -> Speaker:
+        """Return an empty profile of a speaker, for ``recognize``, ``stream`` and ``Utterance``.
+
+        Raises:
+            TaskError: The bundle was not trained for speaker adaptation.
+            ClosedError: The recognizer was closed.
+        """
+        return self._opened().speaker()
 
     def stream(
         self,
@@ -235,6 +260,8 @@ class EmotionRecognizer:
         task: TaskName | None = None,
         max_duration_s: float = MAX_STREAM_S,
         window_s: float | None = None,
+        partial_interval_s: float = PARTIAL_INTERVAL_S,
+        speaker: Speaker | None = None,
     ) -> EmotionStream:
         """Return a stream for an utterance that arrives in packets.
 
@@ -245,6 +272,9 @@ class EmotionRecognizer:
             task: Task to run. None: as given by the inputs, as in ``recognize``.
             max_duration_s: Packets beyond this duration are rejected.
             window_s: Use only the last ``window_s`` seconds of sound, with no limit of duration.
+            partial_interval_s: ``partial()`` runs the speech graph again only if so many seconds of
+                sound have arrived since its last run.
+            speaker: Profile of the speaker; ``finish()`` adds the utterance to it.
 
         Raises:
             AudioError: An argument is not valid.
@@ -259,6 +289,8 @@ class EmotionRecognizer:
             task=task,
             max_duration_s=max_duration_s,
             window_s=window_s,
+            partial_interval_s=partial_interval_s,
+            speaker=speaker,
             on_answer=self._notify,
         )
 

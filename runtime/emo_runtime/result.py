@@ -26,6 +26,7 @@ class Timings:
     decode_ms: float = 0.0
     resample_ms: float = 0.0
     mfcc_ms: float = 0.0
+    speech_ms: float = 0.0
     tokenize_ms: float = 0.0
     text_ms: float = 0.0
     fusion_ms: float = 0.0
@@ -40,10 +41,19 @@ class Timings:
 class Answer:
     """The emotion of one utterance.
 
-    ``scores`` maps every label to its calibrated probability (they sum to 1), in the bundle's
-    order; ``label`` is the likeliest and ``confidence`` its probability. ``provider`` is the
-    execution provider that computed the logits. ``notes`` are remarks on the input, such as a
-    recording that was cut off; each has a stable ``code`` (see ``emo_runtime.notes``).
+    Attributes:
+        task: The task that was run.
+        label: The likeliest label.
+        confidence: Its probability.
+        scores: Calibrated probability of every label, in the bundle's order. They sum to 1, except
+            those of multi-label models.
+        tokens: Tokens of the transcript.
+        duration_s: Seconds of sound.
+        provider: Execution provider that computed the logits.
+        timings: Milliseconds by step.
+        notes: Remarks on the input, such as a recording that was cut off; each has a stable
+            ``code`` (see ``emo_runtime.notes``).
+        uncertain: True if ``confidence`` is below ``open(min_confidence=)``.
     """
 
     task: TaskName
@@ -55,6 +65,7 @@ class Answer:
     provider: str
     timings: Timings
     notes: tuple[Note, ...] = ()
+    uncertain: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as plain values, ready for JSON."""

@@ -92,7 +92,7 @@ def test_nothing_left_of_a_text():
         "behavior": "Removed",
         "invert": False,
     }
-    with pytest.raises(TextError, match="nothing of the transcript is left"):
+    with pytest.raises(TextError, match="has no words left after tokenization"):
         tokenizer(post_processor=None, pre_tokenizer=removing)("hh")
 
 

@@ -5,7 +5,8 @@ import io
 from collections.abc import Callable
 
 from emo_runtime.audio.formats import inspect
-from emo_runtime.bundle.manifest import encode_manifest, parse_manifest
+from emo_runtime.bundle.manifest import encode_manifest
+from emo_runtime.bundle.manifest_reader import parse_manifest
 from emo_runtime.bundle.onnx_check import check_graph
 from emo_runtime.errors import AudioError, BundleError, TextError
 from emo_runtime.text.tokenizer_check import check_tokenizer

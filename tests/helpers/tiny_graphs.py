@@ -148,9 +148,103 @@ def fusion_graph(
     return _model(nodes, inputs, outputs, (stored, []), precision)
 
 
+@dataclass(frozen=True, eq=False)
+class SpeechWeights:
+    """One layer over time, mean and standard deviation over time, embedding, classifier."""
+
+    frame: Floats
+    project: Floats
+    classifier: Floats
+    bias: Floats
+
+    @classmethod
+    def random(cls, seed: int, inputs: int, width: int, labels: int) -> "SpeechWeights":
+        """``inputs`` is the number of values of one time step."""
+        draw = np.random.default_rng(seed)
+        units = 6
+        return cls(
+            draw.normal(0, 1 / np.sqrt(inputs), (inputs, units)).astype(np.float32),
+            draw.normal(0, 1, (2 * units, width)).astype(np.float32),
+            draw.normal(0, 1, (width, labels)).astype(np.float32),
+            draw.normal(0, 0.1, labels).astype(np.float32),
+        )
+
+    def embedding(self, steps: Floats) -> Floats:
+        """Vectors [batch, width] of time steps [batch, time, inputs]."""
+        states = np.maximum(steps @ self.frame, 0)
+        mean = states.mean(axis=1)
+        variance = ((states - mean[:, np.newaxis]) ** 2).mean(axis=1)
+        return np.concatenate([mean, np.sqrt(variance + 1e-5)], axis=1) @ self.project
+
+    def logits(self, steps: Floats) -> Floats:
+        """Logits [batch, labels]."""
+        return self.embedding(steps) @ self.classifier + self.bias
+
+
+SAMPLES_PER_STEP = 160
+
+
+def speech_graph(
+    weights: SpeechWeights,
+    kind: Literal["log_mel", "kaldi_fbank", "waveform"],
+    outputs: Iterable[Literal["logits", "embedding"]] = ("embedding",),
+) -> bytes:
+    """``features`` or ``samples`` -> outputs: a layer, mean and deviation over time, a layer."""
+    wanted = list(outputs)
+    inputs = len(weights.frame)
+    if kind == "waveform":
+        # A convolution with as many filters as a step has samples: the steps as they are.
+        identity = np.eye(inputs, dtype=np.float32)[:, np.newaxis]
+        name, shape = "samples", ["batch", "time"]
+        nodes = [
+            helper.make_node("Unsqueeze", ["samples", "channel"], ["signal"]),
+            helper.make_node("Conv", ["signal", "identity"], ["columns"], strides=[inputs]),
+            helper.make_node("Transpose", ["columns"], ["steps"], perm=[0, 2, 1]),
+        ]
+        stored = {"identity": identity}
+    elif kind == "log_mel":
+        name, shape = "features", ["batch", inputs, "time"]
+        nodes = [helper.make_node("Transpose", ["features"], ["steps"], perm=[0, 2, 1])]
+        stored = {}
+    else:
+        name, shape = "features", ["batch", "time", inputs]
+        nodes = [helper.make_node("Identity", ["features"], ["steps"])]
+        stored = {}
+    nodes += [
+        helper.make_node("MatMul", ["steps", "frame"], ["raw"]),
+        helper.make_node("Relu", ["raw"], ["states"]),
+        helper.make_node("ReduceMean", ["states", "time_axis"], ["mean"], keepdims=1),
+        helper.make_node("Sub", ["states", "mean"], ["centred"]),
+        helper.make_node("Mul", ["centred", "centred"], ["squares"]),
+        helper.make_node("ReduceMean", ["squares", "time_axis"], ["variance"], keepdims=0),
+        helper.make_node("Add", ["variance", "epsilon"], ["positive"]),
+        helper.make_node("Sqrt", ["positive"], ["deviation"]),
+        helper.make_node("Squeeze", ["mean", "time_axis"], ["flat_mean"]),
+        helper.make_node("Concat", ["flat_mean", "deviation"], ["pooled"], axis=1),
+        helper.make_node("MatMul", ["pooled", "project"], ["embedding"]),
+    ]
+    stored |= {"frame": weights.frame, "project": weights.project}
+    if "logits" in wanted:
+        nodes.append(helper.make_node("Gemm", ["embedding", "classifier", "bias"], ["logits"]))
+        stored |= {"classifier": weights.classifier, "bias": weights.bias}
+    widths = {"logits": len(weights.bias), "embedding": weights.project.shape[1]}
+    constants = [
+        numpy_helper.from_array(np.array([1], np.int64), "channel"),
+        numpy_helper.from_array(np.array([1], np.int64), "time_axis"),
+        numpy_helper.from_array(np.array(1e-5, np.float32), "epsilon"),
+    ]
+    return _model(
+        nodes,
+        {name: (TensorProto.FLOAT, shape)},
+        {output: (TensorProto.FLOAT, widths[output]) for output in wanted},
+        (stored, constants),
+        "fp32",
+    )
+
+
 def _model(
     nodes: list[onnx.NodeProto],
-    inputs: dict[str, tuple[int, str | int]],
+    inputs: dict[str, tuple[int, str | int | list[str | int]]],
     outputs: dict[str, tuple[int, int]],
     constants: tuple[dict[str, Floats], list[onnx.TensorProto]],
     precision: Precision,
@@ -196,5 +290,7 @@ def _stored(
     return tensors, [node]
 
 
-def _info(name: str, element_type: int, width: str | int) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, element_type, ["batch", width])
+def _info(name: str, element_type: int, shape: str | int | list[str | int]) -> onnx.ValueInfoProto:
+    """A list is the whole shape, a single value the width of rows."""
+    whole = shape if isinstance(shape, list) else ["batch", shape]
+    return helper.make_tensor_value_info(name, element_type, whole)

@@ -20,6 +20,7 @@ MEMBERS = {
     "OverloadedError",
     "ProviderError",
     "SelfTestError",
+    "Speaker",
     "TaskError",
     "TextError",
     "Timings",
@@ -52,6 +53,7 @@ def test_members_of_a_recognizer():
         "recognize_batch",
         "recognize_each",
         "self_test",
+        "speaker",
         "stream",
         "tasks",
         "timeline",
@@ -81,6 +83,7 @@ def test_fields_of_an_answer():
         "provider",
         "timings",
         "notes",
+        "uncertain",
     ]
 
 

@@ -6,18 +6,12 @@ import warnings
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from emo_runtime import AudioError, ClosedError, EmotionRecognizer, TaskError, TextError
 from emo_runtime.audio.encodings import PacketDecoder
-from emo_runtime.audio.mfcc import MeanMfcc
-from emo_runtime.audio.mfcc_stream import MfccStream
-from emo_runtime.bundle.manifest import Audio
 from helpers.sounds import as_file, speechlike
 from helpers.tiny import SENTENCES
 
-FRONT_END = MeanMfcc(Audio())
 PCM = np.round(speechlike(1.7, 8_000, seed=5) * 32767).astype("<i2")
 
 
@@ -42,24 +36,6 @@ def test_any_packet_size_gives_the_same_answer(recognizer, rate, size):
     stream.set_text(SENTENCES[0])
     assert stream.finish().scores == whole.scores
     assert stream.duration_s == pytest.approx(duration)
-
-
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.data())
-def test_frames_are_the_same_for_any_chunking(data):
-    rate = data.draw(st.sampled_from([8_000, 11_025, 22_050, 48_000]))
-    samples = speechlike(data.draw(st.floats(0.001, 2)), rate)
-    stream = MfccStream(FRONT_END, rate)
-    rest = samples
-    while len(rest):
-        count = data.draw(st.integers(1, 20_000))
-        stream.feed(rest[:count])
-        rest = rest[count:]
-        before = stream.log_mel()
-        np.testing.assert_array_equal(stream.log_mel(), before)
-    whole = MfccStream(FRONT_END, rate)
-    whole.feed(samples)
-    np.testing.assert_array_equal(stream.finish(), whole.finish())
 
 
 @pytest.mark.parametrize(
@@ -170,7 +146,7 @@ def test_a_finished_stream_takes_nothing_until_it_is_reset(recognizer):
     stream = recognizer.stream(sample_rate=8_000)
     stream.feed(PCM.tobytes())
     first = stream.finish()
-    with pytest.raises(ClosedError, match="call reset"):
+    with pytest.raises(ClosedError, match=r"Call reset\(\)"):
         stream.feed(PCM.tobytes())
     stream.reset()
     assert stream.duration_s == 0
@@ -245,9 +221,6 @@ def test_a_window_keeps_the_last_seconds(recognizer):
     other.feed(late)
     assert other.partial().scores == windowed.scores
     assert stream.duration_s == 40
-    frames = MfccStream(FRONT_END, 22_050, window_s=2)
-    frames.feed(np.concatenate([early, late]))
-    assert len(frames.log_mel()) <= 2 * 22_050 / 512 + 32
 
 
 @pytest.mark.parametrize(
@@ -255,8 +228,8 @@ def test_a_window_keeps_the_last_seconds(recognizer):
     [
         ({"sample_rate": 0}, "sample rate of 0 Hz"),
         ({"sample_rate": 8_000, "encoding": "opus"}, "encoding 'opus' is not known"),
-        ({"sample_rate": 8_000, "channels": 0}, "0 channels"),
-        ({"sample_rate": 8_000, "channels": 99}, "99 channels"),
+        ({"sample_rate": 8_000, "channels": 0}, "channels=0"),
+        ({"sample_rate": 8_000, "channels": 99}, "channels=99"),
         ({"sample_rate": 8_000, "window_s": 0}, "window_s=0"),
         ({"sample_rate": 8_000, "window_s": float("nan")}, "window_s=nan"),
     ],

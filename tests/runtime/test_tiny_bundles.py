@@ -14,6 +14,13 @@ from emo_runtime import EmotionRecognizer
         {"present_input": True},
         {"n_mfcc": 56},
         {"n_mfcc": 256},
+        {"activation": "sigmoid"},
+        {"adaptation": 3.0, "present_input": True},
+        {"speech": "waveform"},
+        {"speech": "log_mel", "present_input": True, "adaptation": 3.0},
+        {"speech": "kaldi_fbank", "separate_encoder": True},
+        {"speech": "waveform", "audio_only": True},
+        {"speech": "log_mel", "audio_only": True, "activation": "sigmoid"},
     ],
     ids=str,
 )

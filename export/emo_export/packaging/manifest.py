@@ -20,6 +20,7 @@ from emo_runtime.bundle.manifest import (
     TaskName,
     Tokenizer,
 )
+from emo_runtime.text.preparation import TextPreparation
 from emo_runtime.version import __version__
 
 _TOOLS = ("emo-runtime", "onnx", "onnxruntime", "optimum-onnx", "torch", "transformers")
@@ -44,7 +45,6 @@ def build_manifest(
 ) -> Manifest:
     """The manifest of ``contents``; ``verification`` is what the export measured."""
     return Manifest(
-        schema="emo-bundle/1",
         name=identity.name,
         version=identity.version,
         licence=Licence(weights=identity.licence, notice=identity.notice),
@@ -64,11 +64,20 @@ def build_manifest(
 def _tasks(checkpoints: Checkpoints) -> dict[TaskName, Task]:
     text, fusion = checkpoints.text, checkpoints.fusion
     tasks: dict[TaskName, Task] = {
-        "text": Task(graph="text", strip=text.strip, temperature=text.temperature)
+        "text": Task(
+            graph="text",
+            preparation=TextPreparation(strip=text.strip),
+            temperature=text.temperature,
+        )
     }
     if fusion is not None:
         encoder = "text" if checkpoints.shared else "encoder"
-        tasks["fusion"] = Task("fusion", encoder, strip=True, temperature=fusion.temperature)
+        tasks["fusion"] = Task(
+            graph="fusion",
+            text_graph=encoder,
+            preparation=TextPreparation(strip=True),
+            temperature=fusion.temperature,
+        )
         if fusion.present_input:
             tasks["audio"] = Task("fusion", temperature=fusion.temperature)
     return tasks
@@ -84,24 +93,30 @@ def _graphs(checkpoints: Checkpoints, contents: BundleFiles) -> dict[str, Graph]
     shared = fusion is not None and checkpoints.shared
     graphs = {
         "text": Graph(
+            kind="text",
             outputs=both if shared else ["logits"],
             variants=variants["text"],
             tokenizer="text",
-            hidden=text.hidden if shared else None,
+            pooling="mean" if shared else None,
+            width=text.hidden if shared else None,
         )
     }
     if encoder is not None and not shared:
         graphs["encoder"] = Graph(
+            kind="encoder",
             outputs=["embedding"],
             variants=variants["encoder"],
             tokenizer="encoder" if "encoder" in contents.tokenizers else "text",
-            hidden=encoder.hidden,
+            pooling="mean",
+            width=encoder.hidden,
         )
     if fusion is not None:
         graphs["fusion"] = Graph(
+            kind="fusion",
             outputs=["logits"],
             variants=variants["fusion"],
-            hidden=fusion.hidden,
+            audio_width=fusion.n_mfcc,
+            text_width=fusion.hidden,
             present_input=fusion.present_input,
         )
     return graphs

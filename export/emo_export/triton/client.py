@@ -21,7 +21,8 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 from emo_runtime import Answer, EmoError
 from emo_runtime.audio.decode import AudioSource
 from emo_runtime.bundle.golden import parse_golden
-from emo_runtime.bundle.manifest import PRECISIONS, File, Graph, Precision, parse_manifest
+from emo_runtime.bundle.manifest import PRECISIONS, File, Graph, Precision
+from emo_runtime.bundle.manifest_reader import parse_manifest
 from emo_runtime.engine import Engine
 from emo_runtime.self_test import run_self_test
 

@@ -10,7 +10,8 @@ from importlib.resources import files as package_files
 from pathlib import Path
 
 from emo_export.triton.config import model_config
-from emo_runtime.bundle.manifest import MANIFEST_NAME, Manifest, Precision, parse_manifest
+from emo_runtime.bundle.manifest import MANIFEST_NAME, Manifest, Precision
+from emo_runtime.bundle.manifest_reader import parse_manifest
 from emo_runtime.bundle.onnx_check import check_graph
 from emo_runtime.errors import EmoError
 
@@ -26,7 +27,7 @@ def repository_files(bundle: Mapping[str, bytes]) -> dict[str, bytes]:
     for graph, precision, file in _variants(manifest):
         name = model_name(graph, precision)
         info = check_graph(memoryview(bundle[file]), file)
-        is_fusion = manifest.graphs[graph].tokenizer is None
+        is_fusion = manifest.graphs[graph].kind == "fusion"
         files[_model_path(graph, precision)] = bundle[file]
         files[f"{name}/config.pbtxt"] = model_config(
             name, info, precision, on_cpu=is_fusion

@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +11,6 @@ from emo_runtime.audio.frame_front_end import FrameFrontEnd
 from emo_runtime.audio.mfcc import MeanMfcc
 from emo_runtime.audio.narrow_band import wants_check
 from emo_runtime.audio.settings import MeanMfccSettings
-from emo_runtime.bundle.manifest import Audio
 
 Floats = NDArray[np.float32]
 
@@ -34,10 +34,9 @@ class MeanMfccFrontEnd(FrameFrontEnd):
             margin=settings.n_fft // 2,
         )
         self._settings = settings
-        values = {name: getattr(settings, name) for name in Audio.__struct_fields__}
-        if settings.level is not None:
-            values["amin"] = _TINY
-        self._mfcc = MeanMfcc(Audio(**values))
+        # With a level, the floor is applied after the gain: see ``assemble``.
+        floor = settings.amin if settings.level is None else _TINY
+        self._mfcc = MeanMfcc(msgspec.structs.replace(settings, amin=floor))
         self._lowest = np.float32(10 * math.log10(settings.amin))
 
     def log_frames(self, signal: Floats) -> Floats:

@@ -18,8 +18,8 @@ from emo_runtime.bundle.manifest import (
     SIGNATURE_NAME,
     File,
     Manifest,
-    parse_manifest,
 )
+from emo_runtime.bundle.manifest_reader import parse_manifest
 from emo_runtime.bundle.signature import check_signature
 from emo_runtime.errors import BundleError
 

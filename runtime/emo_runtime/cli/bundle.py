@@ -7,9 +7,11 @@ from typing import Any
 import click
 import msgspec
 
-from emo_runtime.bundle.manifest import SIGNATURE_NAME, Manifest, Precision
+from emo_runtime.audio.settings import FrontEndSettings
+from emo_runtime.bundle.manifest import SCHEMA, SIGNATURE_NAME, Manifest, Precision, Task
 from emo_runtime.bundle.reader import Bundle, open_bundle
 from emo_runtime.bundle.signature import sign_bundle
+from emo_runtime.bundle.upgrade import upgrade_bundle
 from emo_runtime.cli.common import Group, bundle_options, print_json
 from emo_runtime.errors import MissingExtraError
 from emo_runtime.recognizer import EmotionRecognizer
@@ -117,6 +119,20 @@ def sign(directory: str, key: str) -> None:
 
 
 @main.command()
+@click.argument("directory", type=click.Path())
+@click.argument("output", type=click.Path())
+def upgrade(directory: str, output: str) -> None:
+    """Write the bundle DIRECTORY with a manifest of the current schema to OUTPUT.
+
+    Graphs, tokenizers and golden answers are copied unchanged. A signature is not copied: sign the
+    new bundle with `emo-bundle sign`.
+    """
+    bundle = open_bundle(directory)
+    path = upgrade_bundle(bundle, Path(output))
+    click.echo(f"{path}: written with schema {SCHEMA}.")
+
+
+@main.command()
 @click.argument("first", type=click.Path())
 @click.argument("second", type=click.Path())
 def diff(first: str, second: str) -> None:
@@ -161,18 +177,32 @@ def _format_text(bundle: Bundle) -> list[str]:
 def _tasks(manifest: Manifest) -> list[str]:
     lines = []
     for name, task in manifest.tasks.items():
-        graphs = " + ".join(graph for graph in (task.text_graph, task.graph) if graph)
+        graphs = " + ".join(graph for graph in manifest.graphs_of(name))
         lines.append(
-            f"task {name:<8} {graphs}; temperature {task.temperature:.3g}"
-            f"{'; outer blanks removed' if task.strip else ''}"
+            f"task {name:<8} {graphs}; temperature {task.temperature:.3g}{_preparation(task)}"
         )
     if manifest.audio is not None:
-        audio = manifest.audio
-        lines.append(
-            f"sound         {audio.n_mfcc} mean MFCCs at {audio.sample_rate:,} Hz (n_fft "
-            f"{audio.n_fft}, hop {audio.hop_length}, {audio.n_mels} mel bands)"
-        )
+        lines.append(f"front end     {_front_end(manifest.audio)}")
+    if manifest.adaptation is not None:
+        lines.append(f"adaptation    to speakers, weight {manifest.adaptation.weight:g}")
     return lines
+
+
+def _preparation(task: Task) -> str:
+    preparation = task.preparation
+    parts: list[str] = [*preparation.replace]
+    parts += ["lowercase"] if preparation.lowercase else []
+    parts += ["strip"] if preparation.strip else []
+    return f"; text preparation: {', '.join(parts)}" if parts else ""
+
+
+def _front_end(settings: FrontEndSettings) -> str:
+    fields = msgspec.to_builtins(settings)
+    kind = fields.pop("kind")
+    defaults = msgspec.to_builtins(type(settings)())
+    changed = [f"{name} {value}" for name, value in fields.items() if value != defaults[name]]
+    rate = f"{settings.sample_rate:,} Hz"
+    return f"{kind}, {rate}{': ' if changed else ''}{', '.join(changed)}"
 
 
 def _files(manifest: Manifest) -> list[str]:

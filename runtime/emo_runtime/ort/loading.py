@@ -1,9 +1,16 @@
-"""From a bundle's graphs to sessions: the right variant on the right provider, checked."""
+"""Sessions for a bundle's graphs: choice of variant and provider, check of the interface."""
 
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from emo_runtime.audio.settings import (
+    FrontEndSettings,
+    KaldiFbankSettings,
+    LogMelSettings,
+    MeanMfccSettings,
+    WaveformSettings,
+)
 from emo_runtime.bundle.manifest import Graph, Manifest, Precision, TaskName
 from emo_runtime.bundle.onnx_check import FLOAT, INT64, GraphInfo, TensorInfo, check_graph
 from emo_runtime.bundle.reader import Bundle
@@ -17,9 +24,12 @@ logger = logging.getLogger("emo_runtime")
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """What the caller wants of the sessions; ``variant`` is the text-side graphs' precision."""
+    """Options of ``EmotionRecognizer.open`` that concern the sessions.
 
-    provider: str
+    ``variant`` is the required precision of all graphs except fusion graphs.
+    """
+
+    provider: str | tuple[str, ...]
     threads: int
     spin: bool
     huge_pages: bool
@@ -30,32 +40,25 @@ class LoadOptions:
 def load_graphs(
     bundle: Bundle, tasks: Iterable[TaskName], options: LoadOptions
 ) -> dict[str, OrtSession]:
-    """A session for each graph that the tasks need. Raises BundleError, ProviderError."""
-    needed = sorted(
-        {
-            name
-            for task in tasks
-            for name in (bundle.manifest.tasks[task].graph, bundle.manifest.tasks[task].text_graph)
-            if name is not None
-        }
-    )
+    """Return a session for each graph that the tasks use. Raises BundleError, ProviderError."""
+    needed = sorted({name for task in tasks for name in bundle.manifest.graphs_of(task)})
     candidates = _candidates(options)
     for provider in candidates[:-1]:
         try:
             return _load_on(bundle, needed, provider, options)
         except ProviderError as error:
-            logger.warning("%s; going on with the next provider", error)
+            logger.warning("%s Trying the next provider.", error)
     return _load_on(bundle, needed, candidates[-1], options)
 
 
 def _candidates(options: LoadOptions) -> list[Provider]:
-    """The providers to try in order: "auto" and ``fallback`` end with the CPU."""
+    """Return the providers to try, in order; "auto" and ``fallback`` end with the CPU."""
     try:
         found = choose_providers(options.provider, load_onnxruntime())
     except ProviderError as error:
         if not options.fallback:
             raise
-        logger.warning("%s; going on with the CPU", error)
+        logger.warning("%s Using the CPU.", error)
         return [Provider(CPU)]
     return [*found, Provider(CPU)] if options.fallback and found[-1].name != CPU else found
 
@@ -66,9 +69,9 @@ def _load_on(
     sessions = {}
     for name in names:
         graph = bundle.manifest.graphs[name]
-        # The fusion network takes microseconds: idle threads of its own would wait actively for
-        # tens of milliseconds after each answer, on the cores that the next text pass needs.
-        threads = 1 if graph.tokenizer is None else options.threads
+        # The fusion network takes microseconds. Threads of its own would wait actively for tens of
+        # milliseconds after each answer, on the cores that the next text pass needs.
+        threads = 1 if graph.kind == "fusion" else options.threads
         config = SessionConfig(provider, threads, spin=options.spin, huge_pages=options.huge_pages)
         precision = _choose_variant(name, graph, provider.name, options.variant)
         with bundle.verified(graph.variants[precision]) as file:
@@ -79,11 +82,11 @@ def _load_on(
 
 def _choose_variant(name: str, graph: Graph, provider: str, wanted: Precision | None) -> Precision:
     allowed = precisions_for(provider)
-    if wanted is not None and (wanted in graph.variants or graph.tokenizer is not None):
+    if wanted is not None and (wanted in graph.variants or graph.kind != "fusion"):
         if wanted not in graph.variants:
             raise BundleError(
                 f"graph {name!r} has no variant {wanted!r} (it has: {', '.join(graph.variants)}). "
-                "Ask for one of these, or export the bundle with it."
+                "Use one of these, or export the bundle with it."
             )
         if wanted not in allowed:
             raise ProviderError(_int8_on_gpu(name, provider))
@@ -96,24 +99,14 @@ def _choose_variant(name: str, graph: Graph, provider: str, wanted: Precision | 
 
 def _int8_on_gpu(name: str, provider: str) -> str:
     return (
-        f"graph {name!r} in int8 is refused on {provider}: int8 is slower there than fp16. Export "
-        "the bundle with --precision fp16, or ask for providers='cpu'."
+        f"graph {name!r}: int8 is not used on {provider}, where it is slower than fp16. Export the "
+        "bundle with --precision fp16, or use providers='cpu'."
     )
 
 
 def _check_interface(file: str, found: GraphInfo, graph: Graph, manifest: Manifest) -> None:
-    if graph.tokenizer is not None:
-        ids = TensorInfo(INT64, (_ANY, _ANY))
-        inputs = {"input_ids": ids, "attention_mask": ids}
-    else:
-        n_mfcc = manifest.audio.n_mfcc if manifest.audio else _ANY
-        inputs = {
-            "audio": TensorInfo(FLOAT, (_ANY, n_mfcc)),
-            "text": TensorInfo(FLOAT, (_ANY, graph.hidden)),
-        }
-        if graph.present_input:
-            inputs["present"] = TensorInfo(FLOAT, (_ANY, 2))
-    widths = {"logits": len(manifest.labels), "embedding": graph.hidden}
+    widths = {"logits": len(manifest.labels), "embedding": graph.width}
+    inputs = _inputs(graph, manifest.audio)
     outputs = {name: TensorInfo(FLOAT, (_ANY, widths[name])) for name in graph.outputs}
     for kind, expected, actual in (
         ("input", inputs, found.inputs),
@@ -130,6 +123,35 @@ def _check_interface(file: str, found: GraphInfo, graph: Graph, manifest: Manife
                     f"{file}: its {kind} {name!r} is {actual[name]}, expected {tensor}. Labels, "
                     "sizes and graph must belong together: export again."
                 )
+
+
+def _inputs(graph: Graph, front_end: FrontEndSettings | None) -> dict[str, TensorInfo]:
+    """Return the inputs that a graph of this kind must have."""
+    if graph.kind in {"text", "encoder"}:
+        ids = TensorInfo(INT64, (_ANY, _ANY))
+        return {"input_ids": ids, "attention_mask": ids}
+    if graph.kind == "speech":
+        if isinstance(front_end, WaveformSettings):
+            return {"samples": TensorInfo(FLOAT, (_ANY, _ANY))}
+        return {"features": TensorInfo(FLOAT, _feature_shape(front_end))}
+    inputs = {
+        "audio": TensorInfo(FLOAT, (_ANY, graph.audio_width)),
+        "text": TensorInfo(FLOAT, (_ANY, graph.text_width)),
+    }
+    if graph.present_input:
+        inputs["present"] = TensorInfo(FLOAT, (_ANY, 2))
+    return inputs
+
+
+def _feature_shape(front_end: FrontEndSettings | None) -> tuple[int | None, ...]:
+    """Return the shape [batch, ...] of a front end's features."""
+    if isinstance(front_end, MeanMfccSettings):
+        return (_ANY, front_end.n_mfcc)
+    if isinstance(front_end, LogMelSettings):
+        return (_ANY, front_end.n_mels, _ANY)
+    if isinstance(front_end, KaldiFbankSettings):
+        return (_ANY, _ANY, front_end.stack * front_end.n_mels)
+    return (_ANY, _ANY)
 
 
 def _fits(expected: TensorInfo, actual: TensorInfo) -> bool:

@@ -1,9 +1,10 @@
-"""Execution providers by name: which are built in, which come as plugins, which to try."""
+"""Execution providers: names, order of preference, plugins, precisions."""
 
 import importlib
 import importlib.metadata
 import importlib.util
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -20,10 +21,10 @@ PROVIDERS = {
     "coreml": "CoreMLExecutionProvider",
     "directml": "DmlExecutionProvider",
 }
-# What "auto" takes where it is installed and attaches, best first.
+# The providers that "auto" tries before the CPU, best first.
 _PREFERRED = ("cuda", "coreml", "directml")
 _GPU = {PROVIDERS["cuda"], PROVIDERS["tensorrt"], PROVIDERS["directml"]}
-# Distributions that all bring the one module `onnxruntime`, and overwrite each other's files.
+# Distributions that all contain the module `onnxruntime` and overwrite each other's files.
 _DISTRIBUTIONS = (
     "onnxruntime",
     "onnxruntime-gpu",
@@ -40,44 +41,74 @@ _registering = threading.Lock()
 
 @dataclass(frozen=True, eq=False)
 class Provider:
-    """An execution provider to try; ``devices`` are given where it comes as a plugin."""
+    """An execution provider to try; ``devices`` are set for a plugin."""
 
     name: str
     devices: tuple[Any, ...] = ()
 
 
-def choose_providers(requested: str, runtime: ModuleType) -> list[Provider]:
-    """The providers to try, in order. Raises ProviderError.
+def choose_providers(requested: str | Sequence[str], runtime: ModuleType) -> list[Provider]:
+    """Return the providers to try, in order.
 
-    ``requested`` is "auto", a short name ("cpu", "cuda", "tensorrt", "openvino", "coreml",
-    "directml") or ONNX Runtime's own name; ``runtime`` is the onnxruntime module.
+    Args:
+        requested: "auto", a short name ("cpu", "cuda", "tensorrt", "openvino", "coreml",
+            "directml"), ONNX Runtime's own name, or a sequence of them: the first that attaches is
+            used, and those that are not installed are skipped if another one is.
+        runtime: The onnxruntime module.
+
+    Raises:
+        ProviderError: A name is unknown, or no requested provider is installed.
     """
+    if isinstance(requested, str):
+        return _providers_of(requested, runtime)
+    found: list[Provider] = []
+    missing: ProviderError | None = None
+    for name in requested:
+        _short_name(name)
+        try:
+            found += _providers_of(name, runtime)
+        except ProviderError as error:
+            missing = error
+    if not found:
+        raise missing or ProviderError(
+            "providers is empty. Give a name such as 'cpu', or a list of names."
+        )
+    return list({provider.name: provider for provider in reversed(found)}.values())[::-1]
+
+
+def _providers_of(requested: str, runtime: ModuleType) -> list[Provider]:
     available = runtime.get_available_providers()
     if requested == "auto":
         preferred = [PROVIDERS[name] for name in _PREFERRED if PROVIDERS[name] in available]
         return [Provider(name) for name in [*preferred, CPU]]
-    by_own_name = {value: key for key, value in PROVIDERS.items()}
-    short = by_own_name.get(requested, requested.lower())
-    if short not in PROVIDERS:
-        raise ProviderError(
-            f"provider {requested!r} is not known. Give one of: auto, {', '.join(PROVIDERS)}."
-        )
+    short = _short_name(requested)
     if PROVIDERS[short] in available:
         return [Provider(PROVIDERS[short])]
     plugin = f"onnxruntime_ep_{short}"
     if importlib.util.find_spec(plugin) is not None:
         return [_from_plugin(plugin, runtime)]
-    known = ", ".join(by_own_name[name] for name in available if name in by_own_name)
+    known = ", ".join(short for short, name in PROVIDERS.items() if name in available)
     raise ProviderError(
         f"provider {requested!r} is not in this build of ONNX Runtime (it has: {known}). Install "
-        f"the build that has it, or ask for another provider.{explain_distributions()}"
+        f"the build that has it, or use another provider.{explain_distributions()}"
+    )
+
+
+def _short_name(requested: object) -> str:
+    if isinstance(requested, str):
+        by_own_name = {value: key for key, value in PROVIDERS.items()}
+        short = by_own_name.get(requested, requested.lower())
+        if short in PROVIDERS or short == "auto":
+            return short
+    raise ProviderError(
+        f"provider {requested!r:.60} is not known. Use one of: auto, {', '.join(PROVIDERS)}."
     )
 
 
 def precisions_for(provider: str) -> tuple[Precision, ...]:
-    """The variants that a provider may run, best first.
+    """Return the variants that a provider may run, best first.
 
-    int8 is slower than fp16 on a GPU; OpenVINO has int8 kernels for fixed scales only.
+    On a GPU int8 is slower than fp16. OpenVINO has int8 kernels for fixed scales only.
     """
     if provider in _GPU:
         return ("fp16", "fp32")
@@ -87,14 +118,14 @@ def precisions_for(provider: str) -> tuple[Precision, ...]:
 
 
 def provider_options(provider: str, threads: int) -> dict[str, str]:
-    """What a provider must be told itself: OpenVINO does not look at the session's threads."""
+    """Return a provider's own options: OpenVINO ignores the session's number of threads."""
     if provider == PROVIDERS["openvino"]:
         return {"device_type": "CPU", "num_of_threads": str(threads)}
     return {}
 
 
 def installed_distributions() -> list[str]:
-    """The installed distributions of ONNX Runtime, with their versions."""
+    """Return the installed distributions of ONNX Runtime, with their versions."""
     found = []
     for name in _DISTRIBUTIONS:
         try:
@@ -105,21 +136,21 @@ def installed_distributions() -> list[str]:
 
 
 def explain_distributions() -> str:
-    """A sentence where several distributions share the module, else nothing."""
+    """Return a sentence if several distributions share the module, else an empty string."""
     found = installed_distributions()
     if len(found) < 2:
         return ""
     return (
         f" Several distributions of ONNX Runtime are installed ({', '.join(found)}); they "
-        "overwrite each other's files: uninstall all of them, then install the one you want."
+        "overwrite each other's files. Uninstall all of them, then install one."
     )
 
 
 def _from_plugin(module_name: str, runtime: ModuleType) -> Provider:
-    """The provider of a plugin package, registered on first use.
+    """Return the provider of a plugin package, registered on first use.
 
-    Such packages name their library by ``get_library_path()`` and their providers by
-    ``get_ep_names()`` (ONNX Runtime's packaging guidance for plugin providers).
+    Plugin packages have ``get_library_path()`` and ``get_ep_names()`` (ONNX Runtime's packaging
+    guidance for plugin providers).
     """
     plugin = importlib.import_module(module_name)
     names = plugin.get_ep_names()
@@ -131,13 +162,13 @@ def _from_plugin(module_name: str, runtime: ModuleType) -> Provider:
             except Exception as error:  # noqa: BLE001  (ONNX Runtime's errors share no public base)
                 raise ProviderError(
                     f"the plugin {module_name} can't be registered: {first_line(error)}. Its "
-                    "version and onnxruntime's must fit: update both."
+                    "version must fit onnxruntime's: update both."
                 ) from None
             devices = _devices(runtime, names)
     if not devices:
         raise ProviderError(
-            f"the plugin {module_name} is installed, but offers no device on this machine (some "
-            "offer themselves on their vendor's processors only). Ask for providers='cpu'."
+            f"the plugin {module_name} is installed, but has no device on this machine (some "
+            "plugins support their vendor's processors only). Use providers='cpu'."
         )
     return Provider(devices[0].ep_name, devices[:1])
 
@@ -147,6 +178,6 @@ def _devices(runtime: ModuleType, names: list[str]) -> tuple[Any, ...]:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of a foreign error's message, of bounded length."""
+    """Return the first line of another library's error message, of bounded length."""
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:300]

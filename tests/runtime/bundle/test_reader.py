@@ -165,7 +165,7 @@ def test_a_huge_manifest_is_not_read(own_bundle):
     path = own_bundle()
     with open(path / "manifest.json", "wb") as file:
         file.truncate(1 << 40)  # sparse
-    with pytest.raises(BundleError, match=f"more than the {MAX_MANIFEST_BYTES:,}"):
+    with pytest.raises(BundleError, match=f"at most {MAX_MANIFEST_BYTES:,}"):
         open_bundle(path)
 
 

@@ -268,7 +268,7 @@ def damaged(bundle, how):
 DAMAGES = {
     "flipped byte": "sha256 differs from the manifest",
     "missing file": "'tokenizer.json' is missing",
-    "way out": "is no plain file name",
+    "way out": "is not a plain file name",
     "newer": "Update emo-runtime",
 }
 

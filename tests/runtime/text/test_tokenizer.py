@@ -7,6 +7,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from emo_runtime import BundleError, EmotionRecognizer, TextError
+from emo_runtime.text.preparation import TextPreparation
 from emo_runtime.text.tokenizer import MAX_CHARACTERS, TextTokenizer
 from helpers.mutate import replace_file
 from helpers.tiny import SENTENCES, Tiny, tokenizer_json
@@ -38,8 +39,31 @@ def test_a_long_transcript_is_cut_and_says_so():
     assert tokens.ids.shape == (1, 8)
     assert tokens.ids[0, -1] == TINY.vocabulary["[SEP]"]
     assert tokens.notes[0].code == "text_truncated"
-    assert "cut at 8 tokens" in str(tokens.notes[0])
+    assert "only the first 8 tokens were used" in str(tokens.notes[0])
     assert tokenizer(max_tokens=8)("hola " * 6).notes == ()
+
+
+@pytest.mark.parametrize("text", ["\u200b", "\u200b\ufeff \u00ad"])
+def test_invisible_characters_are_an_empty_transcript(text):
+    with pytest.raises(TextError, match="no words left after tokenization"):
+        tokenizer()(text)
+
+
+def test_special_tokens_in_a_transcript_are_plain_text():
+    declared = Tokenizer.from_str(DATA.decode())
+    declared.add_special_tokens(["[SEP]"])
+    data = declared.to_str().encode()
+    for keep_special, count in ((False, 1), (True, 2)):
+        found = TextTokenizer(data, "tokenizer.json", 16, SIZE, keep_special=keep_special)
+        ids = list(found("hola [SEP] hola").ids[0])
+        assert ids.count(TINY.vocabulary["[SEP]"]) == count
+
+
+def test_a_preparation_is_applied():
+    prepared = tokenizer()("HOLA ejemplo.com hola", TextPreparation(lowercase=True))
+    assert prepared.ids.shape[1] > 5
+    prepared = tokenizer()("hola hola", TextPreparation(strip=True))
+    assert prepared.ids.tolist() == tokenizer()("hola hola").ids.tolist()
 
 
 def test_words_that_nobody_knows_are_noted():
@@ -63,8 +87,8 @@ def test_truncation_and_padding_in_the_file_do_not_count():
         ("", "the transcript is empty"),
         (" \t\n\u00a0\u3000", "the transcript is empty"),
         ("x" * (MAX_CHARACTERS + 1), "has 100,001 characters"),
-        (b"hola", "of type bytes: give a string"),
-        (5, "of type int: give a string"),
+        (b"hola", "of type bytes. Give a string"),
+        (5, "of type int. Give a string"),
         ("hola \ud800", "lone surrogates"),
     ],
 )
@@ -78,7 +102,6 @@ def test_what_is_no_transcript(text, message):
     [
         "x" * 5_000,
         "\u0000hola\u0007",
-        "\u200b",
         "\u202ealoh",
         "😡" * 100,
         "مرحبا",
@@ -97,13 +120,13 @@ def test_odd_texts_have_ids(text):
     "data", [b"", b"{}", b"[]", b"\xff", b'{"model": {"type": "WordPiece"}}', DATA[:-20]]
 )
 def test_what_is_no_tokenizer(data):
-    with pytest.raises(BundleError, match=r"^tokenizer\.json: not a tokenizer that can be loaded"):
+    with pytest.raises(BundleError, match=r"^tokenizer\.json: the tokenizer can't be loaded"):
         tokenizer(data)
 
 
 def test_ids_beyond_the_embedding_are_refused():
     size = SIZE
-    with pytest.raises(BundleError, match=f"has the id {size - 1}, the graph knows {size - 1}"):
+    with pytest.raises(BundleError, match=f"has the id {size - 1}, but the graph knows {size - 1}"):
         tokenizer(vocab_size=size - 1)
     added = json.loads(DATA)
     added["added_tokens"] = [
@@ -123,5 +146,5 @@ def test_ids_beyond_the_embedding_are_refused():
 
 def test_an_exchanged_tokenizer_is_refused_when_opened(own_bundle):
     path = replace_file(own_bundle(), "tokenizer.json", b"{}")
-    with pytest.raises(BundleError, match="not a tokenizer"):
+    with pytest.raises(BundleError, match="the tokenizer can't be loaded"):
         EmotionRecognizer.open(path)
