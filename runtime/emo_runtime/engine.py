@@ -15,7 +15,7 @@ from emo_runtime.adaptation import SpeakerAdaptation
 from emo_runtime.audio.decode import MAX_DURATION_S, AudioSource, decode, resample, silent_wav
 from emo_runtime.audio.features import TELEPHONE_HZ, Features, average_windows
 from emo_runtime.audio.front_end import FrontEnd, make_front_end
-from emo_runtime.audio.settings import WaveformSettings
+from emo_runtime.bundle.front_ends import WaveformSettings
 from emo_runtime.bundle.manifest import File, Manifest, Precision, TaskName
 from emo_runtime.errors import AudioError, BundleError, TaskError, TextError
 from emo_runtime.ort.session import Session

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from emo_runtime.audio.settings import (
+from emo_runtime.bundle.front_ends import (
     FrontEndSettings,
     KaldiFbankSettings,
     LogMelSettings,

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from emo_runtime.audio.features import Features
 from emo_runtime.audio.level import LevelMeter, gain_db
 from emo_runtime.audio.row_buffer import RowBuffer
-from emo_runtime.audio.settings import FrontEndBase
 from emo_runtime.audio.spectrogram import BLOCK_FRAMES
+from emo_runtime.bundle.front_ends import FrontEndBase
 from emo_runtime.errors import AudioError
 
 Floats = NDArray[np.float32]

@@ -9,13 +9,13 @@ from emo_runtime.audio.features import Features
 from emo_runtime.audio.kaldi_fbank import KaldiFbank
 from emo_runtime.audio.log_mel import LogMel
 from emo_runtime.audio.mean_mfcc import MeanMfccFrontEnd
-from emo_runtime.audio.settings import (
+from emo_runtime.audio.waveform import Waveform
+from emo_runtime.bundle.front_ends import (
     FrontEndSettings,
     KaldiFbankSettings,
     LogMelSettings,
     MeanMfccSettings,
 )
-from emo_runtime.audio.waveform import Waveform
 
 Floats = NDArray[np.float32]
 

@@ -9,8 +9,8 @@ from emo_runtime.audio.features import TELEPHONE_HZ, Features, split_windows
 from emo_runtime.audio.frame_front_end import FrameFrontEnd
 from emo_runtime.audio.mel import first_band_above, kaldi_edges, kaldi_filters
 from emo_runtime.audio.narrow_band import is_narrow, wants_check
-from emo_runtime.audio.settings import KaldiFbankSettings
 from emo_runtime.audio.spectrogram import LogMelSpectrogram, SpectrogramSettings
+from emo_runtime.bundle.front_ends import KaldiFbankSettings
 
 Floats = NDArray[np.float32]
 

@@ -6,7 +6,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_runtime.audio.settings import Level
+from emo_runtime.bundle.front_ends import Level
 
 Floats = NDArray[np.float32]
 

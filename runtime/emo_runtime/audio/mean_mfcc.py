@@ -10,7 +10,7 @@ from emo_runtime.audio.features import Features
 from emo_runtime.audio.frame_front_end import FrameFrontEnd
 from emo_runtime.audio.mfcc import MeanMfcc
 from emo_runtime.audio.narrow_band import wants_check
-from emo_runtime.audio.settings import MeanMfccSettings
+from emo_runtime.bundle.front_ends import MeanMfccSettings
 
 Floats = NDArray[np.float32]
 

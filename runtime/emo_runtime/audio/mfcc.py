@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from emo_runtime.audio.features import TELEPHONE_HZ
 from emo_runtime.audio.mel import first_band_above, group_bands, slaney_edges, slaney_filters
-from emo_runtime.audio.settings import MeanMfccSettings
 from emo_runtime.audio.spectrogram import BLOCK_FRAMES
+from emo_runtime.bundle.front_ends import MeanMfccSettings
 
 Floats = NDArray[np.float32]
 

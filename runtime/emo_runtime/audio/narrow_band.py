@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_runtime.audio.features import TELEPHONE_HZ
-from emo_runtime.audio.settings import FrontEndBase
+from emo_runtime.bundle.front_ends import FrontEndBase
 
 Floats = NDArray[np.float32]
 

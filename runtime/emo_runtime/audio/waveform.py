@@ -9,8 +9,8 @@ from emo_runtime.audio.level import LevelMeter, gain_db
 from emo_runtime.audio.mel import first_band_above, slaney_edges, slaney_filters
 from emo_runtime.audio.narrow_band import is_narrow, wants_check
 from emo_runtime.audio.row_buffer import RowBuffer
-from emo_runtime.audio.settings import WaveformSettings
 from emo_runtime.audio.spectrogram import LogMelSpectrogram, SpectrogramSettings
+from emo_runtime.bundle.front_ends import WaveformSettings
 from emo_runtime.errors import AudioError
 
 Floats = NDArray[np.float32]

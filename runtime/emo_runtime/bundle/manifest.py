@@ -5,8 +5,8 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
 import msgspec
 
-from emo_runtime.audio.settings import FrontEndSettings, MeanMfccSettings
-from emo_runtime.text.preparation import TextPreparation
+from emo_runtime.bundle.front_ends import FrontEndSettings, MeanMfccSettings
+from emo_runtime.bundle.text_preparation import TextPreparation
 
 SCHEMA: Final = "emo-bundle/2"
 MANIFEST_NAME = "manifest.json"

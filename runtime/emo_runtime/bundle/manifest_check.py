@@ -4,7 +4,7 @@ import re
 import unicodedata
 from typing import NoReturn
 
-from emo_runtime.audio.settings import MeanMfccSettings
+from emo_runtime.bundle.front_ends import MeanMfccSettings
 from emo_runtime.bundle.manifest import (
     MANIFEST_NAME,
     SIGNATURE_NAME,
@@ -14,8 +14,8 @@ from emo_runtime.bundle.manifest import (
     Task,
     TaskName,
 )
+from emo_runtime.bundle.text_preparation import TextPreparation
 from emo_runtime.errors import BundleError
-from emo_runtime.text.preparation import TextPreparation
 
 REMEDY = "The manifest was changed or damaged: copy the bundle again or run emo-export."
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from emo_runtime.audio.settings import MeanMfccSettings
+from emo_runtime.bundle.front_ends import MeanMfccSettings
 from emo_runtime.bundle.manifest import (
     Count,
     File,
@@ -19,7 +19,7 @@ from emo_runtime.bundle.manifest import (
     Temperature,
     Tokenizer,
 )
-from emo_runtime.text.preparation import TextPreparation
+from emo_runtime.bundle.text_preparation import TextPreparation
 
 SCHEMA_V1 = "emo-bundle/1"
 

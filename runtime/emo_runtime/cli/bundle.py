@@ -7,7 +7,7 @@ from typing import Any
 import click
 import msgspec
 
-from emo_runtime.audio.settings import FrontEndSettings
+from emo_runtime.bundle.front_ends import FrontEndSettings
 from emo_runtime.bundle.manifest import SCHEMA, SIGNATURE_NAME, Manifest, Precision, Task
 from emo_runtime.bundle.reader import Bundle, open_bundle
 from emo_runtime.bundle.signature import sign_bundle

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from emo_runtime.audio.settings import (
+from emo_runtime.bundle.front_ends import (
     FrontEndSettings,
     KaldiFbankSettings,
     LogMelSettings,

@@ -7,37 +7,11 @@ are the preprocessing of RoBERTuito and other models trained on social media (py
 
 import re
 from collections.abc import Callable
-from typing import Literal, TypeAlias, get_args
 
-import msgspec
-
+from emo_runtime.bundle.text_preparation import RULES, Rule, TextPreparation
 from emo_runtime.text.emoji import replace_emoji
 
-Rule: TypeAlias = Literal["characters", "users", "urls", "repeats", "emoji", "laughter", "hashtags"]
-#: All rules, in the order in which they are applied.
-RULES: tuple[Rule, ...] = get_args(Rule)
-
-
-class TextPreparation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Changes to a transcript.
-
-    Attributes:
-        strip: Remove white space at both ends.
-        lowercase: Convert to lower case, after the rules.
-        replace: Rules to apply, always in the order of ``RULES``:
-
-            - ``characters``: typographic quotes become ``"``, ornaments are removed.
-            - ``users``: ``@name`` becomes ``@usuario``.
-            - ``urls``: web addresses become ``url``.
-            - ``repeats``: a character repeated more than three times is repeated three times.
-            - ``emoji``: an emoji becomes its Spanish name between two words ``emoji``.
-            - ``laughter``: ``jajajaj`` and the like become ``jaja``.
-            - ``hashtags``: ``#MuyBien`` becomes ``muy bien``.
-    """
-
-    strip: bool = False
-    lowercase: bool = False
-    replace: tuple[Rule, ...] = ()
+__all__ = ["RULES", "Rule", "TextPreparation", "prepare"]
 
 
 def prepare(text: str, preparation: TextPreparation) -> str:

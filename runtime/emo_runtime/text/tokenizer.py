@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from emo_runtime.bundle.text_preparation import TextPreparation
 from emo_runtime.errors import BundleError, TextError
 from emo_runtime.notes import Note
-from emo_runtime.text.preparation import TextPreparation, prepare
+from emo_runtime.text.preparation import prepare
 from emo_runtime.text.tokenizer_check import check_tokenizer
 
 MAX_CHARACTERS = 100_000

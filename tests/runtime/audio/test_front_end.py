@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emo_runtime.audio.front_end import make_front_end
-from emo_runtime.audio.settings import (
+from emo_runtime.bundle.front_ends import (
     KaldiFbankSettings,
     Level,
     LogMelSettings,

@@ -7,7 +7,7 @@ import soxr
 
 from emo_runtime.audio.decode import Sound, resample
 from emo_runtime.audio.front_end import make_front_end
-from emo_runtime.audio.settings import KaldiFbankSettings, LogMelSettings, WaveformSettings
+from emo_runtime.bundle.front_ends import KaldiFbankSettings, LogMelSettings, WaveformSettings
 from helpers.corpora import needs, nemo_clips
 from helpers.reference_features import seamless, wav2vec2, whisper, whisper_numpy
 

@@ -5,7 +5,7 @@ import pytest
 import soxr
 
 from emo_runtime.audio.kaldi_fbank import KaldiFbank
-from emo_runtime.audio.settings import KaldiFbankSettings, Level
+from emo_runtime.bundle.front_ends import KaldiFbankSettings, Level
 from helpers.reference_features import ast, seamless, seamless_in_float64
 from helpers.sounds import speechlike
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emo_runtime.audio.level import LevelMeter, gain_db
-from emo_runtime.audio.settings import Level
+from emo_runtime.bundle.front_ends import Level
 from helpers.sounds import speechlike
 
 LEVEL = Level(target_dbfs=-20.0, max_gain_db=30.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from emo_runtime.audio.log_mel import LogMel
-from emo_runtime.audio.settings import Level, LogMelSettings
+from emo_runtime.bundle.front_ends import Level, LogMelSettings
 from helpers.reference_features import whisper, whisper_numpy
 from helpers.sounds import speechlike
 

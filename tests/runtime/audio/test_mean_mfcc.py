@@ -5,7 +5,7 @@ import pytest
 
 from emo_runtime.audio.mean_mfcc import MeanMfccFrontEnd
 from emo_runtime.audio.mfcc import MeanMfcc
-from emo_runtime.audio.settings import Level, MeanMfccSettings
+from emo_runtime.bundle.front_ends import Level, MeanMfccSettings
 from emo_runtime.bundle.manifest import Audio
 from helpers.reference_audio import mean_mfcc
 from helpers.sounds import speechlike

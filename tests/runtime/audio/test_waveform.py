@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from emo_runtime.audio.settings import Level, WaveformSettings
 from emo_runtime.audio.waveform import Waveform
+from emo_runtime.bundle.front_ends import Level, WaveformSettings
 from helpers.reference_features import wav2vec2
 from helpers.sounds import speechlike
 

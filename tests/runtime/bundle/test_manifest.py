@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emo_runtime import BundleError
-from emo_runtime.audio.settings import LogMelSettings, MeanMfccSettings
+from emo_runtime.bundle.front_ends import LogMelSettings, MeanMfccSettings
 from emo_runtime.bundle.manifest import (
     MAX_MANIFEST_BYTES,
     File,

@@ -1,4 +1,4 @@
-"""Front-end settings as they stand in a bundle's manifest: a union tagged by ``kind``.
+"""Front-end settings of the manifest: a union tagged by ``kind``.
 
 Each struct checks itself. A contradiction is a ValueError when a struct is built in Python;
 ``msgspec.convert`` reports it as a ValidationError with the path in the document.

@@ -10,7 +10,7 @@ from transformers import (
     WhisperFeatureExtractor,
 )
 
-from emo_runtime.audio.settings import (
+from emo_runtime.bundle.front_ends import (
     FrontEndSettings,
     KaldiFbankSettings,
     Level,
