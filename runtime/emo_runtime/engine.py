@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from emo_runtime.adaptation import SpeakerAdaptation
 from emo_runtime.audio.decode import MAX_DURATION_S, AudioSource, decode, resample, silent_wav
-from emo_runtime.audio.features import TELEPHONE_HZ, Features, average_windows
+from emo_runtime.audio.features import Features, average_windows
 from emo_runtime.audio.front_end import FrontEnd, make_front_end
+from emo_runtime.audio.quality import measure, speech_notes
 from emo_runtime.bundle.front_ends import WaveformSettings
 from emo_runtime.bundle.manifest import File, Manifest, Precision, TaskName
 from emo_runtime.errors import AudioError, BundleError, TaskError, TextError
@@ -27,11 +28,6 @@ from emo_runtime.timing import Clock
 
 Floats = NDArray[np.float32]
 
-_NARROW = Note(
-    "narrow_band",
-    f"the sound has no energy above {TELEPHONE_HZ:g} Hz (telephone band), but the model was "
-    "trained with it; rely more on the transcript than on the sound",
-)
 _INPUTS_OF_TASKS = "Text alone runs 'text', text and audio 'fusion', audio alone 'audio'."
 # Words and seconds of the inputs that warm the sessions up.
 _WARM_UP_INPUTS = ((8, 1.0), (32, 5.0), (64, 10.0))
@@ -172,7 +168,9 @@ class Engine:
             samples = resample(sound, front_end.sample_rate)
         with clock("mfcc"):
             features = front_end.whole(samples)
-        return self.encode_features(features, name, sound.duration_s, sound.notes, clock)
+            quality = measure(sound.samples, sound.sample_rate)
+        notes = sound.notes + quality.notes(self.bandwidth_hz)
+        return self.encode_features(features, name, sound.duration_s, notes, clock)
 
     def encode_features(
         self,
@@ -185,8 +183,6 @@ class Engine:
         """Encode the front end's features of an utterance for the task ``name``."""
         if features.truncated:
             notes += (self._truncated(),)
-        if features.narrow_band:
-            notes += (_NARROW,)
         graph = self._speech_graph(name)
         if graph is None:
             [vector] = features.parts
@@ -194,6 +190,11 @@ class Engine:
             with clock("speech"):
                 vector = self._run_speech(graph, name, features)
         return AudioFeatures(vector, duration_s, notes)
+
+    @property
+    def bandwidth_hz(self) -> float | None:
+        """The bandwidth of the sound that the model was trained on; None: it is not known."""
+        return None if self.manifest.audio is None else self.manifest.audio.bandwidth_hz
 
     def uses_speech_graph(self, name: TaskName) -> bool:
         """True if a speech graph encodes the sound of a task."""
@@ -245,7 +246,8 @@ class Engine:
             provider=self.sessions[task.graph].providers[0],
             timings=clock.timings(),
             notes=(audio_features.notes if audio_features else ())
-            + (text_features.notes if text_features else ()),
+            + (text_features.notes if text_features else ())
+            + (speech_notes(audio_features.notes) if audio_features and text_features else ()),
             uncertain=confidence < self._min_confidence,
         )
 

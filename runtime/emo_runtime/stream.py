@@ -7,10 +7,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_runtime.audio.arrays import MAX_CHANNELS, as_floats, check_rate, check_samples, to_mono
+from emo_runtime.audio.arrays import MAX_CHANNELS, as_floats, check_rate, check_samples
 from emo_runtime.audio.encodings import Encoding, PacketDecoder
 from emo_runtime.audio.features import Features
 from emo_runtime.audio.packet_stream import PacketStream
+from emo_runtime.audio.quality import QualityMeter
 from emo_runtime.bundle.manifest import TaskName
 from emo_runtime.engine import AudioFeatures, Engine, TextFeatures
 from emo_runtime.errors import AudioError, ClosedError
@@ -73,6 +74,7 @@ class EmotionStream:
     def reset(self) -> None:
         """Discard the sound and text so far and start the next utterance."""
         self._decoder = PacketDecoder(self._encoding, self._channels)
+        self._quality = QualityMeter(self._sample_rate)
         self._cut = b""
         self._sound = PacketStream(self._engine.front_end(), self._sample_rate, self._window_s)
         self._finished = False
@@ -100,7 +102,7 @@ class EmotionStream:
             raise ClosedError("this stream is finished. Call reset() before the next utterance.")
         if isinstance(chunk, (bytes, bytearray, memoryview)):
             samples, cut = self._decoder(self._cut + bytes(chunk))
-            may_be_wrong = self._encoding == "pcm_f32le"
+            may_be_wrong = self._decoder.encoding == "pcm_f32le"
         else:
             array = np.asarray(chunk)
             samples, cut = self._from_array(array), self._cut
@@ -110,6 +112,7 @@ class EmotionStream:
                 check_samples(samples)
             self._check_duration(len(samples))
             self._sound.feed(samples)
+            self._quality.feed(samples)
         self._cut = cut
 
     def set_text(self, transcript: str | None) -> None:
@@ -175,7 +178,9 @@ class EmotionStream:
                 return found
         with clock("mfcc"):
             features = self._features()
-        notes = (_CUT_OFF,) if self._cut else ()
+        notes = self._decoder.notes + self._quality.quality().notes(self._engine.bandwidth_hz)
+        if self._cut:
+            notes += (_CUT_OFF,)
         encoded = self._engine.encode_features(features, name, self._sound.duration_s, notes, clock)
         self._encoded_audio, self._is_whole = (name, encoded), self._finished
         return encoded
@@ -209,7 +214,7 @@ class EmotionStream:
         if samples.ndim == 1 and self._channels == 1:
             return as_floats(samples)
         if samples.ndim == 2 and samples.shape[1] == self._channels:
-            return to_mono(as_floats(samples))
+            return self._decoder.mix(as_floats(samples))
         raise AudioError(
             f"samples of shape {samples.shape} in a stream of {self._channels} channels: give "
             "[time] for one channel, else [time, channels]."

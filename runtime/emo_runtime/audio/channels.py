@@ -29,6 +29,12 @@ class ChannelMixer:
                 self._mean_energy += float(np.dot(mono, mono))
         return mono
 
+    def mix_live(self, frames: Floats) -> Floats:
+        """Mono samples of a block: of the loudest channel if the channels cancel so far."""
+        mono = self.mix(frames)
+        channel = self.cancelled_by
+        return mono if channel is None else np.ascontiguousarray(frames[:, channel])
+
     @property
     def cancelled_by(self) -> int | None:
         """The loudest channel if the mean of the channels cancels the sound, else None."""
