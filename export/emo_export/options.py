@@ -1,9 +1,10 @@
-"""What the caller of an export asks for."""
+"""Options of an export."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+from emo_models.data.corpora import TableFormat
 from emo_runtime.bundle.manifest import Precision
 
 Target = Literal["bundle", "triton"]
@@ -24,7 +25,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class Identity:
-    """What the bundle says of itself. ``card`` is a model card in Markdown, or None."""
+    """Name, version and licence of a bundle. ``card`` is a model card in Markdown, or None."""
 
     name: str
     version: str
@@ -35,14 +36,18 @@ class Identity:
 
 @dataclass(frozen=True)
 class Gate:
-    """What the loss of a reduced precision may be, against the PyTorch checkpoint.
+    """The loss that a reduced precision may have, against the PyTorch checkpoint.
 
-    ``min_agreement`` is the share of equal labels, ``max_f1_loss`` the loss of macro-F1 (only where
-    the evaluation rows have labels). ``enforced`` false measures and records, and refuses nothing.
+    Attributes:
+        min_agreement: share of rows with equal labels.
+        max_f1_loss: loss of macro-F1, where the evaluation rows have labels.
+        max_change: mean absolute change of the probabilities.
+        enforced: False measures and records, and refuses nothing.
     """
 
     min_agreement: float = 0.99
     max_f1_loss: float = 0.005
+    max_change: float = 0.02
     enforced: bool = True
 
 
@@ -62,3 +67,4 @@ class Options:
     evaluate: Path | None = None
     calibrate: Path | None = None
     gate: Gate = field(default_factory=Gate)
+    layout: TableFormat = field(default_factory=TableFormat)

@@ -24,7 +24,9 @@ from emo_export.onnx_graph import size_bytes
 from emo_export.options import Options
 from emo_export.packaging.bundle import bundle_files
 from emo_export.packaging.golden import golden_cases
-from emo_export.packaging.writer import check_bundle, check_target, package
+from emo_export.packaging.opening import check_bundle
+from emo_export.packaging.target import check_target
+from emo_export.packaging.writer import package
 from emo_export.quantization.mixed_precision import Int8, choose_int8
 from emo_export.quantization.static import require_nncf
 from emo_export.quantization.variants import (
@@ -42,7 +44,7 @@ from emo_runtime.bundle.manifest import Precision
 
 
 def export(options: Options, done: Callable[[Step], None] = lambda _: None) -> Report:
-    """Make a bundle, or what else is the target; ``done`` is told of each step as it ends.
+    """Make a bundle or another target; ``done`` is called after each step.
 
     Raises EmoError where an input is refused or the output can't be written, and GateError (an
     EmoError) where the loss is beyond the gate: nothing is written then.
@@ -82,7 +84,7 @@ def export(options: Options, done: Callable[[Step], None] = lambda _: None) -> R
         comparisons = tuple(
             item for precision in sets for item in evaluator.compare(precision, found[precision])
         )
-        require(comparisons, options.gate)
+        require(comparisons, options.gate, evaluated=evaluator.evaluated, tried=int8.describe())
         speeds = speed(checkpoints, _rivals(variants, int8), evaluation.texts)
     with run("package"):
         golden = golden_cases(
@@ -101,6 +103,8 @@ def export(options: Options, done: Callable[[Step], None] = lambda _: None) -> R
             golden=golden,
             gate=options.gate,
             kept={name: kept for name, kept in int8.kept.items() if kept},
+            word_tables=int8.word_tables,
+            tried=int8.describe(),
             calibrations=calibrations,
             fitted=None if fitted is None else f"{fitted.name} ({len(fitted.rows)} rows)",
         )
@@ -121,7 +125,7 @@ def export(options: Options, done: Callable[[Step], None] = lambda _: None) -> R
 
 
 class _Run:
-    """Times the steps, and sums up the graphs that a step puts into its dictionary."""
+    """Times the steps, and adds up the sizes of the graphs that a step yields."""
 
     def __init__(self, done: Callable[[Step], None]) -> None:
         self.steps: list[Step] = []
@@ -138,14 +142,16 @@ class _Run:
 
 
 def _rows(options: Options) -> tuple[Evaluation, Evaluation | None, Evaluation | None]:
-    """Rows to evaluate on, for the temperatures, and for int8-qdq, as far as they are needed."""
-    evaluation = read_rows(options.evaluate) if options.evaluate else shipped_sentences()
+    """Return rows to evaluate on, to fit temperatures on, and to fit int8-qdq to."""
+    evaluation = (
+        read_rows(options.evaluate, options.layout) if options.evaluate else shipped_sentences()
+    )
     fitted = None
     if "int8-qdq" in options.precisions:
         evaluation, fitted = split_quantization_rows(evaluation)
     if options.calibrate is None:
         return evaluation, None, fitted
-    calibration = read_rows(options.calibrate)
+    calibration = read_rows(options.calibrate, options.layout)
     refuse_leak(evaluation, calibration)
     return evaluation, calibration, fitted
 
@@ -153,7 +159,7 @@ def _rows(options: Options) -> tuple[Evaluation, Evaluation | None, Evaluation |
 def _variants(
     optimized: Optimized, evaluator: Evaluator, options: Options, fitted: Evaluation | None
 ) -> tuple[Variants, Int8]:
-    """Every graph in the precisions that were asked for; the fusion network in float32."""
+    """Return every graph in the requested precisions; the fusion network in float32."""
     int8 = Int8({})
     if "int8" in options.precisions:
         int8 = choose_int8(optimized, evaluator, options.gate)
@@ -173,9 +179,9 @@ def _variants(
 
 
 def _rivals(variants: Variants, int8: Int8) -> Mapping[str, Mapping[str, onnx.ModelProto]]:
-    """What is timed: the variants for this provider, and int8 without repair beside a repaired one.
+    """Return the graphs to time: the variants, and int8 without repair beside a repaired one.
 
-    int8-qdq is for another provider than the one that times here.
+    int8-qdq is left out: it is for another provider.
     """
     rivals: dict[str, dict[str, onnx.ModelProto]] = {}
     for name, items in variants.items():

@@ -1,4 +1,4 @@
-"""What an export did and found, as values."""
+"""Steps, measurements and report of an export, as values."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -27,10 +27,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Findings:
-    """What was measured, on what, and the golden cases that were chosen.
+    """Measurements, their rows, and the golden cases that were chosen.
 
     ``kept`` are the matrix products (by their number in the graph) that int8 leaves in float32;
-    ``fitted`` is what int8-qdq was fitted to, in words, if there is one.
+    ``fitted`` names the rows that int8-qdq was fitted to. ``tried`` describes the repair.
     """
 
     evaluated: str
@@ -40,18 +40,29 @@ class Findings:
     kept: Mapping[str, tuple[int, ...]]
     calibrations: tuple[Calibration, ...]
     fitted: str | None = None
+    word_tables: tuple[str, ...] = ()
+    tried: str = ""
 
     def remarks(self) -> list[str]:
-        """The same for people: the gate, its repair, new temperatures."""
+        """Return sentences on the gate, its repair and new temperatures."""
         gate = self.gate
         found = [
             f"Gate: label agreement at least {gate.min_agreement:g}, macro-F1 loss at most "
-            f"{gate.max_f1_loss:g}; {'met' if gate.enforced else 'not enforced'}."
+            f"{gate.max_f1_loss:g}, mean change of the probabilities at most {gate.max_change:g}; "
+            f"{'met' if gate.enforced else 'not enforced'}."
         ]
         found += [
-            f"{len(kept)} matrix products of the graph `{name}` stay in float32, to meet it."
+            f"The checkpoint gives {item.labels} different labels; the most frequent one has "
+            f"{item.largest_share:.1%} of the rows (task {item.task})."
+            for item in {item.task: item for item in self.comparisons}.values()
+        ]
+        found += [
+            f"{len(kept)} matrix products of the graph `{name}` stay in float32, to meet the gate."
             for name, kept in self.kept.items()
         ]
+        found += [f"The word table of `{name}` stays in float32." for name in self.word_tables]
+        if self.tried:
+            found.append(self.tried.strip())
         if self.fitted is not None:
             found.append(f"int8-qdq was fitted to {self.fitted}, which are not evaluated on.")
         found += [
@@ -69,6 +80,7 @@ class Findings:
             "gate": asdict(self.gate),
             "comparisons": [item.as_json() for item in self.comparisons],
             "kept_in_float32": {name: list(numbers) for name, numbers in self.kept.items()},
+            **({"word_tables_in_float32": list(self.word_tables)} if self.word_tables else {}),
         }
         if self.fitted is not None:
             document["int8_qdq_fitted_to"] = self.fitted

@@ -1,4 +1,4 @@
-"""A bundle against its checkpoint once more: ``emo-bundle verify --reference CHECKPOINT``."""
+"""Compare a bundle with its checkpoint: ``emo-bundle verify --reference CHECKPOINT``."""
 
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,18 @@ from emo_runtime.errors import BundleError, SelfTestError
 
 
 def compare_with_reference(
-    bundle: Bundle, reference: Path, evaluate: Path | None, min_agreement: float
+    bundle: Bundle,
+    reference: Path,
+    evaluate: Path | None,
+    min_agreement: float,
+    variant: Precision | None = None,
 ) -> dict[str, Any]:
-    """What each precision of the bundle's text side answers, against the checkpoint in PyTorch.
+    """Compare the text side of a bundle with its checkpoint in PyTorch.
 
-    ``reference`` is a text checkpoint, or a directory with ``text``, and where there is one
-    ``fusion`` and ``encoder``, in it. ``evaluate`` is a CSV, else the sentences that ship. Raises
+    ``variant`` is the precision to compare; None: all of them.
+
+    ``reference`` is a text checkpoint, or a directory that contains ``text`` and, if there are any,
+    ``fusion`` and ``encoder``. ``evaluate`` is a CSV, else the sentences that ship. Raises
     SelfTestError where the label agreement is below ``min_agreement``, BundleError where the
     bundle was made from another checkpoint.
     """
@@ -36,6 +42,7 @@ def compare_with_reference(
     comparisons = [
         comparison
         for precision in bundle.manifest.graphs["text"].variants
+        if variant in (None, precision)
         for comparison in evaluator.compare(precision, evaluator.ask(_graphs(bundle, precision)))
     ]
     if reasons := missed(comparisons, Gate(min_agreement)):

@@ -1,23 +1,79 @@
-"""The six emotions, in the alphabetical order that scikit-learn's LabelEncoder gives (4.2.4)."""
+"""Label words of tables and models: mapping, matching, and the order of classes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from emo_models.errors import DataError
 
+# The six emotions of EmoSPeech and MEACorpus, in the order of scikit-learn's LabelEncoder.
 LABELS = ("anger", "disgust", "fear", "joy", "neutral", "sadness")
 
 
-def label_index(label: str, labels: Sequence[str] = LABELS, *, where: str = "label") -> int:
-    """The class number of a label word.
+def label_key(word: str) -> str:
+    """Return the form in which label words are compared: no outer blanks, case or accents."""
+    letters = unicodedata.normalize("NFKD", word.strip())
+    return "".join(c for c in letters if not unicodedata.combining(c)).casefold()
+
+
+def parse_label_map(text: str) -> dict[str, str]:
+    """Return ``{key of the table's word: label}`` of a text like ``enojo=anger,alegría=joy``.
+
+    Raises:
+        DataError: an entry that is no ``word=label``, or a word twice.
+    """
+    result: dict[str, str] = {}
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        word, equals, label = (part.strip() for part in entry.partition("="))
+        if not equals or not word or not label:
+            raise DataError(
+                f"label map: {entry!r} is not word=label. Example: enojo=anger,alegría=joy."
+            )
+        if label_key(word) in result:
+            raise DataError(f"label map: {word!r} is given more than once.")
+        result[label_key(word)] = label
+    return result
+
+
+def parse_labels(text: str) -> tuple[str, ...]:
+    """Return the labels of a text like ``anger,joy,neutral``, in that order.
+
+    Raises:
+        DataError: fewer than two, or one twice.
+    """
+    labels = tuple(filter(None, (part.strip() for part in text.split(","))))
+    if len(labels) < 2 or len({label_key(label) for label in labels}) < len(labels):
+        raise DataError(f"labels {text!r}: give two or more different ones, separated by commas.")
+    return labels
+
+
+def map_label(word: str, label_map: Mapping[str, str]) -> str:
+    """Return the label of a table's word: as the map says, else the word itself in lower case."""
+    mapped = label_map.get(label_key(word))
+    return unicodedata.normalize("NFC", word.strip()).lower() if mapped is None else mapped
+
+
+def label_set(words: Iterable[str]) -> tuple[str, ...]:
+    """Return the labels that occur, sorted; of spellings with the same key the most frequent."""
+    spellings: dict[str, Counter[str]] = {}
+    for word in words:
+        spellings.setdefault(label_key(word), Counter())[word] += 1
+    return tuple(sorted(max(found, key=lambda w: (found[w], w)) for found in spellings.values()))
+
+
+def label_index(label: str, labels: Sequence[str], *, where: str = "label") -> int:
+    """Return the class number of a label word; case and accents may differ.
 
     Raises:
         DataError: the word is none of the labels; the message begins with ``where``.
     """
+    keys = [label_key(known) for known in labels]
     try:
-        return labels.index(label.strip())
+        return keys.index(label_key(label))
     except ValueError:
         raise DataError(
-            f"{where}: unknown label {label!r}. Expected one of: {', '.join(labels)}."
+            f"{where}: unknown label {label!r:.60}. Expected one of: {', '.join(labels)}. "
+            "--label-map WORD=LABEL translates other words."
         ) from None

@@ -1,7 +1,8 @@
-"""Hyper-parameters of every kind of run. The defaults are the paper's (4.1 and 4.2.7).
+"""Hyper-parameters of every kind of run; the defaults are those of the paper.
 
-Where the paper is silent the default is the plainest choice, and ``help`` says so. No torch here:
-the command line is built from these fields.
+Soto et al., CogniCIC at EmoSPeech 2024, sections 4.1 (text) and 4.2.7 (fusion). Where the paper is
+silent the default is the plainest choice, and ``help`` says so. The command line is built from
+these fields, so nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -11,86 +12,107 @@ from typing import Any
 
 
 def _option(default: Any, text: str, **more: Any) -> Any:
+    """Make a field; ``more``: ``choices``, or a range as click's number types take it."""
     return field(default=default, metadata={"help": text, **more})
 
 
 CLASS_WEIGHTS = ("none", "sqrt", "balanced")
+BEST_BY = ("macro_f1", "macro_f1_without_fear", "last")
+
+_COUNT = {"min": 1}
+_POSITIVE = {"min": 0.0, "min_open": True}
+_NOT_NEGATIVE = {"min": 0.0}
+_SHARE = {"min": 0.0, "max": 1.0}
+_SHARE_BELOW_ONE = {"min": 0.0, "max": 1.0, "max_open": True}
+_SPLIT = {"min": 0.0, "max": 1.0, "min_open": True, "max_open": True}
 
 
 @dataclass(frozen=True)
 class TextRecipe:
-    """Task 1: fine-tuning of a classifier (paper 4.1)."""
+    """Fine-tuning of a text classifier (Task 1)."""
 
-    epochs: int = _option(15, "Passes over the training rows (4.1).")
-    validation_share: float = _option(0.1, "Share of the rows kept for validation (4.1: 90/10).")
-    learning_rate: float = _option(3e-6, "AdamW's (4.1).")
-    epsilon: float = _option(1e-9, "AdamW's (4.1).")
-    seed: int = _option(42, "Of the split, the order, dropout (4.1).")
-    batch_size: int = _option(16, "Rows per step (the paper does not say).")
-    weight_decay: float = _option(0.01, "AdamW's (PyTorch's default; the paper does not say).")
-    warmup_share: float = _option(0.0, "Share of all steps with a rising learning rate.")
+    epochs: int = _option(15, "Passes over the training rows.", **_COUNT)
+    validation_share: float = _option(0.1, "Share of the rows kept for validation.", **_SPLIT)
+    learning_rate: float = _option(3e-6, "Learning rate of AdamW.", **_POSITIVE)
+    epsilon: float = _option(1e-9, "Epsilon of AdamW.", **_POSITIVE)
+    seed: int = _option(42, "Seed of the split, the order of rows, and dropout.", min=0)
+    batch_size: int = _option(16, "Rows per step (the paper does not say).", **_COUNT)
+    weight_decay: float = _option(
+        0.01, "Weight decay of AdamW (PyTorch's default; the paper does not say).", **_NOT_NEGATIVE
+    )
+    warmup_share: float = _option(0.0, "Share of all steps with a rising learning rate.", **_SHARE)
     schedule: str = _option(
         "constant", "Learning rate after the warm-up.", choices=("constant", "linear")
     )
-    label_smoothing: float = _option(0.0, "Share of each target spread over all classes.")
-    class_weights: str = _option(
-        "none", "Of the loss: none, or inverse frequency or its square root.", choices=CLASS_WEIGHTS
+    label_smoothing: float = _option(
+        0.0, "Share of each target spread over all classes.", **_SHARE_BELOW_ONE
     )
-    token_masking: float = _option(0.0, "Share of training tokens that become [MASK].")
-    dropout: float = _option(0.1, "In the network (BERT's own default).")
+    class_weights: str = _option(
+        "none",
+        "Class weights of the loss: none, inverse frequency, or its square root.",
+        choices=CLASS_WEIGHTS,
+    )
+    token_masking: float = _option(
+        0.0, "Share of training tokens that become the mask token.", **_SHARE_BELOW_ONE
+    )
+    dropout: float = _option(0.1, "Dropout in the network (BERT's default).", **_SHARE_BELOW_ONE)
     soup: int = _option(
-        1, "Fine-tunings that differ by chance alone, whose weights are averaged at the end."
+        1, "Number of fine-tunings with different seeds whose weights are averaged.", **_COUNT
     )
     bf16: bool = _option(False, "Compute in bfloat16 (weights stay float32).")
-    max_tokens: int = _option(512, "Longer texts are cut; never more than the positions.")
-    best_by: str = _option(
-        "macro_f1",
-        "Validation figure that picks the epoch.",
-        choices=("macro_f1", "macro_f1_without_fear", "last"),
+    max_tokens: int = _option(
+        512, "Longer texts are cut; never more than the network has positions for.", min=8
     )
+    best_by: str = _option("macro_f1", "Validation figure that picks the epoch.", choices=BEST_BY)
 
 
 @dataclass(frozen=True)
 class FusionRecipe:
-    """Task 2: the fusion network on frozen features (paper 4.2.7)."""
+    """Training of the fusion network on frozen features (Task 2)."""
 
-    epochs: int = _option(150, "Passes over the training pairs (4.2.7).")
-    learning_rate: float = _option(1e-3, "Adam's (4.2.7).")
-    dropout: float = _option(0.5, "Before the last layer (4.2.8).")
-    n_mfcc: int = _option(128, "Mean MFCC coefficients (4.2.7; variants 56 and 256).")
+    epochs: int = _option(150, "Passes over the training pairs.", **_COUNT)
+    learning_rate: float = _option(1e-3, "Learning rate of Adam.", **_POSITIVE)
+    dropout: float = _option(0.5, "Dropout before the last layer.", **_SHARE_BELOW_ONE)
+    n_mfcc: int = _option(
+        128, "Mean MFCC coefficients (the paper also tries 56 and 256).", **_COUNT
+    )
     variant: str = _option(
         "plain",
-        "Attention per modality before the fusion (end of 4.2.8).",
+        "Attention per modality before the fusion.",
         choices=("plain", "attention", "multihead"),
     )
-    fused: int = _option(256, "Width of either modality and of the fused layer (4.2.6).")
-    seed: int = _option(42, "Of the split, the order, dropout.")
-    batch_size: int = _option(32, "Pairs per step (the paper does not say).")
-    weight_decay: float = _option(0.0, "Adam's.")
+    fused: int = _option(256, "Width of each modality and of the fused layer.", min=32)
+    seed: int = _option(42, "Seed of the split, the order of pairs, and dropout.", min=0)
+    batch_size: int = _option(32, "Pairs per step (the paper does not say).", **_COUNT)
+    weight_decay: float = _option(0.0, "Weight decay of Adam.", **_NOT_NEGATIVE)
     schedule: str = _option("constant", "Learning rate.", choices=("constant", "cosine"))
-    validation_share: float = _option(0.1, "Share kept for validation where none is given.")
-    label_smoothing: float = _option(0.0, "Share of each target spread over all classes.")
+    validation_share: float = _option(
+        0.1, "Share kept for validation where no validation table is given.", **_SPLIT
+    )
+    label_smoothing: float = _option(
+        0.0, "Share of each target spread over all classes.", **_SHARE_BELOW_ONE
+    )
     class_weights: str = _option(
-        "none", "Of the loss: none, or inverse frequency or its square root.", choices=CLASS_WEIGHTS
+        "none",
+        "Class weights of the loss: none, inverse frequency, or its square root.",
+        choices=CLASS_WEIGHTS,
     )
     standardise: str = _option(
         "none",
-        "Of the audio vector: none (the paper names none), or one shift per coefficient and one "
-        "scale for all.",
+        "Standardisation of the audio vector: none (as in the paper), or one shift per "
+        "coefficient and one scale for all.",
         choices=("none", "global"),
     )
-    audio_noise: float = _option(0.0, "Gaussian noise on audio, in that global scale's units.")
-    drop_audio: float = _option(0.0, "Chance that a training pair goes without its audio.")
-    drop_text: float = _option(0.0, "Chance that a training pair goes without its text.")
-    best_by: str = _option(
-        "macro_f1",
-        "Validation figure that picks the epoch.",
-        choices=("macro_f1", "macro_f1_without_fear", "last"),
+    audio_noise: float = _option(
+        0.0, "Gaussian noise on the audio vector, in units of that scale.", **_NOT_NEGATIVE
     )
+    drop_audio: float = _option(0.0, "Chance that a training pair has no audio.", **_SHARE)
+    drop_text: float = _option(0.0, "Chance that a training pair has no text.", **_SHARE)
+    best_by: str = _option("macro_f1", "Validation figure that picks the epoch.", choices=BEST_BY)
 
     @property
     def present_input(self) -> bool:
-        """Whether the network has the third input, and with it answers for one modality."""
+        """True if the network has the third input, and with it answers for one modality."""
         return self.drop_audio > 0 or self.drop_text > 0
 
 
@@ -98,28 +120,32 @@ class FusionRecipe:
 class PretrainRecipe:
     """Masked-language pretraining of a small BERT.
 
-    The learning rate follows whichever share of the run is spent further, that of ``tokens`` or
-    that of ``minutes``; with ``minutes`` 0 the run is the same on every machine.
+    The learning rate follows the share of ``tokens`` or of ``minutes`` that is used, whichever is
+    larger; with ``minutes`` 0 the run is the same on every machine.
     """
 
-    tokens: int = _option(46_000_000, "Tokens to see in all.")
-    minutes: float = _option(0.0, "Time to spend in all; 0: as long as the tokens take.")
-    sequence_length: int = _option(96, "Tokens per row, [CLS] and [SEP] included.")
-    batch_size: int = _option(64, "Rows per step.")
-    transcript_passes: int = _option(10, "How often the transcripts of --train are in the text.")
-    masked_share: float = _option(0.2, "Share of tokens to be guessed.")
-    learning_rate: float = _option(1e-3, "Peak, after the warm-up.")
-    warmup_share: float = _option(0.03, "Share of the run with a rising learning rate.")
-    weight_decay: float = _option(0.01, "On matrices and embeddings.")
+    tokens: int = _option(46_000_000, "Tokens of the whole run.", **_COUNT)
+    minutes: float = _option(
+        0.0, "Minutes of the whole run; 0: no limit but the tokens.", **_NOT_NEGATIVE
+    )
+    sequence_length: int = _option(96, "Tokens per row, special tokens included.", min=8)
+    batch_size: int = _option(64, "Rows per step.", **_COUNT)
+    transcript_passes: int = _option(
+        10, "How often the transcripts of --train are in the text.", min=0
+    )
+    masked_share: float = _option(0.2, "Share of tokens to predict.", **_SPLIT)
+    learning_rate: float = _option(1e-3, "Peak, after the warm-up.", **_POSITIVE)
+    warmup_share: float = _option(0.03, "Share of the run with a rising learning rate.", **_SHARE)
+    weight_decay: float = _option(0.01, "On matrices and embeddings.", **_NOT_NEGATIVE)
     optimizer: str = _option(
         "muon", "Muon is for the encoder's matrices, the rest AdamW.", choices=("muon", "adamw")
     )
     head_start: bool = _option(True, "Begin with word vectors and neighbour heads.")
     bf16: bool = _option(True, "Compute in bfloat16 (weights stay float32).")
-    seed: int = _option(42, "Of weights, order and masks.")
-    hidden: int = _option(256, "Width.")
-    layers: int = _option(4, "Depth.")
-    heads: int = _option(4, "Attention heads.")
-    intermediate: int = _option(1024, "Width of the feed-forward layers.")
-    positions: int = _option(128, "Positions of the network.")
-    checkpoint_minutes: float = _option(5.0, "Time between resumable states.")
+    seed: int = _option(42, "Seed of weights, order and masks.", min=0)
+    hidden: int = _option(256, "Width.", **_COUNT)
+    layers: int = _option(4, "Depth.", **_COUNT)
+    heads: int = _option(4, "Attention heads.", **_COUNT)
+    intermediate: int = _option(1024, "Width of the feed-forward layers.", **_COUNT)
+    positions: int = _option(128, "Positions of the network.", min=8)
+    checkpoint_minutes: float = _option(5.0, "Minutes between resumable states.", **_NOT_NEGATIVE)

@@ -12,12 +12,13 @@ import pytest
 
 from emo_export.checkpoints.load import Checkpoints
 from emo_export.evaluation.gate import GateError
-from emo_export.evaluation.reference import reference, softmax
+from emo_export.evaluation.reference import reference
 from emo_export.evaluation.rows import Evaluation, golden_clip, shipped_sentences
 from emo_export.options import Gate, Identity, Options, Sources
 from emo_export.pipeline import export
 from emo_export.report import STEPS, Report
 from emo_export.verify_bundle import compare_with_reference
+from emo_models.evaluation.metrics import softmax
 from emo_runtime import EmotionRecognizer
 from emo_runtime.audio.decode import load_audio
 from emo_runtime.audio.mfcc import MeanMfcc
@@ -127,7 +128,12 @@ def test_manifest_says_what_was_measured(
     report = export(options(maker.text("cls"), precisions=("int8",)))
     manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
     verification = manifest["verification"]
-    assert verification["gate"] == {"enforced": False, "max_f1_loss": 0.005, "min_agreement": 0.99}
+    assert verification["gate"] == {
+        "enforced": False,
+        "max_change": 0.02,
+        "max_f1_loss": 0.005,
+        "min_agreement": 0.99,
+    }
     assert verification["comparisons"] == [item.as_json() for item in report.findings.comparisons]
     assert verification["evaluated"] == "few.csv (42 rows)"
     assert manifest["provenance"]["checkpoints_sha256"].keys() == {"text"}
@@ -146,7 +152,7 @@ def test_gate_keeps_the_worst_products_in_float32(
     [before] = plain.findings.comparisons
     assert not plain.findings.kept
     assert before.agreement < 1
-    gate = Gate(min_agreement=before.agreement + 1e-9, max_f1_loss=1)
+    gate = Gate(min_agreement=before.agreement + 1e-9, max_f1_loss=1, max_change=1)
     repaired = export(options(text, precisions=("int8",), gate=gate, force=True))
     [after] = repaired.findings.comparisons
     kept = repaired.findings.kept["text"]

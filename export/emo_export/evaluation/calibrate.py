@@ -7,21 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_export.checkpoints.load import Checkpoints
-from emo_export.evaluation.reference import reference, softmax
+from emo_export.evaluation.reference import reference
 from emo_export.evaluation.rows import Evaluation
+from emo_models.evaluation.calibration import fit_temperature
+from emo_models.evaluation.metrics import calibration_error, softmax
 from emo_runtime.bundle.manifest import Audio, TaskName
 from emo_runtime.errors import EmoError
 
 Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
-_BOUNDS = (0.05, 20.0)
-_STEPS = 60
-
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a new temperature does to the expected calibration error on the rows it is fitted on."""
+    """A fitted temperature, and the expected calibration error before and after, on its rows."""
 
     task: TaskName
     rows: int
@@ -41,17 +40,17 @@ class Calibration:
 def calibrate(
     checkpoints: Checkpoints, rows: Evaluation, contract: Audio | None
 ) -> tuple[Checkpoints, tuple[Calibration, ...]]:
-    """The checkpoints with temperatures fitted on ``rows``, and what that changed.
+    """Return the checkpoints with temperatures fitted on ``rows``, and the fits.
 
-    The fusion task is fitted where every row has sound. Raises EmoError where a row has no label
-    that the checkpoint knows.
+    The fusion task is fitted where every row has sound. Raises EmoError where rows have no labels,
+    or unknown ones.
     """
     labels = rows.label_ids(checkpoints.text.labels)
     if labels is None:
         known = ", ".join(checkpoints.text.labels)
-        raise EmoError(f"{rows.name} (--calibrate): every row needs a label out of: {known}.")
-    heard = contract is not None and all(row.audio is not None for row in rows.rows)
-    mfcc = rows.mfcc(contract) if heard and contract is not None else None
+        raise EmoError(f"{rows.name} (--calibrate): every row needs one of the labels: {known}.")
+    has_sound = contract is not None and all(row.audio is not None for row in rows.rows)
+    mfcc = rows.mfcc(contract) if has_sound and contract is not None else None
     answers = reference(checkpoints, rows.texts, mfcc)
     text = _fit("text", answers.text, labels, checkpoints.text.temperature)
     found = [text]
@@ -69,52 +68,15 @@ def calibrate(
     return result, tuple(found)
 
 
-def fit_temperature(logits: Floats, labels: Ids) -> float:
-    """The temperature with the smallest cross entropy, within 0.05 to 20, by golden section.
-
-    ``logits`` [rows, labels]; the cross entropy has one minimum in 1 / temperature.
-    """
-    ratio = (5**0.5 - 1) / 2
-    low, high = (float(np.log(bound)) for bound in _BOUNDS)
-    for _ in range(_STEPS):
-        left, right = high - ratio * (high - low), low + ratio * (high - low)
-        if _cross_entropy(logits, labels, left) < _cross_entropy(logits, labels, right):
-            high = right
-        else:
-            low = left
-    return round(float(np.exp((low + high) / 2)), 4)
-
-
-def expected_calibration_error(
-    probabilities: NDArray[np.float64], labels: Ids, bins: int = 15
-) -> float:
-    """Mean gap between confidence and accuracy over equally wide bins of confidence."""
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [
-        abs(confidence[place == index].mean() - right[place == index].mean())
-        * (place == index).mean()
-        for index in np.unique(place)
-    ]
-    return float(np.sum(gaps))
-
-
-def _cross_entropy(logits: Floats, labels: Ids, log_temperature: float) -> float:
-    probabilities = softmax(logits, float(np.exp(log_temperature)))
-    chosen = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(chosen, 1e-300)).mean())
-
-
 def _fit(task: TaskName, logits: Floats, labels: Ids, before: float) -> Calibration:
-    after = fit_temperature(logits, labels)
+    after = round(fit_temperature(logits, labels), 4)
     return Calibration(
         task=task,
         rows=len(labels),
         temperature_before=before,
         temperature=after,
-        error_before=expected_calibration_error(softmax(logits, before), labels),
-        error=expected_calibration_error(softmax(logits, after), labels),
+        error_before=calibration_error(softmax(logits, before), labels),
+        error=calibration_error(softmax(logits, after), labels),
     )
 
 

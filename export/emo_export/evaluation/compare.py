@@ -1,4 +1,4 @@
-"""Sixth step: what the graphs answer, against the checkpoint in PyTorch."""
+"""Sixth step: the answers of the graphs, compared with those of the checkpoint in PyTorch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -9,8 +9,9 @@ import onnx
 from numpy.typing import NDArray
 
 from emo_export.checkpoints.load import Checkpoints, token_ids
-from emo_export.evaluation.reference import Answers, softmax
+from emo_export.evaluation.reference import Answers
 from emo_export.evaluation.session import GraphSession
+from emo_models.evaluation.metrics import macro_f1, softmax
 from emo_runtime.bundle.manifest import TaskName
 
 Floats = NDArray[np.float32]
@@ -21,25 +22,35 @@ Graphs = Mapping[str, onnx.ModelProto]
 class Comparison:
     """One task's answers against the reference's, over ``rows`` utterances.
 
-    ``agreement`` is the share of equal labels. ``macro_f1`` and ``reference_macro_f1`` are against
-    the rows' own labels, None where there are none.
+    Attributes:
+        agreement: share of rows with equal labels.
+        labels: number of different labels that the reference gives.
+        largest_share: share of rows that the reference gives its most frequent label.
+        mean_probability_difference: mean absolute change over rows and labels.
+        macro_f1: against the rows' own labels; None where there are none.
+        reference_macro_f1: the same of the reference.
+        own_labels: the labels are the caller's, not those of the sentences that ship.
     """
 
     task: TaskName
     precision: str
     rows: int
     agreement: float
+    labels: int
+    largest_share: float
+    mean_probability_difference: float
     largest_probability_difference: float
     largest_logit_difference: float
     reference_macro_f1: float | None = None
     macro_f1: float | None = None
+    own_labels: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, rounded so that the last bits of a float don't show."""
+        """Return plain values, rounded so that the last bits of a float don't show."""
         return {
             key: round(value, 6) if isinstance(value, float) else value
             for key, value in asdict(self).items()
-            if value is not None
+            if value is not None and key != "own_labels"
         }
 
 
@@ -49,7 +60,7 @@ def verify(
     texts: Sequence[str],
     mfcc: Floats | None,
 ) -> Answers:
-    """What a set of graphs answers, each row by itself, as the runtime asks them.
+    """Return the answers of a set of graphs, one row at a time, as in the runtime.
 
     ``graphs`` holds one variant each of ``text``, ``encoder`` (unless shared) and ``fusion``.
     """
@@ -72,7 +83,7 @@ def run_fusion(
     embeddings: Floats,
     present: tuple[float, float] = (1.0, 1.0),
 ) -> Floats:
-    """Logits [rows, labels] of a fusion graph."""
+    """Return logits [rows, labels] of a fusion graph."""
     inputs = {"audio": mfcc, "text": embeddings}
     if any(item.name == "present" for item in model.graph.input):
         inputs["present"] = np.tile(np.asarray(present, np.float32), (len(mfcc), 1))
@@ -87,29 +98,24 @@ def compare(
     *,
     temperature: float,
     label_ids: NDArray[np.int64] | None = None,
+    own_labels: bool = False,
 ) -> Comparison:
     """Compare logits [rows, labels] with the reference's."""
     expected, answered = reference.argmax(axis=1), found.argmax(axis=1)
     probabilities = np.abs(softmax(reference, temperature) - softmax(found, temperature))
+    shares = np.bincount(expected, minlength=reference.shape[1]) / len(expected)
     count = reference.shape[1]
     return Comparison(
         task=task,
         precision=precision,
         rows=len(reference),
         agreement=float((expected == answered).mean()),
+        labels=int((shares > 0).sum()),
+        largest_share=float(shares.max()),
+        mean_probability_difference=float(probabilities.mean()),
         largest_probability_difference=float(probabilities.max()),
         largest_logit_difference=float(np.abs(reference - found).max()),
         reference_macro_f1=None if label_ids is None else macro_f1(label_ids, expected, count),
         macro_f1=None if label_ids is None else macro_f1(label_ids, answered, count),
+        own_labels=own_labels and label_ids is not None,
     )
-
-
-def macro_f1(expected: NDArray[np.int64], answered: NDArray[np.int64], labels: int) -> float:
-    """Unweighted mean of the F1 of the labels that occur; scikit-learn's ``average="macro"``."""
-    scores = []
-    for label in range(labels):
-        true = int(((expected == label) & (answered == label)).sum())
-        both = int((expected == label).sum() + (answered == label).sum())
-        if both:
-            scores.append(2 * true / both)
-    return float(np.mean(scores))

@@ -1,4 +1,4 @@
-"""The bench of an export: the reference's answers once, and any set of graphs against them."""
+"""Comparison of any set of graphs with the answers of the reference, computed once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from emo_export.checkpoints.load import Checkpoints
 from emo_export.evaluation.compare import Comparison, Graphs, compare, verify
 from emo_export.evaluation.reference import Answers, reference
-from emo_export.evaluation.rows import Evaluation
+from emo_export.evaluation.rows import SHIPPED, Evaluation
 from emo_runtime.bundle.manifest import Audio, Precision, TaskName
 
 Floats = NDArray[np.float32]
@@ -17,7 +17,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Evaluator:
-    """Rows to measure on, with what the checkpoint in PyTorch answers to them.
+    """Evaluation rows, with the answers of the checkpoint in PyTorch.
 
     ``mfcc`` is [rows, n_mfcc], or None without a fusion network.
     """
@@ -32,14 +32,14 @@ class Evaluator:
     def of(
         cls, checkpoints: Checkpoints, evaluation: Evaluation, contract: Audio | None
     ) -> "Evaluator":
-        """Ask the reference for its answers."""
+        """Compute the answers of the reference."""
         mfcc = None if contract is None else evaluation.mfcc(contract)
         expected = reference(checkpoints, evaluation.texts, mfcc)
         return cls(checkpoints, evaluation, contract, mfcc, expected)
 
     @property
     def evaluated(self) -> str:
-        """What it is measured on, in words."""
+        """Name and number of the rows."""
         return f"{self.evaluation.name} ({len(self.evaluation.rows)} rows)"
 
     @property
@@ -51,7 +51,7 @@ class Evaluator:
         return ("text", "fusion", "audio") if fusion.present_input else ("text", "fusion")
 
     def subsample(self, step: int) -> "Evaluator":
-        """A bench of every ``step``-th row."""
+        """Return an evaluator of every ``step``-th row."""
         rows = Evaluation(self.evaluation.name, self.evaluation.rows[::step])
         fusion = self.expected.fusion
         return Evaluator(
@@ -63,13 +63,14 @@ class Evaluator:
         )
 
     def ask(self, graphs: Graphs) -> Answers:
-        """What a complete set of graphs answers to the rows."""
+        """Return the answers of a complete set of graphs to the rows."""
         return verify(graphs, self.checkpoints, self.evaluation.texts, self.mfcc)
 
     def compare(self, precision: Precision, found: Answers) -> tuple[Comparison, ...]:
-        """Answers against the reference's, by task."""
+        """Compare answers with the reference's, by task."""
         text, fusion = self.checkpoints.text, self.checkpoints.fusion
         labels = self.evaluation.label_ids(text.labels)
+        own = self.evaluation.name != SHIPPED
         result = [
             compare(
                 "text",
@@ -78,10 +79,11 @@ class Evaluator:
                 found.text,
                 temperature=text.temperature,
                 label_ids=labels,
+                own_labels=own,
             )
         ]
         if fusion is not None and self.expected.fusion is not None and found.fusion is not None:
-            heard = all(row.audio is not None for row in self.evaluation.rows)
+            has_sound = all(row.audio is not None for row in self.evaluation.rows)
             result.append(
                 compare(
                     "fusion",
@@ -89,11 +91,12 @@ class Evaluator:
                     self.expected.fusion,
                     found.fusion,
                     temperature=fusion.temperature,
-                    label_ids=labels if heard else None,
+                    label_ids=labels if has_sound else None,
+                    own_labels=own,
                 )
             )
         return tuple(result)
 
     def try_out(self, texts: Sequence[str], mfcc: Floats, graphs: Graphs) -> Answers:
-        """What a complete set of graphs answers to other rows."""
+        """Return the answers of a complete set of graphs to other rows."""
         return verify(graphs, self.checkpoints, texts, mfcc)

@@ -1,4 +1,4 @@
-"""The reference: what the checkpoint itself answers, in PyTorch and float32."""
+"""The reference: the answers of the checkpoint in PyTorch, in float32."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ class Answers:
 
 
 def reference(checkpoints: Checkpoints, texts: Sequence[str], mfcc: Floats | None) -> Answers:
-    """The checkpoint's answers to transcripts and mean MFCC vectors [rows, n_mfcc]."""
+    """Return the checkpoint's answers to transcripts and mean MFCC vectors [rows, n_mfcc]."""
     text = checkpoints.text
     logits = text_outputs(text, token_ids(text, texts, strip=text.strip), "logits")
     if checkpoints.fusion is None or checkpoints.encoder is None or mfcc is None:
@@ -43,7 +43,7 @@ def reference(checkpoints: Checkpoints, texts: Sequence[str], mfcc: Floats | Non
 
 
 def text_outputs(checkpoint: TextCheckpoint, rows: Sequence[Ids], output: str) -> Floats:
-    """``logits`` or ``embedding`` of each row, [rows, width].
+    """Return ``logits`` or ``embedding`` of each row, [rows, width].
 
     Rows of the same length go through the network together: without padding, as one by one.
     """
@@ -69,7 +69,7 @@ def fusion_logits(
     embeddings: Floats,
     present: tuple[float, float] = (1.0, 1.0),
 ) -> Floats:
-    """Logits [rows, labels] of the fusion network; ``present`` says which modality is there."""
+    """Return logits [rows, labels] of the fusion network; ``present`` is (audio, text)."""
     inputs = [torch.from_numpy(mfcc), torch.from_numpy(embeddings)]
     if checkpoint.present_input:
         inputs.append(torch.tensor(present).expand(len(mfcc), 2))
@@ -80,9 +80,9 @@ def fusion_logits(
 
 @contextmanager
 def single_threaded() -> Iterator[None]:
-    """PyTorch on one thread, so that no last bit depends on how many cores a machine has.
+    """Run PyTorch on one thread, so that results do not depend on the number of cores.
 
-    On a busy machine that is also faster for a small network: its threads wait for each other.
+    On a busy machine that is also faster for a small network, whose threads wait for each other.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -90,11 +90,3 @@ def single_threaded() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def softmax(logits: Floats, temperature: float = 1.0) -> NDArray[np.float64]:
-    """Probabilities [rows, labels] of logits divided by ``temperature``, in float64."""
-    scaled = logits.astype(np.float64) / temperature
-    scaled -= scaled.max(axis=-1, keepdims=True)
-    exponents = np.exp(scaled)
-    return np.asarray(exponents / exponents.sum(axis=-1, keepdims=True))

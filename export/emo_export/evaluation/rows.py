@@ -1,13 +1,15 @@
-"""The rows that an export is measured on: texts, with sound and labels where there are any."""
+"""Evaluation rows of an export: texts, with sound and labels where there are any."""
 
-import csv
 from dataclasses import dataclass
-from importlib.resources import files
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emo_models.data.corpora import Needs, Row, TableFormat, read_csv
+from emo_models.data.datasets import targets_of
+from emo_models.errors import DataError
 from emo_runtime.audio.decode import load_audio
 from emo_runtime.audio.mfcc import MeanMfcc
 from emo_runtime.bundle.manifest import Audio
@@ -24,17 +26,8 @@ _QUANTIZING = 13
 
 
 @dataclass(frozen=True)
-class Row:
-    """One utterance: its transcript, and where its sound lies and what it expresses, if known."""
-
-    text: str
-    audio: Path | None = None
-    label: str | None = None
-
-
-@dataclass(frozen=True)
 class Evaluation:
-    """Rows with the name of where they came from (a file's name, never its path)."""
+    """Rows with the name of their file (never its path)."""
 
     name: str
     rows: tuple[Row, ...]
@@ -42,18 +35,26 @@ class Evaluation:
     @property
     def texts(self) -> list[str]:
         """The transcripts."""
-        return [row.text for row in self.rows]
+        return [row.text or "" for row in self.rows]
 
     def label_ids(self, labels: tuple[str, ...]) -> NDArray[np.int64] | None:
-        """Indices into ``labels``, shape [rows]; None unless every row has a known label."""
-        if any(row.label not in labels for row in self.rows):
+        """Return indices into ``labels``, shape [rows]; None where the rows have no labels.
+
+        None too where the sentences that ship have other labels than the model.
+
+        Raises:
+            DataError: a label that the model does not know; names the row.
+        """
+        if not any(row.label for row in self.rows):
             return None
-        return np.array([labels.index(row.label or "") for row in self.rows], np.int64)
+        if self.name == SHIPPED and not {row.label for row in self.rows} <= set(labels):
+            return None
+        return targets_of(self.rows, labels)
 
     def mfcc(self, contract: Audio) -> Floats:
-        """Mean MFCC vectors [rows, n_mfcc]: of the rows' sound, or seeded ones where it is missing.
+        """Return mean MFCC vectors [rows, n_mfcc]; random, seeded ones for rows without sound.
 
-        The seeded ones lie around that of the golden clip, as far as clips lie from each other.
+        The random ones are centred on that of the golden clip, with the spread of real clips.
         """
         clip, sample_rate = golden_clip()
         extract = MeanMfcc(contract)
@@ -74,16 +75,15 @@ class Evaluation:
 
 def shipped_sentences() -> Evaluation:
     """Spanish sentences of our own, balanced over the six emotions."""
-    with files(_DATA).joinpath("data/sentences.csv").open(encoding="utf-8") as stream:
-        rows = tuple(Row(text=row["text"], label=row["label"]) for row in csv.DictReader(stream))
-    return Evaluation(SHIPPED, rows)
+    with as_file(files(_DATA).joinpath("data/sentences.csv")) as path:
+        return Evaluation(SHIPPED, tuple(read_csv(path, needs=Needs(text=True))))
 
 
 def split_quantization_rows(evaluation: Evaluation) -> tuple[Evaluation, Evaluation]:
-    """Rows to evaluate on, and the sentences that static quantization is fitted to: no leak.
+    """Return rows to evaluate on, and other rows that static quantization is fitted to.
 
-    The latter are some of those that ship: taken out of the former where these ship too, else
-    those that do not stand there. Raises EmoError where all of them do.
+    The latter are some of the sentences that ship, and none of the former. Raises EmoError where
+    no sentence is left.
     """
     shipped, name = shipped_sentences().rows, "sentences that ship"
     if evaluation.name == SHIPPED:
@@ -91,11 +91,11 @@ def split_quantization_rows(evaluation: Evaluation) -> tuple[Evaluation, Evaluat
         kept = tuple(row for row in evaluation.rows if row not in fitted)
         return Evaluation(evaluation.name, kept), Evaluation(name, fitted)
     evaluated = {text.strip() for text in evaluation.texts}
-    free = tuple(row for row in shipped if row.text.strip() not in evaluated)
+    free = tuple(row for row in shipped if (row.text or "").strip() not in evaluated)
     if not free:
         raise EmoError(
-            f"{evaluation.name} holds every sentence that ships: none is left to fit int8-qdq to. "
-            "Take some out."
+            f"{evaluation.name} contains every sentence that ships with emo-export: none is left "
+            "to fit int8-qdq to. Remove some."
         )
     return evaluation, Evaluation(name, free[::_QUANTIZING])
 
@@ -109,39 +109,27 @@ def golden_clip() -> tuple[Floats, int]:
 _GOLDEN_RATE = 16_000
 
 
-def read_rows(path: Path) -> Evaluation:
-    """Rows of a CSV with the columns text (or transcription), and audio and label if known.
+def read_rows(path: Path, layout: TableFormat | None = None) -> Evaluation:
+    """Read the rows of a table with a transcript, and sound and label where there are any.
 
-    Paths of sound are relative to the file. Raises EmoError where the file can't be read so.
+    Raises:
+        DataError: the table can't be read, a text is empty, or only some rows have a label.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            columns = reader.fieldnames or []
-            text = next((name for name in ("text", "transcription") if name in columns), None)
-            if text is None:
-                raise EmoError(f"{path}: has no column 'text' (its columns: {columns}).")
-            rows = tuple(
-                Row(
-                    text=row[text],
-                    audio=path.parent / row["audio"] if row.get("audio") else None,
-                    label=row.get("label") or None,
-                )
-                for row in reader
-                if row[text] and row[text].strip()
-            )
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise EmoError(f"{path}: can't be read as CSV in UTF-8: {error}.") from error
-    if not rows:
-        raise EmoError(f"{path}: holds no row with a text.")
-    return Evaluation(path.name, rows)
+    rows = read_csv(path, needs=Needs(text=True, label=False), layout=layout)
+    labelled = [row for row in rows if row.label]
+    if labelled and len(labelled) < len(rows):
+        missing = next(row for row in rows if not row.label)
+        raise DataError(
+            f"{missing.where}: has no label, other rows have one. Give every row a label, or none."
+        )
+    return Evaluation(path.name, tuple(rows))
 
 
 def refuse_leak(evaluate: Evaluation, calibrate: Evaluation) -> None:
-    """Raise EmoError where a transcript stands in both: its score would be flattered."""
+    """Raise EmoError where a transcript is in both: its score would be too good."""
     both = {text.strip() for text in evaluate.texts} & {text.strip() for text in calibrate.texts}
     if both:
         raise EmoError(
-            f"{len(both)} rows of {calibrate.name} (--calibrate) also stand in {evaluate.name} "
+            f"{len(both)} rows of {calibrate.name} (--calibrate) are also in {evaluate.name} "
             f"(--evaluate), the first: {min(both)!r:.100}. Take them out of one of the two."
         )

@@ -1,4 +1,4 @@
-"""Graphs under test: ONNX Runtime on the CPU, as the runtime opens them."""
+"""Sessions of ONNX Runtime on the CPU for graphs in memory."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_export.checkpoints.load import Checkpoints
-from emo_export.evaluation.reference import Answers, fusion_logits, reference, softmax
+from emo_export.evaluation.reference import Answers, fusion_logits, reference
 from emo_export.evaluation.rows import golden_clip
+from emo_models.evaluation.metrics import softmax
 from emo_runtime.audio.decode import load_audio
 from emo_runtime.audio.mfcc import MeanMfcc
 from emo_runtime.bundle.golden import Golden, GoldenAudio, GoldenCase

@@ -15,36 +15,14 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from emo_export.packaging.opening import check_bundle
+from emo_export.packaging.target import check_target
 from emo_models.atomic import sync
-from emo_runtime.bundle.manifest import MANIFEST_NAME
-from emo_runtime.bundle.reader import open_bundle
-from emo_runtime.errors import BundleError, EmoError
+from emo_runtime.errors import EmoError
 
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
 _PREFIX, _SUFFIX = ".", ".emo-export"
-
-
-def check_target(directory: Path, *, force: bool) -> None:
-    """Raise EmoError where ``directory`` may not become the output: before any work is done."""
-    if not directory.exists() and not directory.is_symlink():
-        return
-    if directory.is_symlink() or not directory.is_dir():
-        raise EmoError(f"{directory}: is no directory. Give another --output.")
-    if not any(directory.iterdir()):
-        return
-    if not (directory / MANIFEST_NAME).is_file():
-        raise EmoError(
-            f"{directory}: is a directory with other things than an export in it. Give another "
-            "--output: nothing there is replaced."
-        )
-    if not force:
-        raise EmoError(f"{directory}: an export is already there. --force replaces it.")
-
-
-def check_bundle(directory: Path) -> None:
-    """Open it by the runtime's own reader, every hash included. Raises BundleError."""
-    open_bundle(directory).verify()
 
 
 def package(
@@ -56,9 +34,9 @@ def package(
 ) -> None:
     """Write files by their relative paths (``manifest.json`` among them) as ``directory``.
 
-    ``check`` looks at what was written before it gets its name. Raises EmoError where an export
-    stands there and ``force`` is not given, where ``check`` finds a fault, or where the disk
-    refuses; what stood there before is then untouched.
+    ``check`` tests the files before they get their final name. Raises EmoError where an export is
+    there and ``force`` is not given, where ``check`` fails, or where writing fails; the previous
+    contents are then unchanged.
     """
     check_target(directory, force=force)
     target = directory.absolute()
@@ -81,8 +59,8 @@ def package(
 
 def _refused(directory: Path, error: OSError) -> EmoError:
     return EmoError(
-        f"{directory}: it can't be written: {error.strerror or error}. What stood there is "
-        "unchanged: mend the disk or give another --output."
+        f"{directory}: can't be written: {error.strerror or error}. Its previous contents are "
+        "unchanged. Free the disk, or give another --output."
     )
 
 
@@ -102,8 +80,8 @@ def _write(files: Mapping[str, bytes], directory: Path) -> None:
 def _refuse_faults(directory: Path, check: Callable[[Path], None]) -> None:
     try:
         check(directory)
-    except BundleError as error:
-        raise EmoError(f"what was just written is refused: {error}") from error
+    except EmoError as error:
+        raise EmoError(f"the runtime refuses the exported files: {error}") from error
 
 
 def _replace(temporary: Path, target: Path) -> None:

@@ -14,6 +14,7 @@ from emo_export.quantization.dynamic import quantize_channels
 
 # Below this size a graph keeps its table in float32: there is nothing to gain on an edge box.
 SMALL_BYTES = 15_000_000
+WORD_TABLE = "the word table"
 _LIMIT = 127
 
 
@@ -22,6 +23,11 @@ def is_large(model: onnx.ModelProto) -> bool:
     graph = Graph(model)
     table = sum(_size_bytes(graph, node.input[0]) for node in _word_lookups(graph))
     return table + (size_bytes(model) - table) / 4 > SMALL_BYTES
+
+
+def has_word_table(model: onnx.ModelProto) -> bool:
+    """True if ``quantize_rows`` would find a word table."""
+    return bool(_word_lookups(Graph(model)))
 
 
 def quantize_rows(model: onnx.ModelProto) -> bool:

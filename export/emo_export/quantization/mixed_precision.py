@@ -7,62 +7,126 @@ import onnx
 
 from emo_export.evaluation.compare import Comparison
 from emo_export.evaluation.evaluator import Evaluator
-from emo_export.evaluation.gate import missed
-from emo_export.evaluation.reference import Answers, softmax
+from emo_export.evaluation.gate import missed, unfit_rows
+from emo_export.evaluation.reference import Answers
 from emo_export.options import Gate
+from emo_export.quantization.embedding import WORD_TABLE
 from emo_export.quantization.variants import Optimized, variant
+from emo_models.evaluation.metrics import softmax
 from emo_runtime.bundle.manifest import TaskName
 
-# A graph with more of its products in float32 than this is no int8 graph any more.
+# With more of its products in float32 than this, a graph is hardly an int8 graph.
 _LARGEST_KEPT_SHARE = 0.5
 _RANKING_ROWS = 64
 
 
 @dataclass(frozen=True)
 class Int8:
-    """The int8 text graphs that were chosen, and which matrix products stay in float32.
+    """The int8 text graphs that were chosen, and the parts that stay in float32.
 
-    ``unrepaired`` are those that missed the gate, to tell what its repair costs.
+    Attributes:
+        graphs: by name.
+        unrepaired: those that missed the gate, to measure the cost of their repair.
+        kept: numbers of the matrix products that stay in float32, by graph.
+        word_tables: graphs whose word table stays in float32.
+        products: number of matrix products, by graph.
+        tried: number of attempts of the repair, by graph.
     """
 
     graphs: Mapping[str, onnx.ModelProto]
     unrepaired: Mapping[str, onnx.ModelProto] = field(default_factory=dict)
     kept: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    word_tables: tuple[str, ...] = ()
     products: Mapping[str, int] = field(default_factory=dict)
+    tried: Mapping[str, int] = field(default_factory=dict)
+
+    def describe(self) -> str:
+        """Return a sentence on the repair; empty where there was none."""
+        return "".join(
+            f"The repair of the graph {name!r} tried {count} graphs; its best keeps "
+            f"{len(self.kept[name])} of {self.products[name]} matrix products"
+            f"{' and the word table' if name in self.word_tables else ''} in float32. "
+            for name, count in self.tried.items()
+        )
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    keep: frozenset[str]
+    model: onnx.ModelProto
+    comparisons: list[Comparison]
+
+    def rank(self, gate: Gate) -> tuple[float, ...]:
+        """Sorts the best attempt last: fewest limits missed, agreement, smallest change."""
+        return (
+            -len(missed(self.comparisons, gate)),
+            min(item.agreement for item in self.comparisons),
+            -max(item.mean_probability_difference for item in self.comparisons),
+        )
 
 
 def choose_int8(optimized: Optimized, evaluator: Evaluator, gate: Gate) -> Int8:
-    """int8 text graphs; where the gate is missed, with the worst products left in float32.
+    """Return int8 text graphs; where the gate is missed, with the worst parts left in float32.
 
-    The products are ranked by the error that each one's quantization alone makes (the mean change
-    of the probabilities over some rows); the worst is kept first, until the gate is met or half of
-    the products are kept. ``require`` then says whether that was enough.
+    The parts (matrix products, the word table) are ranked by the error that the quantization of
+    each alone makes: the mean change of the probabilities over some rows. The worst is kept first,
+    until the gate is met or half of the parts are kept; if it never is, the best attempt counts.
+    ``require`` then refuses it.
     """
-    chosen = {}
-    unrepaired = {}
-    kept: dict[str, tuple[int, ...]] = {}
     names = [name for name in optimized.graphs if name != "fusion"]
+    chosen, unrepaired, tried = {}, {}, {}
+    kept: dict[str, tuple[int, ...]] = {}
+    word_tables = []
     for name in names:
+        attempts = _attempts(optimized, evaluator, gate, name)
+        best = attempts[-1]
+        if len(attempts) > 1:
+            best = max(attempts, key=lambda attempt: attempt.rank(gate))
+            tried[name] = len(attempts) - 1
+        if best.keep:
+            unrepaired[name] = attempts[0].model
+        if WORD_TABLE in best.keep:
+            word_tables.append(name)
         products = optimized.products(name)
-        tasks = _tasks_of(name, evaluator)
-        keep: list[str] = []
-        chosen[name] = variant(optimized, name, "int8")
-        if gate.enforced and missed(_judge(optimized, evaluator, name, chosen[name], tasks), gate):
-            for product in _worst_first(optimized, evaluator, name, tasks):
-                if len(keep) >= _LARGEST_KEPT_SHARE * len(products):
-                    break
-                keep.append(product)
-                chosen[name] = variant(optimized, name, "int8", frozenset(keep))
-                if not missed(_judge(optimized, evaluator, name, chosen[name], tasks), gate):
-                    break
-        if keep:
-            unrepaired[name] = variant(optimized, name, "int8")
-        kept[name] = tuple(sorted(products.index(product) for product in keep))
-    return Int8(chosen, unrepaired, kept, {name: len(optimized.products(name)) for name in names})
+        kept[name] = tuple(sorted(products.index(part) for part in best.keep - {WORD_TABLE}))
+        chosen[name] = best.model
+    return Int8(
+        chosen,
+        unrepaired,
+        kept,
+        tuple(word_tables),
+        {name: len(optimized.products(name)) for name in names},
+        tried,
+    )
+
+
+def _attempts(optimized: Optimized, evaluator: Evaluator, gate: Gate, name: str) -> list[_Attempt]:
+    """The plain int8 graph, then repaired ones up to the first that meets the gate."""
+    tasks = _tasks_of(name, evaluator)
+
+    def attempt(keep: frozenset[str]) -> _Attempt:
+        model = variant(optimized, name, "int8", keep)
+        return _Attempt(keep, model, _judge(optimized, evaluator, name, model, tasks))
+
+    if not gate.enforced:
+        return [_Attempt(frozenset(), variant(optimized, name, "int8"), [])]
+    attempts = [attempt(frozenset())]
+    if not missed(attempts[0].comparisons, gate) or unfit_rows(attempts[0].comparisons, ""):
+        return attempts
+    parts = optimized.repairable(name)
+    keep: frozenset[str] = frozenset()
+    for part in _worst_first(optimized, evaluator, name, tasks):
+        if len(keep) >= _LARGEST_KEPT_SHARE * len(parts):
+            break
+        keep |= {part}
+        attempts.append(attempt(keep))
+        if not missed(attempts[-1].comparisons, gate):
+            break
+    return attempts
 
 
 def _tasks_of(name: str, evaluator: Evaluator) -> tuple[TaskName, ...]:
-    """The tasks whose answers a graph makes."""
+    """Return the tasks that a graph is part of."""
     if evaluator.checkpoints.fusion is None:
         return ("text",)
     if evaluator.checkpoints.shared:
@@ -77,7 +141,7 @@ def _judge(
     model: onnx.ModelProto,
     tasks: Sequence[TaskName],
 ) -> list[Comparison]:
-    """One graph changed, the others exact: the comparisons of the tasks that it makes."""
+    """Compare the tasks of one changed graph; all other graphs are exact."""
     found = evaluator.ask({**optimized.graphs, name: model})
     return [item for item in evaluator.compare("int8", found) if item.task in tasks]
 
@@ -86,7 +150,7 @@ def _worst_first(
     optimized: Optimized, evaluator: Evaluator, name: str, tasks: Sequence[TaskName]
 ) -> list[str]:
     some = evaluator.subsample(max(1, len(evaluator.evaluation.rows) // _RANKING_ROWS))
-    products = optimized.products(name)
+    products = optimized.repairable(name)
     error = _error_of(some, tasks)
 
     def alone(product: str) -> float:
@@ -99,7 +163,7 @@ def _worst_first(
 
 
 def _error_of(evaluator: Evaluator, tasks: Sequence[TaskName]) -> Callable[[Answers], float]:
-    """The mean change of the probabilities, summed over the tasks."""
+    """Return a function: the mean change of the probabilities, summed over the tasks."""
     checkpoints = evaluator.checkpoints
 
     def error(found: Answers) -> float:

@@ -11,7 +11,7 @@ from emo_export.passes.decompose_contrib import in_standard_operators
 from emo_export.passes.optimize import optimize_fusion, optimize_text
 from emo_export.passes.residual_sum import keep_residuals_apart
 from emo_export.quantization.dynamic import products, quantize
-from emo_export.quantization.embedding import is_large, quantize_rows
+from emo_export.quantization.embedding import WORD_TABLE, has_word_table, is_large, quantize_rows
 from emo_export.quantization.float16 import half
 from emo_export.quantization.static import quantize_static
 from emo_runtime.bundle.manifest import Precision
@@ -34,8 +34,13 @@ class Optimized:
     standard: Graphs = field(default_factory=dict)
 
     def products(self, name: str) -> tuple[str, ...]:
-        """The matrix products of a text graph that int8 can be chosen for, one by one."""
+        """Return the matrix products of a text graph that int8 can be chosen for, one by one."""
         return products(self.for_int8[name])
+
+    def repairable(self, name: str) -> tuple[str, ...]:
+        """Return the parts that can stay in float32: products, and a quantized word table."""
+        table = (WORD_TABLE,) if has_word_table(self.for_int8[name]) else ()
+        return (*self.products(name), *table)
 
 
 def optimize(
@@ -70,7 +75,7 @@ def variant(
 ) -> onnx.ModelProto:
     """One graph in one precision, ready to be written.
 
-    ``keep`` names matrix products that stay in float32 (int8 only).
+    ``keep`` names matrix products, or ``WORD_TABLE``, that stay in float32 (int8 only).
     """
     make: dict[Precision, Callable[[], onnx.ModelProto]] = {
         "fp32": lambda: _fp32(optimized.graphs[name]),
@@ -114,6 +119,7 @@ def _fp32(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _int8(model: onnx.ModelProto, keep: frozenset[str]) -> onnx.ModelProto:
     result = quantize(model, keep=keep)
-    quantize_rows(result)
+    if WORD_TABLE not in keep:
+        quantize_rows(result)
     keep_residuals_apart(result)
     return result

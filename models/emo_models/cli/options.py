@@ -1,4 +1,4 @@
-"""Options made from recipes, and runs described by a TOML file. No torch here."""
+"""Command-line options of recipes and tables, and TOML files of options; imports no torch."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ from typing import Any, TypeVar
 import click
 
 from emo_models.atomic import atomic_text
+from emo_models.data.corpora import TableFormat
+from emo_models.labels import parse_label_map
 from emo_runtime.errors import EmoError
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Recipe = TypeVar("_Recipe")
 
 _NOT_WRITTEN = ("config",)
+_RANGE = ("min", "max", "min_open", "max_open")
 
 
 def recipe_options(recipe: type[Any]) -> Callable[[_Function], _Function]:
-    """One option per field of a recipe, with the field's default and help."""
+    """Add one option per field of a recipe, with the field's default, range and help."""
 
     def decorate(function: _Function) -> _Function:
         for entry in reversed(fields(recipe)):
-            choices = entry.metadata.get("choices")
             name = entry.name.replace("_", "-")
             is_flag = isinstance(entry.default, bool)
             function = click.option(
                 f"--{name}/--no-{name}" if is_flag else f"--{name}",
                 entry.name,
-                type=click.Choice(choices) if choices else type(entry.default),
+                type=_type(entry.default, entry.metadata),
                 default=entry.default,
                 show_default=True,
                 help=entry.metadata.get("help"),
@@ -41,25 +43,59 @@ def recipe_options(recipe: type[Any]) -> Callable[[_Function], _Function]:
 
 
 def take_recipe(recipe: type[_Recipe], options: dict[str, Any]) -> _Recipe:
-    """The recipe that the options of ``recipe_options`` make; they are taken out of ``options``."""
+    """Take the options of ``recipe_options`` out of ``options`` and return their recipe."""
     names = [entry.name for entry in fields(recipe)]  # type: ignore[arg-type]
     return recipe(**{name: options.pop(name) for name in names})
 
 
 def config_option(function: _Function) -> _Function:
-    """``--config FILE.toml``: values for the options that are not given on the command line."""
+    """Add ``--config FILE.toml``: values for options that are not on the command line."""
     return click.option(
         "--config",
         type=click.Path(dir_okay=False, path_type=Path),
         is_eager=True,
         callback=_read_config,
-        help="TOML file with any of these options (as every run writes it: run.toml). Relative "
-        "paths in it are from the working directory.",
+        help="TOML file with any of these options, such as the run.toml of another run. Relative "
+        "paths in it start at the working directory.",
     )(function)
 
 
+def table_options(*, labels: bool = True) -> Callable[[_Function], _Function]:
+    """Add the options on how tables are read; with ``labels``, on the label set too."""
+
+    def decorate(function: _Function) -> _Function:
+        options = [
+            click.option("--text-column", help="Column of the transcript.  [default: text, "
+                         "transcription or transcript]"),
+            click.option("--label-column", help="Column of the label.  [default: label]"),
+            click.option("--id-column", help="Column of the id.  [default: id, filename, file or "
+                         "audio; without one, file and row]"),
+            click.option("--delimiter", help="Delimiter of the tables.  [default: detected]"),
+            click.option("--encoding", help="Encoding of the tables.  [default: detected]"),
+            click.option("--label-map", help="Translate labels of the tables: "
+                         "enojo=anger,alegría=joy."),
+        ]  # fmt: skip
+        if labels:
+            options.append(
+                click.option("--labels", help="Label set and order: anger,joy,neutral.  [default: "
+                             "the labels of the training rows, sorted]")
+            )  # fmt: skip
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def take_layout(options: dict[str, Any]) -> TableFormat:
+    """Take the options of ``table_options`` (but the label set) out of ``options``."""
+    names = ("text_column", "label_column", "id_column", "delimiter", "encoding")
+    given = {name: options.pop(name) for name in names}
+    return TableFormat(**given, label_map=parse_label_map(options.pop("label_map") or ""))
+
+
 def write_config(path: Path, parameters: Mapping[str, Any]) -> None:
-    """Write the options of a run whole, so that ``--config`` repeats it."""
+    """Write all options of a run, so that ``--config`` repeats it."""
     lines = [
         f"{name} = {_toml(value)}"
         for name, value in sorted(parameters.items())
@@ -88,6 +124,15 @@ def _read_config(
         )
     context.default_map = {**(context.default_map or {}), **document}
     return path
+
+
+def _type(default: Any, metadata: Mapping[str, Any]) -> Any:
+    bounds = {name: metadata[name] for name in _RANGE if name in metadata}
+    if "choices" in metadata:
+        return click.Choice(metadata["choices"])
+    if bounds:
+        return (click.IntRange if isinstance(default, int) else click.FloatRange)(**bounds)
+    return type(default)
 
 
 def _toml(value: Any) -> str:

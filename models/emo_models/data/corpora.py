@@ -1,35 +1,85 @@
-"""Readers of labelled speech corpora: one kind of row, whatever the file's columns are called."""
+"""Readers of labelled speech corpora: one kind of row for tables with any column names."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from emo_models.errors import DataError
-from emo_models.labels import LABELS, label_index
+from emo_models.labels import map_label
+from emo_runtime.tables import TableError, missing_column, open_table, pick_column, read_records
 
 _ID = ("id", "filename", "file", "audio")
 _TEXT = ("text", "transcription", "transcript")
 _AUDIO = ("audio", "file", "path")
 _GROUP = ("group", "speaker", "youtube_key", "video")
+_LABEL = ("label",)
+_KNOWN = {*_ID, *_TEXT, *_AUDIO, *_GROUP, *_LABEL, "split"}
+# Sound files that are named like an id without an ending.
+_ENDINGS = ("", ".mp3", ".wav", ".flac", ".ogg", ".opus", ".m4a")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One labelled utterance.
+    """One utterance.
 
-    ``group`` is what must not stand in two splits (a video or a speaker; empty where unknown),
-    ``where`` names file and row for messages.
+    Attributes:
+        id: of the utterance; ``where`` in a table without ids.
+        label: its label, mapped and in lower case; empty where there is none.
+        text: transcript, or None.
+        audio: sound file, or None.
+        group: what must not be in two splits (a video or a speaker); empty where unknown.
+        where: file and row, for messages.
     """
 
     id: str
-    label: int
+    label: str
     text: str | None
     audio: Path | None
     group: str
     where: str
+
+
+@dataclass(frozen=True)
+class TableFormat:
+    """How tables are read. None: detected, or the usual column names.
+
+    ``label_map`` maps the key (``emo_models.labels.label_key``) of a table's word to a label.
+    """
+
+    text_column: str | None = None
+    label_column: str | None = None
+    id_column: str | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+    label_map: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def named(self) -> set[str]:
+        """Column names that were given."""
+        given = (self.text_column, self.label_column, self.id_column)
+        return {name for name in given if name is not None}
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Parts of a row that must be there."""
+
+    text: bool = False
+    audio: bool = False
+    label: bool = True
+
+
+@dataclass(frozen=True)
+class _Columns:
+    all: Collection[str]
+    id: str | None
+    text: str | None
+    audio: str | None
+    group: str | None
+    label: str | None
+    named_like_ids: bool
 
 
 def read_csv(
@@ -37,51 +87,49 @@ def read_csv(
     *,
     split: str | None = None,
     audio_folder: Path | None = None,
-    need_text: bool = False,
-    need_audio: bool = False,
+    needs: Needs | None = None,
+    layout: TableFormat | None = None,
 ) -> list[Row]:
-    """Rows of any of the corpora, or of a table of one's own.
+    """Read the rows of a corpus or of a table of one's own.
 
     Known columns: ``label``; ``text`` / ``transcription`` / ``transcript``; ``audio`` / ``file`` /
     ``path`` (relative to the table's folder or to ``audio_folder``); ``id`` / ``filename``;
     ``group`` / ``speaker`` / ``youtube_key`` / ``video``; ``split``. With ``audio_folder`` and no
-    audio column (EmoSPeech) the audio is the file in there that is named like the id.
+    audio column (EmoSPeech) the sound file is the one in that folder that is named like the id.
 
     Args:
-        path: a CSV file, UTF-8, with a header.
+        path: a table with a header; delimiter and encoding are detected.
         split: where the table has a ``split`` column, only rows of that split are read.
         audio_folder: folder of the sound files.
-        need_text: a row without text is an error.
-        need_audio: a row without an existing sound file is an error.
+        needs: parts that every row must have; by default the label.
+        layout: column names, delimiter, encoding, label map.
 
     Raises:
-        DataError: no such file, missing column, unknown label, empty text, missing audio, an id
-            twice; with file and row.
+        DataError: missing file or column, an empty text, missing sound, an id twice; with file and
+            row.
     """
+    needs, layout = needs or Needs(), layout or TableFormat()
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            columns = tuple(reader.fieldnames or ())
-            records = list(enumerate(reader, start=1))
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file.") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not a CSV file in UTF-8: {error}") from None
-    if "label" not in columns:
-        raise DataError(f"{path}: has no column 'label' (columns: {', '.join(columns)}).")
-    if need_text and _pick(columns, _TEXT) is None:
-        raise DataError(f"{path}: has no column {' or '.join(map(repr, _TEXT))}.")
-    rows = []
-    seen: dict[str, str] = {}
-    for number, record in records:
-        if split and record.get("split") not in (None, split):
-            continue
-        row = _row(path, number, record, columns, audio_folder)
-        _check(row, need_text=need_text, need_audio=need_audio)
-        if row.id in seen:
-            raise DataError(f"{row.where}: the id {row.id!r} stands already in {seen[row.id]}.")
-        seen[row.id] = row.where
-        rows.append(row)
+        with open_table(path, layout.encoding) as stream:
+            columns, records = read_records(stream, _KNOWN | layout.named, layout.delimiter)
+            chosen = _choose(columns, layout, named_like_ids=audio_folder is not None)
+            if needs.label and chosen.label is None:
+                raise DataError(f"{path}: {missing_column(columns, ['label'])}")
+            if needs.text and chosen.text is None:
+                raise DataError(f"{path}: {missing_column(columns, _TEXT)}")
+            rows = []
+            for number, record in enumerate(records, start=1):
+                where = f"{path}, row {number}"
+                if isinstance(record, TableError):
+                    raise DataError(f"{where}: {record}")
+                if split and record.get("split") not in (None, split):
+                    continue
+                row = _row(where, record, chosen, audio_folder or path.parent, layout.label_map)
+                _check(row, needs)
+                rows.append(row)
+    except TableError as error:
+        raise DataError(_with_path(path, error)) from None
+    _refuse_repeated_ids(rows)
     if not rows:
         wanted = f" of split {split!r}" if split else ""
         raise DataError(f"{path}: has no rows{wanted}.")
@@ -89,7 +137,7 @@ def read_csv(
 
 
 def read_videos(meacorpus: Path) -> dict[str, str]:
-    """The video of every MEACorpus file name, also for EmoSPeech, which has the same names.
+    """Return the video of every MEACorpus file name; EmoSPeech uses the same file names.
 
     Args:
         meacorpus: folder with meacorpus-2023.csv and meacorpus-2023-segments.csv, which list the
@@ -106,102 +154,148 @@ def read_videos(meacorpus: Path) -> dict[str, str]:
 
 
 def with_groups(rows: Iterable[Row], groups: Mapping[str, str]) -> list[Row]:
-    """Rows with the group that ``groups`` has for their id, where it has one."""
+    """Return the rows with the group that ``groups`` has for their id, where it has one."""
     return [replace(row, group=groups.get(row.id, row.group)) for row in rows]
 
 
+def same_utterance(one: Row, other: Row) -> bool:
+    """True if two rows with the same id are the same utterance.
+
+    A plain number as id counts the rows of its own table: such rows must also agree in their text.
+    """
+    if one.id != other.id:
+        return False
+    if not one.id.isdigit() or one.text is None or other.text is None:
+        return True
+    return one.text.strip() == other.text.strip()
+
+
 def merged(*corpora: Iterable[Row]) -> list[Row]:
-    """Rows of several tables, an id that stands in more than one taken once (the first)."""
-    return list(
-        {row.id: row for rows in reversed(corpora) for row in reversed(list(rows))}.values()
-    )[::-1]
+    """Return the rows of several tables, the same utterance taken once (the first)."""
+    result: list[Row] = []
+    known: dict[str, list[Row]] = {}
+    for row in (row for corpus in corpora for row in corpus):
+        others = known.setdefault(row.id, [])
+        if not any(same_utterance(row, other) for other in others):
+            result.append(row)
+            others.append(row)
+    return result
 
 
 def without(rows: Iterable[Row], held_out: Iterable[Row], *, groups: bool = False) -> list[Row]:
-    """Rows that don't stand in ``held_out``, neither by id nor by text (nor, asked, by group)."""
+    """Return the rows that are not in ``held_out`` by id or by text (or, if asked, by group)."""
     held = list(held_out)
-    ids = {row.id for row in held}
+    known = _by_id(held)
     texts = {row.text.strip() for row in held if row.text}
     seen_groups = {row.group for row in held if row.group} if groups else set()
     return [
         row
         for row in rows
-        if row.id not in ids
+        if not any(same_utterance(row, other) for other in known.get(row.id, ()))
         and (row.text is None or row.text.strip() not in texts)
         and row.group not in seen_groups
     ]
 
 
 def check_disjoint(train: Iterable[Row], test: Iterable[Row]) -> None:
-    """Refuse a leak: an id that stands in both splits.
+    """Refuse a test row that is also a training row.
 
     Raises:
         DataError: the first such row, by file and row.
     """
-    known = {row.id: row.where for row in train}
+    known = _by_id(train)
     for row in test:
-        if row.id in known:
-            raise DataError(
-                f"{row.where}: the id {row.id!r} stands in the training rows too "
-                f"({known[row.id]}): its score would be a leak. Remove it from either, or allow it "
-                "with --allow-leak."
-            )
+        for other in known.get(row.id, ()):
+            if same_utterance(row, other):
+                raise DataError(
+                    f"{row.where}: the id {row.id!r} is also in the training rows "
+                    f"({other.where}): its score would be a leak. Remove it from one of the two, "
+                    "leave it out of training with --exclude, or allow it with --allow-leak."
+                )
+
+
+def _by_id(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    known: dict[str, list[Row]] = {}
+    for row in rows:
+        known.setdefault(row.id, []).append(row)
+    return known
+
+
+def _choose(columns: list[str], layout: TableFormat, *, named_like_ids: bool) -> _Columns:
+    return _Columns(
+        all=columns,
+        id=pick_column(columns, _ID, layout.id_column),
+        text=pick_column(columns, _TEXT, layout.text_column),
+        audio=pick_column(columns, _AUDIO),
+        group=pick_column(columns, _GROUP),
+        label=pick_column(columns, _LABEL, layout.label_column),
+        named_like_ids=named_like_ids,
+    )
 
 
 def _row(
-    path: Path,
-    number: int,
-    record: Mapping[str, str | None],
-    columns: tuple[str, ...],
-    audio_folder: Path | None,
+    where: str,
+    record: Mapping[str, str],
+    columns: _Columns,
+    folder: Path,
+    label_map: Mapping[str, str],
 ) -> Row:
-    where = f"{path}, row {number}"
-    if None in record or None in record.values():
-        raise DataError(f"{where}: has not the {len(columns)} fields that the header names.")
-    values = {name: value or "" for name, value in record.items()}
-    id_column, text_column = _pick(columns, _ID), _pick(columns, _TEXT)
-    group_column = _pick(columns, _GROUP)
-    key = values[id_column] if id_column else str(number)
+    label = record[columns.label] if columns.label else ""
+    key = record[columns.id] if columns.id else ""
+    name = record[columns.audio] if columns.audio else key if columns.named_like_ids else ""
     return Row(
-        id=key,
-        label=label_index(values["label"], LABELS, where=where),
-        text=values[text_column] if text_column else None,
-        audio=_audio(path, values, columns, key, audio_folder),
-        group=values[group_column] if group_column else "",
+        id=key or where,
+        label=map_label(label, label_map),
+        text=record[columns.text] if columns.text else None,
+        audio=_sound_file(folder, name) if name else None,
+        group=record[columns.group] if columns.group else "",
         where=where,
     )
 
 
-def _audio(
-    path: Path,
-    values: Mapping[str, str],
-    columns: tuple[str, ...],
-    key: str,
-    audio_folder: Path | None,
-) -> Path | None:
-    column = _pick(columns, _AUDIO)
-    name = values[column] if column else key if audio_folder else ""
-    return (audio_folder or path.parent) / name if name else None
+def _sound_file(folder: Path, name: str) -> Path:
+    """The file of that name, else the first with a known ending, else the name as it is."""
+    found = (folder / f"{name}{ending}" for ending in _ENDINGS)
+    return next((path for path in found if path.is_file()), folder / name)
 
 
-def _check(row: Row, *, need_text: bool, need_audio: bool) -> None:
-    if need_text and not (row.text and row.text.strip()):
+def _check(row: Row, needs: Needs) -> None:
+    if needs.label and not row.label:
+        raise DataError(f"{row.where}: the label is empty.")
+    if needs.text and not (row.text and row.text.strip()):
         raise DataError(f"{row.where}: the text is empty.")
-    if need_audio and row.audio is None:
+    if needs.audio and row.audio is None:
         raise DataError(f"{row.where}: names no sound file (a column audio, or --audio-folder).")
-    if need_audio and row.audio is not None and not row.audio.is_file():
+    if needs.audio and row.audio is not None and not row.audio.is_file():
         raise DataError(f"{row.where}: the sound file {row.audio} is missing.")
 
 
-def _pick(columns: tuple[str, ...], names: tuple[str, ...]) -> str | None:
-    return next((name for name in names if name in columns), None)
+def _refuse_repeated_ids(rows: Iterable[Row]) -> None:
+    seen: dict[str, str] = {}
+    for row in rows:
+        if row.id in seen:
+            raise DataError(
+                f"{row.where}: the id {row.id!r} is already used in {seen[row.id]}. Give every "
+                "row its own, or name another column with --id-column."
+            )
+        seen[row.id] = row.where
 
 
 def _column(path: Path, *names: str) -> list[tuple[str, ...]]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            return [tuple(record[name] for name in names) for record in csv.DictReader(stream)]
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file.") from None
-    except KeyError as error:
-        raise DataError(f"{path}: has no column {error}.") from None
+        with open_table(path) as stream:
+            columns, records = read_records(stream, names)
+            if missing := [name for name in names if name not in columns]:
+                raise DataError(f"{path}: {missing_column(columns, missing)}")
+            result = []
+            for number, record in enumerate(records, start=1):
+                if isinstance(record, TableError):
+                    raise DataError(f"{path}, row {number}: {record}")
+                result.append(tuple(record[name] for name in names))
+            return result
+    except TableError as error:
+        raise DataError(_with_path(path, error)) from None
+
+
+def _with_path(path: Path, error: TableError) -> str:
+    return str(error) if str(error).startswith(str(path)[:200]) else f"{path}: {error}"

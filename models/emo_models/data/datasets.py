@@ -1,15 +1,18 @@
-"""The rows of a run: training tables without what is held out, and named test sets."""
+"""The rows of a run: training tables without the held-out rows, and named test sets."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from emo_models.data.corpora import (
+    Needs,
     Row,
+    TableFormat,
     check_disjoint,
     merged,
     read_csv,
@@ -19,6 +22,9 @@ from emo_models.data.corpora import (
 )
 from emo_models.errors import DataError
 from emo_models.evaluation.metrics import Ints
+from emo_models.labels import label_index, label_key, label_set
+
+FEW_ROWS = 20
 
 
 @dataclass(frozen=True)
@@ -32,8 +38,10 @@ class Tables:
         test: tables that are reported whole.
         unseen_test: tables that are reported without the rows whose id, text or group is known
             from training.
-        videos: a MEACorpus folder, which tells the video of its rows and of EmoSPeech's.
+        videos: a MEACorpus folder, which names the video of its rows and of EmoSPeech's.
         audio_folder: folder of the sound files of tables that name none.
+        layout: column names, delimiter, encoding and label map of all tables.
+        labels: label set and order; empty: the labels of the training rows, sorted.
     """
 
     train: tuple[Path, ...]
@@ -43,28 +51,38 @@ class Tables:
     unseen_test: tuple[Path, ...] = ()
     videos: Path | None = None
     audio_folder: Path | None = None
+    layout: TableFormat = field(default_factory=TableFormat)
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training rows and test sets by name."""
+    """Training rows and test sets by name.
+
+    ``labels`` is the label set in class order. ``notes`` are sentences on rows that were left out
+    and on classes that are too small.
+    """
 
     train: list[Row]
     tests: dict[str, list[Row]]
+    labels: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def read_dataset(tables: Tables, *, need_audio: bool = False, allow_leak: bool = False) -> Dataset:
-    """Read, merge and hold out.
+    """Read, merge and hold out rows.
 
     Args:
         tables: the files.
         need_audio: every row must have its sound.
-        allow_leak: accept a test row whose id stands in the training rows.
+        allow_leak: accept a test row whose id is in the training rows.
 
     Raises:
-        DataError: a bad row, or a leak.
+        DataError: a bad row, an unknown label, a leak.
     """
     videos = read_videos(tables.videos) if tables.videos else {}
+    needs = Needs(text=True, audio=need_audio)
+    notes: list[str] = []
 
     def read(paths: Sequence[Path], split: str) -> list[Row]:
         parts = [
@@ -72,51 +90,103 @@ def read_dataset(tables: Tables, *, need_audio: bool = False, allow_leak: bool =
                 path,
                 split=split,
                 audio_folder=tables.audio_folder,
-                need_text=True,
-                need_audio=need_audio,
+                needs=needs,
+                layout=tables.layout,
             )
             for path in paths
         ]
-        return with_groups(merged(*parts), videos)
+        rows = with_groups(merged(*parts), videos)
+        _note_dropped(notes, sum(map(len, parts)), rows, f"{split} rows", "are in two tables")
+        return rows
 
     held_out = read(tables.exclude, "test")
-    train = without(read(tables.train, "train"), held_out)
-    known = {row.id for row in train}
-    extra = [row for row in read(tables.extra, "train") if row.id not in known]
-    train = merged(train, without(extra, held_out, groups=True))
+    given = read(tables.train, "train")
+    train = without(given, held_out)
+    _note_dropped(notes, len(given), train, "training rows", "are excluded by id or text")
+    extra = merged(train, read(tables.extra, "train"))[len(train) :]
+    kept = without(extra, held_out, groups=True)
+    _note_dropped(notes, len(extra), kept, "extra rows", "are excluded by id, text or group")
+    train = merged(train, kept)
+    if not train:
+        raise DataError("no training row is left after the held-out ones are removed.")
     tests: dict[str, list[Row]] = {}
     for path in tables.test:
         rows = read([path], "test")
         if not allow_leak:
             check_disjoint(train, rows)
-        tests[_name(path)] = rows
+        tests[_name(path, tests)] = rows
     for path in tables.unseen_test:
-        rows = without(read([path], "test"), train, groups=True)
+        given = read([path], "test")
+        rows = without(given, train, groups=True)
+        _note_dropped(notes, len(given), rows, f"rows of {path.name}", "are known from training")
         if not rows:
-            raise DataError(f"{path}: no row is left that training has not seen.")
-        tests[f"{_name(path)}_unseen"] = rows
-    if not train:
-        raise DataError("no training row is left after the held-out ones are removed.")
-    return Dataset(train, tests)
+            raise DataError(f"{path}: no row is left that is not known from training.")
+        tests[f"{_name(path, {})}_unseen"] = rows
+    labels = tables.labels or label_set(row.label for row in train)
+    for rows in (train, *tests.values()):
+        targets_of(rows, labels)
+    return Dataset(train, tests, labels, (*notes, *_small_classes(train, labels)))
 
 
 def limited(data: Dataset, limit: int | None) -> Dataset:
-    """A small slice, the same share of each class, for trying a run out."""
+    """Return a slice with about the same share of each class, for trying a run out."""
     if limit is None:
         return data
     rows = sorted(range(len(data.train)), key=lambda i: (i * 2_654_435_761) % (1 << 32))
     chosen = sorted(rows[:limit])
     tests = {name: rows[:limit] for name, rows in data.tests.items()}
-    return Dataset([data.train[i] for i in chosen], tests)
+    return Dataset([data.train[i] for i in chosen], tests, data.labels, data.notes)
 
 
-def targets_of(rows: Sequence[Row]) -> Ints:
-    """Class numbers [rows]."""
-    return np.array([row.label for row in rows], dtype=np.int64)
+def targets_of(rows: Sequence[Row], labels: Sequence[str]) -> Ints:
+    """Return class numbers [rows].
+
+    Raises:
+        DataError: a label that is not in ``labels``; names the row.
+    """
+    return np.array([label_index(row.label, labels, where=row.where) for row in rows], np.int64)
 
 
-def _name(path: Path) -> str:
-    """``emospeech/test.csv`` -> ``emospeech_test``."""
+def check_classes(data: Dataset) -> None:
+    """Refuse training rows that all have the same label.
+
+    Raises:
+        DataError: names the label.
+    """
+    if len({label_key(row.label) for row in data.train}) < 2:
+        raise DataError(
+            f"all training rows have the label {data.train[0].label!r}: a classifier needs rows of "
+            "two or more labels."
+        )
+
+
+def missing_classes(rows: Sequence[Row], labels: Sequence[str], part: str) -> list[str]:
+    """Return a sentence on the labels that no row of a part has; empty where all occur."""
+    found = {label_key(row.label) for row in rows}
+    missing = [label for label in labels if label_key(label) not in found]
+    return [f"no {part} row has the label {', '.join(missing)}."] if missing else []
+
+
+def _small_classes(train: Sequence[Row], labels: Sequence[str]) -> list[str]:
+    counts = Counter(label_key(row.label) for row in train)
+    small = [
+        f"{label} ({counts[label_key(label)]})"
+        for label in labels
+        if counts[label_key(label)] < FEW_ROWS
+    ]
+    if not small:
+        return []
+    return [f"fewer than {FEW_ROWS} training rows have the label {', '.join(small)}."]
+
+
+def _note_dropped(notes: list[str], given: int, kept: Sequence[Row], what: str, why: str) -> None:
+    if given > len(kept):
+        notes.append(f"{given - len(kept)} of {given} {what} {why} and left out.")
+
+
+def _name(path: Path, taken: dict[str, list[Row]]) -> str:
+    """``emospeech/test.csv`` -> ``emospeech_test``; numbered where the name is taken."""
     folder = path.absolute().parent.name
     name = path.stem if path.stem.startswith(folder) else f"{folder}_{path.stem}"
-    return name.replace("-", "_")
+    name = name.replace("-", "_")
+    return name if name not in taken else f"{name}_{len(taken) + 1}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from emo_models.data.corpora import Row, read_csv
-from emo_models.data.datasets import Tables, limited, read_dataset, targets_of
+from emo_models.data.corpora import Needs, Row, TableFormat, read_csv
+from emo_models.data.datasets import Dataset, limited, targets_of
 from emo_models.data.features import Floats, audio_contract, audio_features, text_features
 from emo_models.data.pairs import Pairs, matched_pairs, own_pairs
 from emo_models.data.splits import split_rows, split_speakers
@@ -27,18 +28,20 @@ _TRAIN_SEED, _VALIDATION_SEED, _TEST_SEED = 0, 1, 2
 
 @dataclass(frozen=True)
 class FusionRun:
-    """What a run needs beside its recipe and tables.
+    """A run's settings beside its recipe and tables.
 
     ``clips`` are tables of sound with speakers, for label-matched pairs; without them the training
-    tables bring their own sound. ``encoder`` is a directory or a Hub id.
+    tables have their own sound. ``encoder`` is a directory or a Hub id. ``options`` are all options
+    of the run, which a state must agree with to be resumed.
     """
 
     encoder: str
     output: Path
     clips: tuple[Path, ...] = ()
     limit: int | None = None
-    allow_leak: bool = False
     cache: Path | None = None
+    layout: TableFormat = field(default_factory=TableFormat)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,17 +52,18 @@ class Features:
     text: Floats
     audio_rows: Sequence[Row]
     text_rows: Sequence[Row]
+    labels: tuple[str, ...]
     pairs: Callable[[int], Pairs]
 
     @property
     def audio_labels(self) -> Ints:
         """Class of each clip."""
-        return targets_of(self.audio_rows)
+        return targets_of(self.audio_rows, self.labels)
 
 
 @dataclass(frozen=True)
 class FusionData:
-    """All that a run trains on and is measured on; ``note`` says how pairs were made."""
+    """Features of training, validation and test sets; ``note`` says how pairs were made."""
 
     train: Features
     validation: Features
@@ -76,22 +80,24 @@ class FusionData:
 
 
 def fusion_data(
-    run: FusionRun, tables: Tables, recipe: FusionRecipe, encoder: TextCheckpoint
+    run: FusionRun, data: Dataset, recipe: FusionRecipe, encoder: TextCheckpoint
 ) -> FusionData:
-    """Read rows, compute (or find) their features, and pair them.
+    """Compute (or find) the features of the rows, and pair them.
 
     Raises:
-        DataError: a bad row, sound that can't be read, a leak.
+        DataError: a bad row of clips, or sound that can't be read.
     """
     own = not run.clips
-    dataset = limited(read_dataset(tables, need_audio=own, allow_leak=run.allow_leak), run.limit)
-    fit, held = split_rows(targets_of(dataset.train).tolist(), recipe.validation_share, recipe.seed)
+    dataset = limited(data, run.limit)
+    labels = dataset.labels
+    targets = targets_of(dataset.train, labels).tolist()
+    fit, held = split_rows(targets, recipe.validation_share, recipe.seed)
     texts = {
         "train": [dataset.train[i] for i in fit],
         "validation": [dataset.train[i] for i in held],
         **dataset.tests,
     }
-    spoken = texts if own else _clips(run.clips, texts, recipe)
+    spoken = texts if own else _clips(run, texts, recipe)
 
     def paired(name: str) -> Features:
         text_rows, audio_rows = texts[name], spoken[name]
@@ -100,7 +106,8 @@ def fusion_data(
             text=text_features(text_rows, encoder),
             audio_rows=audio_rows,
             text_rows=text_rows,
-            pairs=_pairs(name, targets_of(text_rows), targets_of(audio_rows), own, recipe),
+            labels=labels,
+            pairs=_pairs(name, text_rows, audio_rows, labels, own=own, recipe=recipe),
         )
 
     return FusionData(
@@ -112,26 +119,37 @@ def fusion_data(
 
 
 def _pairs(
-    name: str, texts: Ints, clips: Ints, own: bool, recipe: FusionRecipe
+    name: str,
+    text_rows: Sequence[Row],
+    audio_rows: Sequence[Row],
+    labels: Sequence[str],
+    *,
+    own: bool,
+    recipe: FusionRecipe,
 ) -> Callable[[int], Pairs]:
-    """A corpus's own pairs; or label-matched ones, others for each number."""
+    """Return a corpus's own pairs; or label-matched ones, others for each number."""
+    texts, clips = targets_of(text_rows, labels), targets_of(audio_rows, labels)
     if own:
         fixed = own_pairs(texts.tolist())
         return lambda _: fixed
     seed = {"train": _TRAIN_SEED, "validation": _VALIDATION_SEED}.get(name, _TEST_SEED)
     return lambda number: matched_pairs(
-        texts.tolist(), clips.tolist(), (recipe.seed, seed, number), both=name == "train"
+        texts.tolist(),
+        clips.tolist(),
+        (recipe.seed, seed, number),
+        both=name == "train",
+        labels=labels,
     )
 
 
 def _clips(
-    tables: Sequence[Path], texts: dict[str, list[Row]], recipe: FusionRecipe
+    run: FusionRun, texts: dict[str, list[Row]], recipe: FusionRecipe
 ) -> dict[str, list[Row]]:
-    """Clips for each set of texts: one part of the speakers each; all test sets share theirs."""
+    """Return clips for each set of texts: one part of the speakers each; test sets share theirs."""
     rows = [
         replace(row, id=f"{path}:{row.id}")
-        for path in tables
-        for row in read_csv(path, need_audio=True)
+        for path in run.clips
+        for row in read_csv(path, needs=Needs(audio=True), layout=run.layout)
     ]
     train, validation, test = split_speakers(rows, VALIDATION_SPEAKERS, TEST_SPEAKERS, recipe.seed)
     return {name: {"train": train, "validation": validation}.get(name, test) for name in texts}

@@ -1,8 +1,8 @@
-"""Which sound goes with which text: a corpus's own pairs, or label-matched ones.
+"""Pairs of sound and text: a corpus's own pairs, or label-matched ones.
 
 No free Spanish corpus has sound, transcript and label together. A label-matched pair is a
 transcript and a clip of another corpus with the same label: the network learns to fuse, but its
-score is not comparable with one on a corpus of real pairs, and whoever reports it says so.
+score is not comparable with one on a corpus of real pairs, and every report says so.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_models.errors import DataError
-from emo_models.labels import LABELS
 
 Ints = NDArray[np.int64]
 
@@ -35,15 +34,21 @@ def own_pairs(labels: Sequence[int]) -> Pairs:
 
 
 def matched_pairs(
-    text_labels: Sequence[int], audio_labels: Sequence[int], seed: Sequence[int], *, both: bool
+    text_labels: Sequence[int],
+    audio_labels: Sequence[int],
+    seed: Sequence[int],
+    *,
+    both: bool,
+    labels: Sequence[str],
 ) -> Pairs:
-    """Each text with a random clip of its label; with ``both``, each clip with such a text too.
+    """Pair each text with a random clip of its label; with ``both``, each clip with a text too.
 
     Args:
         text_labels: class of each text.
         audio_labels: class of each clip.
         seed: decides the pairs.
-        both: also one pair per clip, so that classes rare in text are heard as well.
+        both: also one pair per clip, so that classes rare in text are trained on as well.
+        labels: label words in class order.
 
     Raises:
         DataError: a label that only one side has.
@@ -51,10 +56,10 @@ def matched_pairs(
     texts = np.asarray(text_labels, dtype=np.int64)
     clips = np.asarray(audio_labels, dtype=np.int64)
     rng = np.random.default_rng(list(seed))
-    audio = _partners(texts, clips, rng, "sound")
+    audio = _partners(texts, clips, rng, "sound", labels)
     if not both:
         return Pairs(audio, np.arange(len(texts)), texts)
-    text = _partners(clips, texts, rng, "text")
+    text = _partners(clips, texts, rng, "text", labels)
     return Pairs(
         np.concatenate([audio, np.arange(len(clips))]),
         np.concatenate([np.arange(len(texts)), text]),
@@ -71,13 +76,15 @@ def joined(pairs: Sequence[Pairs]) -> Pairs:
     )
 
 
-def _partners(wanted: Ints, offered: Ints, rng: np.random.Generator, side: str) -> Ints:
+def _partners(
+    wanted: Ints, offered: Ints, rng: np.random.Generator, side: str, labels: Sequence[str]
+) -> Ints:
     chosen = np.empty(len(wanted), dtype=np.int64)
     for label in np.unique(wanted):
         candidates = np.flatnonzero(offered == label)
         if not len(candidates):
             raise DataError(
-                f"no {side} with the label {LABELS[label]!r}: label-matched pairs need each label "
+                f"no {side} with the label {labels[label]!r}: label-matched pairs need each label "
                 "on both sides. Add a corpus that has it, or leave the label out."
             )
         members = np.flatnonzero(wanted == label)

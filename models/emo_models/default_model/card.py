@@ -1,4 +1,4 @@
-"""The default model's card: how it was trained, and what its bundle scores."""
+"""The default model's card: its training, and the scores of its bundle."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NAMES = {
 
 
 def write_card(text_run: Path, fusion_run: Path, figures: Figures, output: Path) -> None:
-    """Write the card of a bundle that was made of both runs and measured as ``figures``.
+    """Write the card of a bundle that was made of both runs, with its ``figures``.
 
     Raises:
         CheckpointError: no metrics.json in one of them, or an encoder from elsewhere.
@@ -30,8 +30,30 @@ def write_card(text_run: Path, fusion_run: Path, figures: Figures, output: Path)
     atomic_text(output, card(text, fusion, figures))
 
 
+def check_runs(text_run: Path, fusion_run: Path) -> None:
+    """Refuse runs without the test sets and baselines that the card lists.
+
+    Raises:
+        CheckpointError: with the option that the run was made without.
+    """
+    text, fusion = (_metrics(run / CHECKPOINT) for run in (text_run, fusion_run))
+    for run, metrics, task in ((text_run, text, "text"), (fusion_run, fusion, "fusion")):
+        if metrics.get("task") != task:
+            raise CheckpointError(f"{run}: not a run of `emo-train {task}`.")
+        if not metrics["test"]:
+            raise CheckpointError(f"{run}: has no test set. Run emo-train {task} with --test.")
+    if "baselines" not in text:
+        raise CheckpointError(f"{text_run}: has no baselines. Run emo-train text with --baseline.")
+    if "emospeech_test_clips" not in fusion["rows"]:
+        raise CheckpointError(
+            f"{fusion_run}: not made with --test emospeech/test.csv, which the card of the default "
+            "model lists. Write a card of your own and give it to emo-export with --card."
+        )
+    _pretraining(text["pretraining"])
+
+
 def card(text: Mapping[str, Any], fusion: Mapping[str, Any], figures: Figures) -> str:
-    """The card as Markdown, from the metrics of both runs and what their bundle scores."""
+    """Return the card as Markdown, from the metrics of both runs and the scores of their bundle."""
     return _TEMPLATE.format(
         parameters=f"{text['parameters'] / 1e6:.1f}",
         labels=", ".join(LABELS),
@@ -50,8 +72,8 @@ def card(text: Mapping[str, Any], fusion: Mapping[str, Any], figures: Figures) -
 def _pretraining(metrics: Mapping[str, Any]) -> str:
     if not metrics:
         raise CheckpointError(
-            "the text run's encoder is not of `emo-train pretrain`: this card is the default "
-            "model's. Write one of your own and give it to emo-export with --card."
+            "the text run's encoder is not from `emo-train pretrain`: this card is for the default "
+            "model. Write a card of your own and give it to emo-export with --card."
         )
     seen, text = (f"{metrics[key] / 1e6:.1f} M" for key in ("tokens_seen", "corpus_tokens"))
     passes = metrics["recipe"]["transcript_passes"]
@@ -128,7 +150,7 @@ def _metrics(directory: Path) -> dict[str, Any]:
     try:
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: can't be read: {error}") from None
+        raise CheckpointError(f"{path}: can't be read ({error}). Give a finished run.") from None
     return document
 
 

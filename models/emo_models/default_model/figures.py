@@ -1,8 +1,7 @@
-"""What a bundle itself scores on the test sets of its runs: the figures of the default's card."""
+"""Scores of a bundle on the test sets of its runs: the figures of the default model's card."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from emo_models.data.corpora import Row, read_csv
+from emo_models.data.corpora import Needs, Row, read_csv
 from emo_models.data.datasets import targets_of
+from emo_models.errors import CheckpointError
 from emo_models.evaluation.metrics import Floats, Ints
 from emo_models.evaluation.predict import predict_bundle
-from emo_models.evaluation.report import check_labels, compare, report, report_logits
-from emo_models.labels import LABELS
+from emo_models.evaluation.report import compare, report, report_logits
+from emo_models.labels import LABELS, label_index
 from emo_models.runs.tables import BASELINE, Kind, tables_of
 from emo_runtime.bundle.manifest import TaskName
 from emo_runtime.bundle.reader import open_bundle
+from emo_runtime.tables import TableError, open_table, read_records
 
 
 @dataclass(frozen=True)
@@ -44,24 +45,24 @@ def bundle_figures(
     text, fusion, baselines = {}, {}, {}
     for name, table in tables_of(text_run, "rows"):
         on_progress(f"text: {name}")
-        rows = read_csv(table, need_text=True)
+        rows = read_csv(table, needs=Needs(text=True))
         probabilities = _probabilities(bundle, rows, "text")
         text[name] = _report(bundle, rows, probabilities, "text")
-        compared = _against_baseline(table, targets_of(rows), probabilities.argmax(axis=1))
+        compared = _against_baseline(table, targets_of(rows, LABELS), probabilities.argmax(axis=1))
         if compared is not None:
             baselines[name] = compared
     kinds: tuple[tuple[TaskName, Kind], ...] = (("fusion", "pairs"), ("audio", "clips"))
     for task, kind in kinds:
         for name, table in _different(tables_of(fusion_run, kind)):
             on_progress(f"{task}: {name}")
-            rows = read_csv(table, need_audio=True)
+            rows = read_csv(table, needs=Needs(audio=True))
             title = f"{name}, sound alone" if task == "audio" else name
             fusion[title] = _report(bundle, rows, _probabilities(bundle, rows, task), task)
     return Figures(text, fusion, baselines)
 
 
 def _different(tables: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
-    """Tables that are not the same as an earlier one: test sets of texts share their clips."""
+    """Return tables that differ from every earlier one: test sets of texts share their clips."""
     first: dict[bytes, str] = {}
     return [
         (name, table)
@@ -72,24 +73,29 @@ def _different(tables: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
 
 def _probabilities(bundle: Path, rows: list[Row], task: TaskName) -> Floats:
     found = predict_bundle(bundle, rows, task)
-    check_labels(found.labels, str(bundle))
+    if found.labels != LABELS:
+        raise CheckpointError(
+            f"{bundle}: its labels are {', '.join(found.labels)}; this card is for "
+            f"{', '.join(LABELS)}."
+        )
     return found.probabilities
 
 
 def _report(bundle: Path, rows: list[Row], probabilities: Floats, task: TaskName) -> dict[str, Any]:
-    """With the calibration error before too: the temperature is taken out of the probabilities."""
+    """Report with the calibration error before the temperature, which is taken out again."""
     temperature = open_bundle(bundle).manifest.tasks[task].temperature
     logits = np.log(np.maximum(probabilities, 1e-300)) * temperature
-    return report_logits(targets_of(rows), logits, temperature)
+    return report_logits(targets_of(rows, LABELS), logits, temperature, labels=LABELS)
 
 
 def _against_baseline(table: Path, targets: Ints, predicted: Ints) -> dict[str, Any] | None:
-    with table.open(encoding="utf-8", newline="") as stream:
-        named = [record.get(BASELINE) for record in csv.DictReader(stream)]
-    if None in named or "" in named:
-        return None
-    svm = np.array([LABELS.index(str(label)) for label in named], dtype=np.int64)
+    with open_table(table) as stream:
+        columns, records = read_records(stream, [BASELINE])
+        if BASELINE not in columns:
+            return None
+        named = [record[BASELINE] for record in records if not isinstance(record, TableError)]
+    svm = np.array([label_index(label, LABELS) for label in named], dtype=np.int64)
     return {
-        "tfidf_svm": report(targets, svm),
-        "bundle_minus_tfidf_svm": compare(targets, predicted, svm),
+        "tfidf_svm": report(targets, svm, labels=LABELS),
+        "bundle_minus_tfidf_svm": compare(targets, predicted, svm, labels=LABELS),
     }

@@ -1,4 +1,4 @@
-"""Figures of merit, from class numbers and probabilities, in numpy."""
+"""Macro-F1, calibration error and bootstrap intervals, from class numbers and probabilities."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from emo_runtime.probabilities import softmax as runtime_softmax
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -98,11 +100,8 @@ def paired_bootstrap(
 
 
 def softmax(logits: NDArray[Any], temperature: float = 1.0) -> Floats:
-    """Probabilities [rows, classes] of logits divided by the temperature."""
-    scaled = np.asarray(logits, dtype=np.float64) / temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    result: Floats = powers / powers.sum(axis=1, keepdims=True)
-    return result
+    """Probabilities [rows, classes] of logits divided by the temperature, in float64."""
+    return runtime_softmax(np.asarray(logits, dtype=np.float64) / temperature)
 
 
 def _resampled(

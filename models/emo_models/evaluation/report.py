@@ -1,4 +1,4 @@
-"""The one report on a set of predictions, the same for a checkpoint and for a bundle."""
+"""The report on a set of predictions, the same for a checkpoint and a bundle."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_models.errors import CheckpointError
 from emo_models.evaluation.metrics import (
     Floats,
     Ints,
@@ -20,7 +19,6 @@ from emo_models.evaluation.metrics import (
     paired_bootstrap,
     softmax,
 )
-from emo_models.labels import LABELS
 
 _DIGITS = 4
 
@@ -29,9 +27,12 @@ def report(
     targets: Ints,
     predicted: Ints,
     probabilities: Floats | None = None,
-    labels: Sequence[str] = LABELS,
+    *,
+    labels: Sequence[str],
 ) -> dict[str, Any]:
-    """Macro-F1 (with and without fear, 95 % bootstrap), accuracy, per class, confusion, ECE.
+    """Return macro-F1 with its 95 % bootstrap interval, accuracy, class scores, confusion, ECE.
+
+    Where ``fear`` is a label, macro-F1 without it is reported too.
 
     Args:
         targets: true class numbers [rows].
@@ -43,14 +44,21 @@ def report(
     matrix = confusion(targets, predicted, classes)
     precision, recall, f1 = class_scores(matrix)
     fear = without_fear(labels)
+    rare = (
+        {}
+        if not fear
+        else {
+            "macro_f1_without_fear": _round(macro_f1(targets, predicted, classes, without=fear)),
+            "macro_f1_without_fear_interval": _interval(
+                bootstrap_macro_f1(targets, predicted, classes, without=fear)
+            ),
+        }
+    )
     document: dict[str, Any] = {
         "rows": len(targets),
         "macro_f1": _round(macro_f1(targets, predicted, classes)),
         "macro_f1_interval": _interval(bootstrap_macro_f1(targets, predicted, classes)),
-        "macro_f1_without_fear": _round(macro_f1(targets, predicted, classes, without=fear)),
-        "macro_f1_without_fear_interval": _interval(
-            bootstrap_macro_f1(targets, predicted, classes, without=fear)
-        ),
+        **rare,
         "accuracy": _round(float((targets == predicted).mean())),
         "classes": {
             label: {
@@ -72,41 +80,35 @@ def report_logits(
     targets: Ints,
     logits: NDArray[Any],
     temperature: float = 1.0,
-    labels: Sequence[str] = LABELS,
+    *,
+    labels: Sequence[str],
 ) -> dict[str, Any]:
-    """``report`` of logits [rows, classes], with the calibration error before and after."""
-    document = report(targets, logits.argmax(axis=1), softmax(logits, temperature), labels)
+    """Return ``report`` of logits [rows, classes], with the calibration error before and after."""
+    document = report(targets, logits.argmax(axis=1), softmax(logits, temperature), labels=labels)
     before = calibration_error(softmax(logits), targets)
     document["calibration_error_before"] = _round(before)
     return document
 
 
-def compare(targets: Ints, first: Ints, second: Ints) -> dict[str, dict[str, float]]:
-    """How much better ``first`` is than ``second`` in macro-F1, with and without fear.
+def compare(
+    targets: Ints, first: Ints, second: Ints, *, labels: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Return how much better ``first`` is than ``second`` in macro-F1, with and without fear.
 
     ``paired_bootstrap``'s figures by ``macro_f1`` and ``macro_f1_without_fear``.
     """
+    kinds: dict[str, tuple[int, ...]] = {"macro_f1": ()}
+    if fear := without_fear(labels):
+        kinds["macro_f1_without_fear"] = fear
     return {
-        key: paired_bootstrap(targets, first, second, len(LABELS), without=without)
-        for key, without in (("macro_f1", ()), ("macro_f1_without_fear", without_fear()))
+        key: paired_bootstrap(targets, first, second, len(labels), without=without)
+        for key, without in kinds.items()
     }
 
 
-def without_fear(labels: Sequence[str] = LABELS) -> tuple[int, ...]:
-    """The class that is too rare to be measured (37 of 5,129 MEACorpus rows), if it is there."""
+def without_fear(labels: Sequence[str]) -> tuple[int, ...]:
+    """Return the class number of fear, too rare to be measured in MEACorpus (37 of 5,129 rows)."""
     return tuple(index for index, label in enumerate(labels) if label == "fear")
-
-
-def check_labels(labels: Sequence[str], where: str) -> None:
-    """Refuse a model whose labels are not these, in this order.
-
-    Raises:
-        CheckpointError: they differ.
-    """
-    if tuple(labels) != LABELS:
-        raise CheckpointError(
-            f"{where}: its labels are {', '.join(labels)}; this report is for {', '.join(LABELS)}."
-        )
 
 
 def _round(value: float | np.floating[Any]) -> float:

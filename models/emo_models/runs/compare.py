@@ -1,4 +1,4 @@
-"""``emo-train compare``: runs side by side."""
+"""``emo-train compare``: the figures of several runs."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _CALLS = 30
 
 
 def compare_runs(runs: Sequence[Path], bundles: Sequence[Path] = ()) -> list[dict[str, Any]]:
-    """One row per run and test set.
+    """Return one row per run and test set.
 
     Args:
         runs: run directories, or the checkpoints in them.
-        bundles: the bundles made from them, in the same order: their median latency on one
-            transcript (and one second of silence, for fusion) is measured here.
+        bundles: the bundles made from them, in the same order; their median latency on one
+            transcript (and one second of silence, for fusion) is measured.
 
     Raises:
-        CheckpointError: no metrics in a run, or another number of bundles.
+        CheckpointError: a directory that is no finished run, or another number of bundles.
     """
     if bundles and len(bundles) != len(runs):
         raise CheckpointError(f"{len(bundles)} bundles for {len(runs)} runs: give one for each.")
@@ -48,9 +48,10 @@ def compare_runs(runs: Sequence[Path], bundles: Sequence[Path] = ()) -> list[dic
                     "n_mfcc": metrics["recipe"].get("n_mfcc"),
                     "parameters": metrics["parameters"],
                     "rows": test,
+                    "labels": list(figures["classes"]),
                     "macro_f1": figures["macro_f1"],
                     "macro_f1_interval": figures["macro_f1_interval"],
-                    "macro_f1_without_fear": figures["macro_f1_without_fear"],
+                    "macro_f1_without_fear": figures.get("macro_f1_without_fear"),
                     "latency_ms": latency,
                 }
             )
@@ -63,14 +64,19 @@ def _metrics(run: Path) -> dict[str, Any]:
     try:
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: can't be read: {error}") from None
+        raise CheckpointError(
+            f"{path}: can't be read ({error}). Give the directory of a finished run of emo-train "
+            "text or fusion."
+        ) from None
+    if document.get("task") not in {"text", "fusion"}:
+        raise CheckpointError(f"{path}: not the metrics of emo-train text or fusion.")
     return document
 
 
 def _latency_ms(bundle: Path, task: str) -> float:
-    """Median milliseconds of one answer, warm."""
+    """Return the median milliseconds of one answer, after warm-up."""
     if not (bundle / MANIFEST_NAME).is_file():
-        raise CheckpointError(f"{bundle}: is no bundle (no {MANIFEST_NAME}).")
+        raise CheckpointError(f"{bundle}: not a bundle (no {MANIFEST_NAME}).")
     silence = (np.full(22_050, 1e-3, np.float32), 22_050) if task == "fusion" else None
     times = []
     with EmotionRecognizer.open(bundle) as recognizer:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
+import click
 import msgspec
 import numpy as np
 import torch
 from transformers.utils import logging as transformers_logging
 
 from emo_models.checkpoint import save_fusion
-from emo_models.data.datasets import Tables
+from emo_models.data.datasets import Dataset, check_classes, missing_classes
 from emo_models.data.features import audio_contract, bandwidth
 from emo_models.data.fusion_data import Features, FusionRun, fusion_data
 from emo_models.data.pairs import Pairs, joined
 from emo_models.evaluation.calibration import fit_temperature
 from emo_models.evaluation.report import report_logits
+from emo_models.labels import label_key
 from emo_models.modeling.fusion import AUDIO_ONLY, BOTH, TEXT_ONLY, FusionNetwork, TrainedFusion
 from emo_models.modeling.load import load_encoder
 from emo_models.recipes import FusionRecipe
 from emo_models.runs.progress import epoch_bar
+from emo_models.runs.state import begin_run, finish_run, rows_sha256
 from emo_models.runs.tables import write_clips, write_pairs
 from emo_models.runs.text import CHECKPOINT, draw
 from emo_models.training.fusion import predict_fusion, train_fusion
@@ -29,12 +33,38 @@ from emo_models.training.fusion import predict_fusion, train_fusion
 _CALIBRATION_PAIRINGS = 10
 
 
-def run_fusion(run: FusionRun, tables: Tables, recipe: FusionRecipe) -> dict[str, Any]:
-    """Train, calibrate, measure and write ``output/checkpoint``; returns its metrics."""
+def run_fusion(
+    run: FusionRun,
+    dataset: Dataset,
+    recipe: FusionRecipe,
+    on_ready: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Train, calibrate, measure and write ``output/checkpoint``; returns its metrics.
+
+    Arguments as ``run_text``. Without ``--labels`` the order of the classes is that of the encoder,
+    where it is a classifier of the same labels: a bundle needs one order for both.
+
+    Raises:
+        DataError: bad clips, sound that can't be read, or a state of another run.
+        CheckpointError: the encoder is incomplete.
+    """
     transformers_logging.set_verbosity_error()
+    check_classes(dataset)
     encoder = load_encoder(run.encoder)
-    data = fusion_data(run, tables, recipe, encoder)
-    identity = {"encoder": encoder.sha256, "rows": data.counts}
+    if not run.options.get("labels"):
+        dataset = replace(dataset, labels=_label_order(dataset.labels, encoder.config))
+    labels = dataset.labels
+    identity = {
+        "options": dict(run.options),
+        "encoder weights": encoder.sha256,
+        "labels": list(labels),
+        "rows": rows_sha256(dataset.train),
+    }
+    begin_run(run.output, identity, on_ready)
+    for note in dataset.notes:
+        click.echo(f"Note: {note}", err=True)
+    data = fusion_data(run, dataset, recipe, encoder)
+    notes = [*dataset.notes, *missing_classes(data.validation.text_rows, labels, "validation")]
     with epoch_bar("epoch", recipe.epochs) as on_epoch:
         network, history = train_fusion(
             data.train,
@@ -61,13 +91,15 @@ def run_fusion(run: FusionRun, tables: Tables, recipe: FusionRecipe) -> dict[str
     metrics: dict[str, Any] = {
         "task": "fusion",
         "pairs": data.note,
+        "labels": list(labels),
         "recipe": asdict(recipe),
+        "notes": notes,
         "rows": data.counts,
         "parameters": sum(p.numel() for p in network.parameters()),
         "best_epoch": history.best_epoch,
         "epochs": {"loss": history.losses, "validation": history.scores},
         "temperature": network.details.temperature,
-        "validation": report_logits(pairs.labels, held, network.details.temperature),
+        "validation": report_logits(pairs.labels, held, network.details.temperature, labels=labels),
         "test": {},
     }
     for name, features in data.tests.items():
@@ -78,7 +110,16 @@ def run_fusion(run: FusionRun, tables: Tables, recipe: FusionRecipe) -> dict[str
             write_clips(run.output, name, features.audio_rows)
     save_fusion(run.output / CHECKPOINT, network, metrics=metrics)
     draw(run.output, metrics, "Task 2 confusion matrix")
+    finish_run(run.output)
     return metrics
+
+
+def _label_order(labels: tuple[str, ...], config: Mapping[str, Any]) -> tuple[str, ...]:
+    names = config.get("id2label") or {}
+    order = tuple(names[key] for key in sorted(names, key=int))
+    if {label_key(label) for label in order} == {label_key(label) for label in labels}:
+        return order
+    return labels
 
 
 def _calibrate_alone(network: FusionNetwork, validation: Features) -> None:
@@ -94,18 +135,20 @@ def _calibrate_alone(network: FusionNetwork, validation: Features) -> None:
 
 
 def _each_clip(features: Features) -> Pairs:
-    """Every clip once, for sound alone; its text is of no effect."""
+    """Return every clip once, for sound alone; its text has no effect."""
     clips = np.arange(len(features.audio))
     return Pairs(clips, np.zeros_like(clips), features.audio_labels)
 
 
 def _reports(name: str, network: FusionNetwork, features: Features) -> dict[str, Any]:
-    """Fused; and, where the network can do without a modality, each alone (sound: per clip)."""
-    temperature = network.details.temperature
+    """Report both modalities together and, where the network allows it, each alone."""
+    temperature, labels = network.details.temperature, features.labels
     pairs = features.pairs(0)
     if not network.config.present_input:
         return {
-            name: report_logits(pairs.labels, predict_fusion(network, features, pairs), temperature)
+            name: report_logits(
+                pairs.labels, predict_fusion(network, features, pairs), temperature, labels=labels
+            )
         }
     alone = _each_clip(features)
     kinds = {
@@ -115,7 +158,10 @@ def _reports(name: str, network: FusionNetwork, features: Features) -> dict[str,
     }
     return {
         name + kind: report_logits(
-            chosen.labels, predict_fusion(network, features, chosen, present), temperature
+            chosen.labels,
+            predict_fusion(network, features, chosen, present),
+            temperature,
+            labels=labels,
         )
         for kind, (chosen, present) in kinds.items()
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -15,6 +17,7 @@ from emo_models.checkpoint import save_text
 from emo_models.data.datasets import Tables, read_dataset
 from emo_models.errors import DataError
 from emo_models.recipes import PretrainRecipe
+from emo_models.runs.state import begin_run, finish_run
 from emo_models.runs.text import CHECKPOINT, MASKED_LANGUAGE
 from emo_models.training.pretraining import corpus_ids, pretrain
 from emo_models.training.tokenizer import read_lines, save_tokenizer, train_tokenizer
@@ -37,8 +40,10 @@ def run_pretrain(
     tokenizer_directory: Path,
     output: Path,
     recipe: PretrainRecipe,
+    *,
+    on_ready: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """Pretrain, or go on with it, and write ``output/checkpoint`` (an encoder).
+    """Pretrain, or resume it, and write ``output/checkpoint`` (an encoder).
 
     Args:
         texts: plain text files.
@@ -47,6 +52,7 @@ def run_pretrain(
         tokenizer_directory: with tokenizer.json.
         output: directory of the run.
         recipe: hyper-parameters.
+        on_ready: called once nothing is left to refuse, before the first file is written.
 
     Raises:
         DataError: a file is missing or bad.
@@ -59,6 +65,8 @@ def run_pretrain(
     rows = read_dataset(tables).train if tables.train else []
     transcripts = [row.text or "" for row in rows] * recipe.transcript_passes
     ids = corpus_ids(chain(read_lines(texts), transcripts), tokenizer)
+    text = hashlib.sha256(ids.tobytes()).hexdigest()
+    begin_run(output, {"options": asdict(recipe), "text": text}, on_ready)
     losses: list[float] = []
 
     def on_step(step: int, loss: float, progress: float, rate: float) -> None:
@@ -86,6 +94,7 @@ def run_pretrain(
         PreTrainedTokenizerFast.from_pretrained(tokenizer_directory),
         metrics=metrics,
     )
+    finish_run(output)
     return metrics
 
 

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import click
 import torch
 from transformers.utils import logging as transformers_logging
 
 from emo_models.checkpoint import save_text
 from emo_models.data.corpora import Row
-from emo_models.data.datasets import Dataset, Tables, limited, read_dataset, targets_of
+from emo_models.data.datasets import Dataset, check_classes, limited, missing_classes, targets_of
+from emo_models.data.splits import split_rows
 from emo_models.errors import DataError
 from emo_models.evaluation.baselines import majority, tfidf_svm
 from emo_models.evaluation.calibration import fit_temperature
 from emo_models.evaluation.metrics import Ints
 from emo_models.evaluation.plots import confusion_png, curve_png
 from emo_models.evaluation.report import compare, report, report_logits
-from emo_models.labels import LABELS
 from emo_models.modeling.encoders import Head, new_classifier
 from emo_models.modeling.inference import padded, predict_logits, token_ids
 from emo_models.modeling.ngrams import NgramHead
 from emo_models.modeling.positions import max_tokens
+from emo_models.modeling.source import checkpoint_directory, weights_sha256
 from emo_models.modeling.text_classifier import add_ngrams
 from emo_models.recipes import TextRecipe
 from emo_models.runs.progress import epoch_bar
+from emo_models.runs.state import begin_run, finish_run, rows_sha256
 from emo_models.runs.tables import write_rows
 from emo_models.training.loop import History, averaged
 from emo_models.training.ngrams import fit_mixture, fit_ngrams
@@ -39,31 +42,61 @@ MASKED_LANGUAGE = "masked language"
 
 @dataclass(frozen=True)
 class TextRun:
-    """What a run needs beside its recipe and tables."""
+    """A run's settings beside its recipe and tables.
+
+    ``encoder`` is a directory or a Hub id. ``options`` are all options of the run, which a state
+    must agree with to be resumed.
+    """
 
     encoder: str
     output: Path
     pooling: str
     random_weights: bool = False
     limit: int | None = None
-    allow_leak: bool = False
     baseline: bool = False
     ngram_buckets: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def run_text(run: TextRun, tables: Tables, recipe: TextRecipe) -> dict[str, Any]:
+def run_text(
+    run: TextRun,
+    dataset: Dataset,
+    recipe: TextRecipe,
+    on_ready: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
     """Train, calibrate, measure and write ``output/checkpoint``; returns its metrics.
 
+    Args:
+        run: settings.
+        dataset: rows.
+        recipe: hyper-parameters.
+        on_ready: called once nothing is left to refuse, before the first file is written.
+
     Raises:
-        DataError: bad rows, a leak, n-grams beside a stock classifier, no fine-tuning at all.
+        DataError: rows of one label only, an n-gram head on a stock classifier, or a state of
+            another run.
+        CheckpointError: the encoder is incomplete.
     """
     if run.ngram_buckets and run.pooling != "mean":
-        raise DataError("--ngram-buckets needs --pooling mean: the stock classifier has no place.")
-    if recipe.soup < 1:
-        raise DataError(f"--soup {recipe.soup}: give the number of fine-tunings, 1 at least.")
+        raise DataError(
+            "--ngram-buckets needs --pooling mean: a stock classifier has no n-gram head."
+        )
     transformers_logging.set_verbosity_error()
-    data = limited(read_dataset(tables, allow_leak=run.allow_leak), run.limit)
-    tuned = _fine_tune(run, data.train, recipe)
+    check_classes(dataset)
+    data = limited(dataset, run.limit)
+    labels = data.labels
+    directory = checkpoint_directory(run.encoder)
+    identity = {
+        "options": dict(run.options),
+        "encoder weights": None if run.random_weights else weights_sha256(directory),
+        "labels": list(labels),
+        "rows": rows_sha256(data.train),
+    }
+    begin_run(run.output, identity, on_ready)
+    notes = [*data.notes, *_split_notes(data, recipe)]
+    for note in notes:
+        click.echo(f"Note: {note}", err=True)
+    tuned = _fine_tune(run, data, recipe)
     model, tokenizer, history, held = tuned.model, tuned.tokenizer, tuned.histories[0], tuned.held
     limit = min(recipe.max_tokens, max_tokens(model.config))
 
@@ -71,47 +104,54 @@ def run_text(run: TextRun, tables: Tables, recipe: TextRecipe) -> dict[str, Any]
         return predict_logits(model, tokenizer, token_ids(tokenizer, texts(rows), limit))
 
     validation = [data.train[i] for i in held]
-    alone = report_logits(targets_of(validation), logits_of(validation))
+    targets = targets_of(validation, labels)
+    alone = report_logits(targets, logits_of(validation), labels=labels)
     if run.ngram_buckets:
         seen = set(held)
         fitted = [row for i, row in enumerate(data.train) if i not in seen]
-        _add_ngrams(run.ngram_buckets, model, tokenizer, fitted, validation)
+        _add_ngrams(run.ngram_buckets, model, tokenizer, fitted, validation, labels=labels)
     model.half().float()
     held_logits = logits_of(validation)
-    temperature = fit_temperature(held_logits, targets_of(validation))
+    temperature = fit_temperature(held_logits, targets)
     logits = {name: logits_of(rows) for name, rows in data.tests.items()}
     metrics: dict[str, Any] = {
-        "pretraining": _pretraining(Path(run.encoder)),
+        "pretraining": _pretraining(directory),
         "task": "text",
+        "labels": list(labels),
         "recipe": asdict(recipe),
         "rows": {"train": len(data.train) - len(held), "validation": len(held)},
+        "notes": notes,
         "parameters": sum(p.numel() for p in model.parameters()),
         "best_epoch": history.best_epoch,
         "epochs": {"loss": history.losses, "validation": history.scores},
         "soup": [history.best_score for history in tuned.histories],
         "temperature": temperature,
-        "validation": report_logits(targets_of(validation), held_logits, temperature),
+        "validation": report_logits(targets, held_logits, temperature, labels=labels),
         "validation_without_ngrams": alone,
         "test": {
-            name: report_logits(targets_of(data.tests[name]), values, temperature)
+            name: report_logits(
+                targets_of(data.tests[name], labels), values, temperature, labels=labels
+            )
             for name, values in logits.items()
         },
     }
     svm: dict[str, Ints] = {}
     if run.baseline:
-        svm = dict(zip(data.tests, tfidf_svm(data.train, *data.tests.values()), strict=True))
+        predictions = tfidf_svm(data.train, *data.tests.values(), labels=labels)
+        svm = dict(zip(data.tests, predictions, strict=True))
         predicted = {name: values.argmax(axis=1) for name, values in logits.items()}
         metrics["baselines"] = compare_baselines(data, svm, predicted)
     for name, rows in data.tests.items():
-        write_rows(run.output, name, rows, svm.get(name))
+        write_rows(run.output, name, rows, labels, svm.get(name))
     save_text(run.output / CHECKPOINT, model, tokenizer, temperature=temperature, metrics=metrics)
     draw(run.output, metrics, "Task 1 confusion matrix")
+    finish_run(run.output)
     return metrics
 
 
 @dataclass(frozen=True)
 class _Tuned:
-    """The network (averaged, if there were several), what led to it, and the validation rows."""
+    """The network (averaged, if there were several), its training, and the validation rows."""
 
     model: Any
     tokenizer: Any
@@ -119,19 +159,29 @@ class _Tuned:
     held: list[int]
 
 
-def _fine_tune(run: TextRun, rows: list[Row], recipe: TextRecipe) -> _Tuned:
+def _split_notes(data: Dataset, recipe: TextRecipe) -> list[str]:
+    targets = targets_of(data.train, data.labels).tolist()
+    held = split_rows(targets, recipe.validation_share, recipe.seed)[1]
+    return missing_classes([data.train[i] for i in held], data.labels, "validation")
+
+
+def _fine_tune(run: TextRun, data: Dataset, recipe: TextRecipe) -> _Tuned:
     histories, states = [], []
+    head = Head(labels=data.labels, pooling=run.pooling, dropout=recipe.dropout)
     for number in range(recipe.soup):
         model, tokenizer = new_classifier(
-            run.encoder,
-            Head(pooling=run.pooling, dropout=recipe.dropout),
-            random_weights=run.random_weights,
-            seed=recipe.seed,
+            run.encoder, head, random_weights=run.random_weights, seed=recipe.seed
         )
         name = f"epoch ({number + 1} of {recipe.soup})" if recipe.soup > 1 else "epoch"
         with epoch_bar(name, recipe.epochs) as on_epoch:
             history, held = train_text(
-                model, tokenizer, rows, recipe, number=number, run=run.output, on_epoch=on_epoch
+                model,
+                tokenizer,
+                data.train,
+                recipe,
+                number=number,
+                run=run.output,
+                on_epoch=on_epoch,
             )
         histories.append(history)
         states.append(model.cpu().state_dict())
@@ -140,48 +190,59 @@ def _fine_tune(run: TextRun, rows: list[Row], recipe: TextRecipe) -> _Tuned:
 
 
 def _pretraining(encoder: Path) -> dict[str, Any]:
-    """What `emo-train pretrain` wrote beside the encoder; empty where it comes from elsewhere."""
+    """The metrics of `emo-train pretrain` beside the encoder; empty where it is from elsewhere."""
     path = encoder / "metrics.json"
     document: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     return document if document.get("task") == MASKED_LANGUAGE else {}
 
 
 def _add_ngrams(
-    buckets: int, model: Any, tokenizer: Any, fitted: list[Row], validation: list[Row]
+    buckets: int,
+    model: Any,
+    tokenizer: Any,
+    fitted: list[Row],
+    validation: list[Row],
+    *,
+    labels: Sequence[str],
 ) -> None:
-    """Fit an n-gram head on the training rows, weigh it on the validation rows, put it in."""
+    """Fit an n-gram head on the training rows, weight it on the validation rows, add it."""
     limit = max_tokens(model.config)
-    head = NgramHead(buckets, len(LABELS), int(model.config.vocab_size))
-    fit_ngrams(head, token_ids(tokenizer, texts(fitted), limit), targets_of(fitted).tolist())
+    head = NgramHead(buckets, len(labels), int(model.config.vocab_size))
+    fit_ngrams(
+        head, token_ids(tokenizer, texts(fitted), limit), targets_of(fitted, labels).tolist()
+    )
     ids = token_ids(tokenizer, texts(validation), limit)
     with torch.no_grad():
         scores = head(*padded(ids, tokenizer.pad_token_id, torch.device("cpu"))).numpy()
-    weights = fit_mixture(predict_logits(model, tokenizer, ids), scores, targets_of(validation))
+    targets = targets_of(validation, labels)
+    weights = fit_mixture(predict_logits(model, tokenizer, ids), scores, targets)
     add_ngrams(model, head, *weights)
 
 
 def compare_baselines(
     data: Dataset, svm: Mapping[str, Ints], predicted: Mapping[str, Ints]
 ) -> dict[str, Any]:
-    """Majority and TF-IDF + linear SVM on the same rows, and the paired bootstrap against it."""
+    """Report majority and TF-IDF + linear SVM on the same rows, and a paired bootstrap."""
     result: dict[str, Any] = {}
+    labels = data.labels
     for name, rows in data.tests.items():
-        targets = targets_of(rows)
+        targets = targets_of(rows, labels)
         result[name] = {
-            "majority": report(targets, majority(data.train, rows)),
-            "tfidf_svm": report(targets, svm[name]),
-            "network_minus_tfidf_svm": compare(targets, predicted[name], svm[name]),
+            "majority": report(targets, majority(data.train, rows, labels), labels=labels),
+            "tfidf_svm": report(targets, svm[name], labels=labels),
+            "network_minus_tfidf_svm": compare(targets, predicted[name], svm[name], labels=labels),
         }
     return result
 
 
 def draw(output: Path, metrics: Mapping[str, Any], title: str) -> None:
-    """The curve, and a confusion matrix per test set."""
+    """Draw the training curve, and a confusion matrix for each test set."""
     curve_png(output / "curve.png", metrics["epochs"]["loss"], metrics["epochs"]["validation"])
     for name, figures in metrics["test"].items():
-        confusion_png(output / f"confusion_{name}.png", figures["confusion"], LABELS, title)
+        path = output / f"confusion_{name}.png"
+        confusion_png(path, figures["confusion"], metrics["labels"], title)
 
 
 def texts(rows: list[Row]) -> list[str]:
-    """The transcripts, untouched."""
+    """Return the transcripts as they are in the table."""
     return [row.text or "" for row in rows]

@@ -1,4 +1,4 @@
-"""Task 2: the fusion network on frozen features (paper 4.2.5-4.2.7)."""
+"""Training of the fusion network on frozen features (Task 2; paper 4.2.5 to 4.2.7)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,16 @@ from torch import Tensor, nn
 
 from emo_models.data.fusion_data import Features
 from emo_models.data.pairs import Pairs
-from emo_models.labels import LABELS
 from emo_models.modeling.fusion import AUDIO_ONLY, BOTH, TEXT_ONLY, FusionConfig, FusionNetwork
 from emo_models.modeling.inference import device
 from emo_models.recipes import FusionRecipe
-from emo_models.training.loop import History, class_weights, train_epochs, validation_figure
+from emo_models.training.loop import (
+    History,
+    check_finite,
+    class_weights,
+    train_epochs,
+    validation_figure,
+)
 
 Floats = NDArray[np.float32]
 
@@ -32,7 +37,7 @@ def train_fusion(
     identity: dict[str, Any] | None = None,
     on_epoch: Callable[[History], None] = lambda _: None,
 ) -> tuple[FusionNetwork, History]:
-    """Train a fusion network; the best epoch's is returned, on the CPU.
+    """Train a fusion network and return that of the best epoch, on the CPU.
 
     With modality dropout, the validation figure is the mean over fused, audio alone, text alone.
 
@@ -41,14 +46,14 @@ def train_fusion(
         validation: pairs of "epoch 0" are used.
         recipe: hyper-parameters.
         run: directory of the resumable state.
-        identity: of the data: a state of other data is not resumed.
+        identity: of the data; a state of other data is not resumed.
         on_epoch: called after each epoch.
     """
     here = device()
     torch.manual_seed(recipe.seed)
     network = new_network(recipe, train)
     network.to(here)
-    weights = class_weights(train.pairs(0).labels.tolist(), len(LABELS), recipe.class_weights)
+    weights = class_weights(train.pairs(0).labels.tolist(), len(train.labels), recipe.class_weights)
     loss = nn.CrossEntropyLoss(weight=weights, label_smoothing=recipe.label_smoothing).to(here)
     optimizer = torch.optim.Adam(
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
@@ -71,7 +76,7 @@ def train_fusion(
             value.backward()
             optimizer.step()
             optimizer.zero_grad()
-            total += float(value.detach()) * len(rows)
+            total += check_finite(float(value.detach()), epoch) * len(rows)
         return total / len(pairs.labels)
 
     def validate() -> float:
@@ -83,7 +88,7 @@ def train_fusion(
                     validation_figure(
                         pairs.labels,
                         predict_fusion(network, validation, pairs, kind).argmax(axis=1),
-                        len(LABELS),
+                        train.labels,
                         recipe.best_by,
                     )
                     for kind in kinds
@@ -113,7 +118,7 @@ def predict_fusion(
     pairs: Pairs,
     present: tuple[float, float] | None = None,
 ) -> Floats:
-    """Logits [pairs, labels] in evaluation mode; ``present`` is (audio, text) for all rows."""
+    """Return logits [pairs, labels]; ``present`` is (audio, text) for all rows."""
     network.eval()
     where = network.audio_scale.device
     audio = torch.from_numpy(features.audio[pairs.audio]).to(where)
@@ -124,7 +129,7 @@ def predict_fusion(
 
 
 def new_network(recipe: FusionRecipe, train: Features) -> FusionNetwork:
-    """An untrained network, its standardisation taken from the training clips.
+    """Return an untrained network, standardised by the training clips.
 
     "global": one shift per coefficient, one scale for all. Scaling each coefficient would lift the
     high ones, which are mostly noise, to the weight of the low ones.
@@ -136,6 +141,7 @@ def new_network(recipe: FusionRecipe, train: Features) -> FusionNetwork:
             hidden=train.text.shape[1],
             fused=recipe.fused,
             dropout=recipe.dropout,
+            labels=train.labels,
             present_input=recipe.present_input,
         )
     )
@@ -153,7 +159,7 @@ def _noisy(audio: Tensor, network: FusionNetwork, recipe: FusionRecipe) -> Tenso
 
 
 def _present(rows: int, recipe: FusionRecipe, where: torch.device) -> Tensor | None:
-    """Which modality is there, [rows, 2]; never neither."""
+    """Presence of audio and text, [rows, 2]; at least one of them in each row."""
     if not recipe.present_input:
         return None
     chance = torch.rand(rows, device=where)

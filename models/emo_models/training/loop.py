@@ -1,7 +1,8 @@
-"""The loop both tasks share: epochs, the best one by a validation figure, resumable."""
+"""The training loop of both tasks: epochs, the best one by a validation figure, resumable."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ from emo_models.modeling.inference import device
 
 @dataclass
 class History:
-    """What every epoch so far gave, and which was the best (counted from 1)."""
+    """Loss and validation figure of every epoch so far, and the best epoch (counted from 1)."""
 
     losses: list[float] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
@@ -45,7 +46,7 @@ def train_epochs(
     identity: dict[str, Any] | None = None,
     on_epoch: Callable[[History], None] = lambda _: None,
 ) -> History:
-    """Train to the end, going on from ``state_path`` if it is there, and load the best epoch.
+    """Train to the end, resuming from ``state_path`` if it exists, and load the best epoch.
 
     Every epoch seeds the generators anew from (seed, epoch): a resumed run draws what the
     uninterrupted one would have drawn.
@@ -57,7 +58,7 @@ def train_epochs(
         seed: of everything random inside an epoch.
         run_epoch: trains epoch number (from 0), returns its mean loss.
         validate: returns the figure that picks the best epoch (higher is better).
-        keep_last: take the last epoch whatever the figure says.
+        keep_last: load the last epoch, not the best.
         state_path: where the state is kept after each epoch, atomically.
         identity: what must be equal for a state to be resumed (recipe, data).
         on_epoch: called after each epoch, and once for a resumed state.
@@ -93,10 +94,10 @@ def train_epochs(
 
 
 def averaged(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The mean of several networks' weights, a "soup" (Wortsman et al. 2022).
+    """Return the mean of several networks' weights, a "soup" (Wortsman et al. 2022).
 
-    Of fine-tunings from the same start, the mean is as good as asking all of them, at one's cost.
-    Tensors that are no floats are the first one's.
+    For fine-tunings from the same start, the mean is about as good as an ensemble, at the cost of
+    one network. Tensors of integers are those of the first network.
     """
     return {
         name: torch.stack([state[name] for state in states]).mean(dim=0)
@@ -107,7 +108,7 @@ def averaged(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def class_weights(targets: Sequence[int], classes: int, kind: str) -> Tensor | None:
-    """Loss weights: None, inverse frequency (``balanced``) or its square root (``sqrt``).
+    """Return loss weights: None, inverse frequency (``balanced``) or its square root (``sqrt``).
 
     ``rows / (classes * count)`` as scikit-learn's "balanced"; a class without rows weighs 0.
     """
@@ -120,10 +121,24 @@ def class_weights(targets: Sequence[int], classes: int, kind: str) -> Tensor | N
     return torch.tensor(weights, dtype=torch.float32)
 
 
-def validation_figure(targets: Ints, predicted: Ints, classes: int, best_by: str) -> float:
-    """What picks the best epoch: macro-F1, with or without fear."""
-    without = without_fear() if best_by == "macro_f1_without_fear" else ()
-    return macro_f1(targets, predicted, classes, without=without)
+def validation_figure(targets: Ints, predicted: Ints, labels: Sequence[str], best_by: str) -> float:
+    """Return the figure that picks the best epoch: macro-F1, with or without fear."""
+    without = without_fear(labels) if best_by == "macro_f1_without_fear" else ()
+    return macro_f1(targets, predicted, len(labels), without=without)
+
+
+def check_finite(loss: float, epoch: int) -> float:
+    """Return the loss of a step.
+
+    Raises:
+        DataError: it is infinite or not a number; every further step would be lost.
+    """
+    if not math.isfinite(loss):
+        raise DataError(
+            f"the loss became {loss} in epoch {epoch + 1}: training diverged. Lower "
+            "--learning-rate, or leave --bf16 out."
+        )
+    return loss
 
 
 def check_identity(path: Path, saved: object, wanted: object) -> None:
@@ -135,7 +150,7 @@ def check_identity(path: Path, saved: object, wanted: object) -> None:
     if saved != wanted:
         raise DataError(
             f"{path}: belongs to a run with another recipe or other data. Give another --output, "
-            "or remove that file to start anew."
+            "or remove that file to start again."
         )
 
 

@@ -1,4 +1,4 @@
-"""Task 1: fine-tuning of a text classifier (paper 4.1)."""
+"""Fine-tuning of a text classifier (Task 1; section 4.1 of the paper)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,18 @@ import torch
 from torch import nn
 
 from emo_models.data.corpora import Row
+from emo_models.data.datasets import targets_of
 from emo_models.data.splits import split_rows
 from emo_models.modeling.inference import device, padded, predict_logits, token_ids
 from emo_models.modeling.positions import max_tokens
 from emo_models.recipes import TextRecipe
-from emo_models.training.loop import History, class_weights, train_epochs, validation_figure
+from emo_models.training.loop import (
+    History,
+    check_finite,
+    class_weights,
+    train_epochs,
+    validation_figure,
+)
 
 _BUCKET_BATCHES = 16
 
@@ -38,7 +45,7 @@ def train_text(
         tokenizer: its transformers tokenizer.
         rows: with text; a share of them is kept for validation.
         recipe: hyper-parameters.
-        number: of several fine-tunings on the same split: another order, masks and dropout.
+        number: of several fine-tunings on the same split; changes order, masks and dropout.
         run: directory of the resumable state.
         on_epoch: called after each epoch.
 
@@ -49,10 +56,10 @@ def train_text(
     model.to(here)
     limit = min(recipe.max_tokens, max_tokens(model.config))
     ids = token_ids(tokenizer, [row.text or "" for row in rows], limit)
-    targets = np.array([row.label for row in rows])
+    labels = labels_of(model)
+    targets = targets_of(rows, labels)
     train, held = split_rows(targets.tolist(), recipe.validation_share, recipe.seed)
-    classes = int(model.config.num_labels)
-    weights = class_weights(targets[train].tolist(), classes, recipe.class_weights)
+    weights = class_weights(targets[train].tolist(), len(labels), recipe.class_weights)
     loss = nn.CrossEntropyLoss(weight=weights, label_smoothing=recipe.label_smoothing).to(here)
     optimizer = torch.optim.AdamW(
         model.parameters(),
@@ -81,12 +88,12 @@ def train_text(
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()
-            total += float(value.detach()) * len(batch)
+            total += check_finite(float(value.detach()), epoch) * len(batch)
         return total / len(train)
 
     def validate() -> float:
         predicted = predict_logits(model, tokenizer, [ids[i] for i in held]).argmax(axis=1)
-        return validation_figure(targets[held], predicted, classes, recipe.best_by)
+        return validation_figure(targets[held], predicted, labels, recipe.best_by)
 
     history = train_epochs(
         model,
@@ -97,10 +104,20 @@ def train_text(
         validate=validate,
         keep_last=recipe.best_by == "last",
         state_path=run / f"state{number or ''}.pt" if run else None,
-        identity={"recipe": asdict(recipe), "rows": [row.id for row in rows]},
+        identity={"recipe": asdict(recipe), "rows": _identity(rows), "labels": list(labels)},
         on_epoch=on_epoch,
     )
     return history, held
+
+
+def labels_of(model: Any) -> tuple[str, ...]:
+    """Return the labels of a transformers classifier in class order."""
+    names: dict[int, str] = model.config.id2label
+    return tuple(names[index] for index in sorted(names))
+
+
+def _identity(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
+    return [(row.id, row.label, row.text or "") for row in rows]
 
 
 def _batches(

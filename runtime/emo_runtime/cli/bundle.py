@@ -70,7 +70,7 @@ def verify(
     compared: dict[str, Any] | None = None
     if reference is not None:
         compared = _reference_check()(
-            bundle, Path(reference), Path(evaluate) if evaluate else None, min_agreement
+            bundle, Path(reference), Path(evaluate) if evaluate else None, min_agreement, variant
         )
     files = list(bundle.manifest.files())
     if as_json:

@@ -5,9 +5,10 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
-from emo_export.evaluation.calibrate import expected_calibration_error, fit_temperature
-from emo_export.evaluation.reference import softmax
-from emo_export.evaluation.rows import Evaluation, Row, refuse_leak
+from emo_export.evaluation.rows import Evaluation, refuse_leak
+from emo_models.data.corpora import Row
+from emo_models.evaluation.calibration import fit_temperature
+from emo_models.evaluation.metrics import calibration_error, softmax
 from emo_runtime.errors import EmoError
 
 
@@ -30,12 +31,14 @@ def test_calibration_error_of_known_answers() -> None:
     probabilities = np.array([[0.9, 0.1]] * 10 + [[0.3, 0.7]] * 10)
     labels = np.array([0] * 6 + [1] * 4 + [1] * 7 + [0] * 3)
     # Half the rows say 0.9 and are right 6 times in 10, the others 0.7 and 7 times in 10.
-    assert expected_calibration_error(probabilities, labels) == pytest.approx(0.15)
+    assert calibration_error(probabilities, labels) == pytest.approx(0.15)
 
 
 def test_rows_in_both_sets_are_refused() -> None:
-    evaluate = Evaluation("test.csv", (Row("Hola."), Row("Adiós.")))
-    calibrate = Evaluation("dev.csv", (Row(" Adiós. "),))
+    def rows(name: str, *texts: str) -> Evaluation:
+        return Evaluation(name, tuple(Row("", "", text, None, "", "") for text in texts))
+
+    evaluate, calibrate = rows("test.csv", "Hola.", "Adiós."), rows("dev.csv", " Adiós. ")
     with pytest.raises(EmoError, match=r"1 rows of dev.csv .* test.csv .*'Adiós.'"):
         refuse_leak(evaluate, calibrate)
-    refuse_leak(evaluate, Evaluation("dev.csv", (Row("Buenas."),)))
+    refuse_leak(evaluate, rows("dev.csv", "Buenas."))

@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from emo_export.evaluation.compare import compare, macro_f1
-from emo_export.evaluation.gate import missed
-from emo_export.evaluation.reference import Answers, softmax
+from emo_export.evaluation.compare import compare
+from emo_export.evaluation.gate import GateError, missed, require, unfit_rows
+from emo_export.evaluation.reference import Answers
 from emo_export.evaluation.rows import golden_clip, read_rows, shipped_sentences
 from emo_export.options import Gate
 from emo_export.packaging.golden import CASES_PER_TASK, STEADY, golden_cases
+from emo_models.evaluation.metrics import macro_f1, softmax
 from emo_models.labels import LABELS
 from emo_runtime.bundle.manifest import Audio
 from emo_runtime.errors import EmoError
@@ -39,8 +40,31 @@ def test_comparison_of_known_logits() -> None:
     assert result.reference_macro_f1 == 1
     assert result.macro_f1 == pytest.approx(2 / 3)
     reasons = missed([result], Gate(0.99, 0.005))
-    assert [reason.split(":")[0] for reason in reasons] == ["task text, int8"] * 2
-    assert not missed([result], Gate(0.6, 0.4))
+    assert [reason.split(":")[0] for reason in reasons] == ["task text, int8"] * 3
+    assert result.mean_probability_difference == pytest.approx(0.25 / 3, abs=1e-6)
+    assert (result.labels, result.largest_share) == (2, pytest.approx(2 / 3))
+    assert not missed([result], Gate(0.6, 0.4, 0.1))
+
+
+def test_agreement_on_one_label_proves_nothing() -> None:
+    reference = np.zeros((100, 3), np.float32)
+    reference[:, 1] = 2
+    same = compare("text", "int8", reference, reference, temperature=1.0)
+    assert same.agreement == 1
+    assert not missed([same], Gate())
+    assert (
+        "gives 100.0% of some rows the same label (1 of its" in unfit_rows([same], "some rows")[0]
+    )
+    with pytest.raises(GateError, match="Give more or labelled rows"):
+        require([same], Gate(), evaluated="some rows")
+    require([same], Gate(enforced=False), evaluated="some rows")
+    reference[:6, 1] = -2
+    require([compare("text", "int8", reference, reference, temperature=1.0)], Gate(), evaluated="")
+    own = compare(
+        "text", "int8", reference[6:], reference[6:], temperature=1.0, own_labels=True,
+        label_ids=np.ones(94, np.int64),
+    )  # fmt: skip
+    require([own], Gate(), evaluated="some rows")
 
 
 def test_shipped_sentences_are_balanced_and_varied() -> None:
@@ -63,11 +87,26 @@ def test_shipped_sentences_are_in_no_corpus() -> None:
 
 def test_rows_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
-    path.write_text("\ufefftext,audio,label\nHola,clip.wav,joy\n,,\nNo,,\n", encoding="utf-8")
+    path.write_text("\ufefftext,audio,label\nHola,clip.wav,Joy\nNo,,fear\n", encoding="utf-8")
     rows = read_rows(path).rows
     assert [row.text for row in rows] == ["Hola", "No"]
     assert rows[0].audio == tmp_path / "clip.wav"
+    found = read_rows(path).label_ids(LABELS)
+    assert found is not None
+    assert found.tolist() == [3, 2]
+    path.write_text("text\nHola\n", encoding="utf-8")
     assert read_rows(path).label_ids(LABELS) is None
+
+
+def test_a_typo_in_a_label_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\nHola,joy\nNo,faer\n", encoding="utf-8")
+    with pytest.raises(EmoError, match=r"row 2: unknown label 'faer'. Expected one of: anger"):
+        read_rows(path).label_ids(LABELS)
+    path.write_text("text,label\nHola,joy\nNo,\n", encoding="utf-8")
+    with pytest.raises(EmoError, match="row 2: has no label, other rows have one"):
+        read_rows(path)
+    assert shipped_sentences().label_ids(("yes", "no")) is None
 
 
 @pytest.mark.parametrize(
@@ -75,7 +114,7 @@ def test_rows_of_a_file(tmp_path: Path) -> None:
     [
         (b"word,label\nHola,joy\n", "no column 'text'"),
         (b"text\n\n", "no row"),
-        (b"\xff\xfe\x00", "CSV"),
+        (b"text,label\n ,joy\n", "row 1: the text is empty"),
     ],
 )
 def test_files_that_hold_no_rows(tmp_path: Path, content: bytes, part: str) -> None:
@@ -83,11 +122,11 @@ def test_files_that_hold_no_rows(tmp_path: Path, content: bytes, part: str) -> N
     path.write_bytes(content)
     with pytest.raises(EmoError, match=part):
         read_rows(path)
-    with pytest.raises(EmoError, match="can't be read"):
+    with pytest.raises(EmoError, match=r"missing\.csv"):
         read_rows(tmp_path / "missing.csv")
 
 
-def test_sound_of_the_rows_is_heard(tmp_path: Path) -> None:
+def test_sound_of_the_rows_is_read(tmp_path: Path) -> None:
     import soundfile
 
     from emo_runtime.audio.decode import load_audio
@@ -97,9 +136,9 @@ def test_sound_of_the_rows_is_heard(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "clip.wav", samples, rate)
     path = tmp_path / "rows.csv"
     path.write_text("text,audio\nHola,clip.wav\nAdiós,\n", encoding="utf-8")
-    heard, made_up = read_rows(path).mfcc(Audio())
+    real, made_up = read_rows(path).mfcc(Audio())
     expected = MeanMfcc(Audio())(load_audio(tmp_path / "clip.wav", 22_050))
-    assert np.abs(heard - expected).max() < 1e-3
+    assert np.abs(real - expected).max() < 1e-3
     assert np.abs(made_up - expected).max() > 1
     assert np.isfinite(made_up).all()
 

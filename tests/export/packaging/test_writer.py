@@ -77,7 +77,7 @@ def test_replaced_with_force(
 def test_other_directories_are_never_replaced(files: dict[str, bytes], tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "one.jpg").write_bytes(b"photo")
-    with pytest.raises(EmoError, match="other things than an export"):
+    with pytest.raises(EmoError, match="other files than an export"):
         package(files, tmp_path / "photos", force=True)
     assert (tmp_path / "photos" / "one.jpg").read_bytes() == b"photo"
 

@@ -60,7 +60,11 @@ def test_a_run_is_repeated_by_its_config(text_run: Path, tmp_path: Path) -> None
         ).read_bytes()
 
 
-def test_a_soup_of_fine_tunings_on_one_split(text_run: Path, texts: Path, tmp_path: Path) -> None:
+def test_a_soup_of_fine_tunings_on_one_split(
+    text_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not list(text_run.glob("state*"))  # removed at the end
+    monkeypatch.setattr("emo_models.runs.text.finish_run", lambda _: None)
     config = text_run / "run.toml"
     good("text", "--config", config, "--soup", 2, "--output", tmp_path / "soup")
     metrics = json.loads((tmp_path / "soup" / "checkpoint" / "metrics.json").read_text())
@@ -225,7 +229,7 @@ def test_beto_shape_and_vocabulary_are_read_without_weights(tmp_path: Path, text
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--train", "absent.csv", "--encoder", "x/y"), "absent.csv: no such file"),
+        (("--train", "absent.csv", "--encoder", "x/y"), "absent.csv: No such file"),
         (("--train", "train.csv", "--encoder", "absent"), "neither a directory nor a Hub id"),
         (("--train", "train.csv", "--test", "train.csv", "--encoder", "x"), "leak"),
     ],
@@ -267,3 +271,141 @@ def test_help_works_without_torch_and_a_run_names_the_extra() -> None:
     assert refused.returncode == 1
     assert 'pip install "emo-runtime[train]"' in refused.stderr
     assert len(refused.stderr.strip().splitlines()) == 1
+
+
+def table(path: Path, labels: tuple[str, ...], count: int = 12) -> Path:
+    lines = [f"{label};una frase {label} {number}" for number in range(count) for label in labels]
+    path.write_bytes("\n".join(["emoción;frase", *lines]).encode("cp1252") + b"\n")
+    return path
+
+
+def test_labels_columns_and_encoding_are_free(encoder: Path, tmp_path: Path) -> None:
+    own = table(tmp_path / "own.csv", ("Enojo", "alegría", "Señal"))
+    columns = ("--text-column", "frase", "--label-column", "emoción", "--label-map", "enojo=Anger")
+    output = good(
+        "text", "--train", own, "--test", own, "--allow-leak", *columns, "--encoder", encoder,
+        "--epochs", 1, "--output", tmp_path / "run", "--batch-size", 4,
+    )  # fmt: skip
+    assert "fewer than 20 training rows have the label Anger (12), alegría (12)" in output
+    assert "without fear" not in output
+    found = load_text(tmp_path / "run" / "checkpoint")
+    assert found.labels == ("Anger", "alegría", "señal")
+    result = CliRunner().invoke(
+        evaluate,
+        [str(tmp_path / "run/checkpoint"), "--data", str(own), *columns, "--json"],
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    metrics = json.loads((tmp_path / "run/checkpoint/metrics.json").read_text())
+    assert document["confusion"] == next(iter(metrics["test"].values()))["confusion"]
+    result = CliRunner().invoke(
+        evaluate,
+        [str(tmp_path / "run/checkpoint"), "--data", str(own), *columns[:4], "--json"],
+    )  # fmt: skip
+    assert result.exit_code == 1
+    assert "row 1: unknown label 'enojo'" in result.stderr
+    ordered = good(
+        "text", "--train", own, *columns, "--encoder", encoder, "--labels", "señal,anger,alegria",
+        "--epochs", 1, "--output", tmp_path / "ordered",
+    )  # fmt: skip
+    assert "wrote" in ordered
+    assert load_text(tmp_path / "ordered" / "checkpoint").labels == ("señal", "anger", "alegria")
+
+
+def test_resuming_with_other_options_is_refused_and_run_toml_kept(
+    texts: Path, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emo_models.runs.text.finish_run", lambda _: None)
+    arguments = ("text", "--train", texts / "train.csv", "--encoder", encoder, "--epochs", 1)
+    output = tmp_path / "run"
+    good(*arguments, "--output", output)
+    before = (output / "run.toml").read_bytes()
+    good(*arguments, "--output", output)  # the same run is taken up
+    for more, name in ((("--pooling", "mean"), "pooling"), (("--dropout", 0.2), "dropout")):
+        result = run(*arguments, *more, "--output", output)
+        assert result.exit_code == 1
+        assert f"a run with another {name}. Give another --output" in result.output
+    changed = (texts / "train.csv").read_text().replace("miedo", "pavor")
+    (texts / "train.csv").write_text(changed)
+    assert "a run with another rows" in run(*arguments, "--output", output).output
+    assert (output / "run.toml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--epochs", 0), "0 is not in the range x>=1"),
+        (("--batch-size", 0), "0 is not in the range x>=1"),
+        (("--validation-share", 1.0), "1.0 is not in the range 0.0<x<1.0"),
+        (("--dropout", 1), "1.0 is not in the range 0.0<=x<1.0"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_wrong_usage(
+    arguments: tuple[object, ...], message: str
+) -> None:
+    result = run("text", "--train", "t.csv", "--encoder", "e", "--output", "o", *arguments)
+    assert result.exit_code == 2
+    assert message in result.output
+
+
+def test_a_loss_that_is_no_number_ends_in_one_line(
+    texts: Path, encoder: Path, tmp_path: Path
+) -> None:
+    result = run(
+        "text", "--train", texts / "train.csv", "--encoder", encoder, "--learning-rate", 1e30,
+        "--epochs", 3, "--output", tmp_path / "run",
+    )  # fmt: skip
+    assert result.exit_code == 1
+    assert "training diverged. Lower --learning-rate" in result.output
+
+
+def test_a_classifier_of_other_labels_is_an_encoder(
+    text_run: Path, texts: Path, encoder: Path, tmp_path: Path
+) -> None:
+    own = table(tmp_path / "own.csv", ("uno", "dos"))
+    columns = ("--text-column", "frase", "--label-column", "emoción")
+    good("text", "--train", own, *columns, "--encoder", text_run / "checkpoint", "--epochs", 1,
+         "--output", tmp_path / "two")  # fmt: skip
+    assert load_text(tmp_path / "two" / "checkpoint").labels == ("dos", "uno")
+
+
+def test_card_names_what_its_runs_lack(text_run: Path, texts: Path, tmp_path: Path) -> None:
+    result = run(
+        "card", "--text", text_run, "--fusion", text_run, "--bundle", tmp_path,
+        "--output", tmp_path / "CARD.md",
+    )  # fmt: skip
+    assert result.exit_code == 1
+    assert "not a run of `emo-train fusion`" in result.output
+
+
+def test_compare_shows_names_whole(text_run: Path) -> None:
+    output = good("compare", text_run)
+    shown = "".join(output.split())
+    assert "".join(str(text_run).split()) in shown.replace("│", "") or text_run.name in shown
+    for name in ("task", "parameters", "test set", "macro-F1", "labels"):
+        assert name in output
+    assert "anger, disgust" in output
+
+
+def test_no_help_has_section_numbers() -> None:
+    for command in ("text", "fusion", "pretrain", "tokenizer", "compare", "card"):
+        assert "(4." not in good(command, "--help")
+
+
+def test_a_bad_table_is_reported_before_torch_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_text("label;frase\njoy;hola\n")
+    program = (
+        "import sys\n"
+        "from emo_models.cli.train import main\n"
+        "try:\n    main(sys.argv[1:])\n"
+        "finally:\n    assert 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "text", "--train", str(tmp_path / "bad.csv"),
+         "--encoder", "x", "--output", str(tmp_path / "o")],
+        capture_output=True, text=True, check=False,
+        env={"PYTHONPATH": ":".join(path for path in sys.path if path)},
+    )  # fmt: skip
+    assert "no column 'text'" in done.stderr
+    assert "AssertionError" not in done.stderr
+    assert not (tmp_path / "o").exists()

@@ -6,27 +6,30 @@ import pytest
 import soundfile
 import torch
 
-from emo_models.data.corpora import Row, read_csv
+from emo_models.data.corpora import Needs, Row, read_csv
 from emo_models.data.features import audio_contract, audio_features, text_features
 from emo_models.data.pairs import matched_pairs, own_pairs
 from emo_models.data.splits import split_speakers
 from emo_models.errors import DataError
+from emo_models.labels import LABELS
 from emo_models.modeling.load import load_encoder
 from helpers.corpora import DATA, needs
 
 
 def test_matched_pairs_agree_in_label_and_are_repeatable() -> None:
     texts, clips = [0, 1, 1, 2] * 5, [2, 1, 0, 0, 1]
-    pairs = matched_pairs(texts, clips, (42, 1), both=True)
+    pairs = matched_pairs(texts, clips, (42, 1), both=True, labels=LABELS)
     assert len(pairs.labels) == 25
     assert (np.array(texts)[pairs.text] == pairs.labels).all()
     assert (np.array(clips)[pairs.audio] == pairs.labels).all()
     assert set(pairs.audio[20:]) == set(range(5))
-    again = matched_pairs(texts, clips, (42, 1), both=True)
+    again = matched_pairs(texts, clips, (42, 1), both=True, labels=LABELS)
     assert (pairs.audio == again.audio).all()
-    assert (pairs.audio != matched_pairs(texts, clips, (42, 2), both=True).audio).any()
+    assert (
+        pairs.audio != matched_pairs(texts, clips, (42, 2), both=True, labels=LABELS).audio
+    ).any()
     with pytest.raises(DataError, match="no sound with the label 'joy'"):
-        matched_pairs([3], clips, (1,), both=False)
+        matched_pairs([3], clips, (1,), both=False, labels=LABELS)
 
 
 def test_own_pairs_are_the_rows_themselves() -> None:
@@ -37,7 +40,7 @@ def test_own_pairs_are_the_rows_themselves() -> None:
 
 def rows(corpus: str, speakers: int, clips: int = 3) -> list[Row]:
     return [
-        Row(f"{s}-{i}", i, None, None, f"s{s}", f"{corpus}.csv, row {s}")
+        Row(f"{s}-{i}", LABELS[i], None, None, f"s{s}", f"{corpus}.csv, row {s}")
         for s in range(speakers)
         for i in range(clips)
     ]
@@ -72,7 +75,7 @@ def test_features_are_librosas(n_mfcc: int) -> None:
 
 
 def test_features_are_kept_and_bad_sound_is_named(clips: Path, tmp_path: Path) -> None:
-    given = read_csv(clips, need_audio=True)
+    given = read_csv(clips, needs=Needs(audio=True))
     first = audio_features(given, audio_contract(128), cache=tmp_path / "cache")
     assert len(list((tmp_path / "cache").iterdir())) == 1
     assert (audio_features(given, audio_contract(128), cache=tmp_path / "cache") == first).all()
@@ -85,7 +88,7 @@ def test_features_are_kept_and_bad_sound_is_named(clips: Path, tmp_path: Path) -
 def test_text_features_are_the_mean_state_of_the_stripped_text(encoder: Path) -> None:
     read = load_encoder(encoder)
     given = [
-        Row(str(i), 0, text, None, "", "") for i, text in enumerate(["  pena ", "furia rabia"])
+        Row(str(i), "joy", text, None, "", "") for i, text in enumerate(["  pena ", "furia rabia"])
     ]
     found = text_features(given, read)
     for row, ours in zip(given, found, strict=True):
