@@ -18,6 +18,7 @@ from optimum.exporters.tasks import TasksManager
 from torch.jit._trace import TracerWarning
 
 from emo_export.checkpoints.load import Checkpoints, FusionCheckpoint, TextCheckpoint
+from emo_export.passes.fold_if import fold_ifs
 from emo_models.errors import CheckpointError
 from emo_models.modeling.text_outputs import TextOutputs
 
@@ -56,7 +57,9 @@ def _text(checkpoint: TextCheckpoint, outputs: tuple[str, ...]) -> onnx.ModelPro
                 opset=OPSET,
                 disable_dynamic_axes_fix=True,
             )
-        return _fixed_width(onnx.load(path), outputs, checkpoint)
+        exported = onnx.load(path)
+        fold_ifs(exported)
+        return _fixed_width(exported, outputs, checkpoint)
 
 
 def _optimum_config(config: Any, outputs: tuple[str, ...], where: str) -> Any:

@@ -193,6 +193,15 @@ def few_csv(few: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def few_texts(few: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same without labels: for models with labels of their own."""
+    path = tmp_path_factory.mktemp("evaluate") / "texts.csv"
+    lines = ['"' + text.replace('"', '""') + '"' for text in few.texts]
+    path.write_text("\n".join(["text", *lines]) + "\n", encoding="utf-8")
+    return path
+
+
 @pytest.fixture
 def as_loaded(tmp_path: Path) -> Callable[[onnx.ModelProto], onnx.ModelProto]:
     """What ONNX Runtime makes of a graph when it loads it, with all its own rewrites."""

@@ -7,18 +7,19 @@ import sys
 
 import pytest
 
-from helpers.corpora import CHECKPOINT
+from helpers.corpora import CHECKPOINT, ROOT
 from helpers.processes import environment
 
 # Root without its capabilities is a user like others: its own folders' modes count.
 POWERLESS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
 TEXT = CHECKPOINT / "text"
+SENTENCES = ROOT / "export" / "emo_export" / "data" / "sentences.csv"
 COMMANDS = {
     "predict": (0, "emo_runtime.cli.predict", "--text", "hola"),
     "verify": (0, "emo_runtime.cli.bundle", "verify"),
     "export": (1, "emo_export.cli", "--text", TEXT, "--no-gate", "--output", "bundle"),
     "train": (
-        *(1, "emo_models.cli.train", "text", "--train", "/dev/null", "--encoder", TEXT),
+        *(1, "emo_models.cli.train", "text", "--train", SENTENCES, "--encoder", TEXT),
         *("--output", "run"),
     ),
     "bench": (1, "emo_bench.cli", "--scenario", "cold", "--output", "report"),

@@ -10,6 +10,7 @@ from emo_export.onnx_graph import clean, copy
 from emo_export.passes.decompose_contrib import in_standard_operators
 from emo_export.passes.optimize import optimize_fusion, optimize_text
 from emo_export.passes.residual_sum import keep_residuals_apart
+from emo_export.passes.share_constants import share_constants
 from emo_export.quantization.dynamic import products, quantize
 from emo_export.quantization.embedding import WORD_TABLE, has_word_table, is_large, quantize_rows
 from emo_export.quantization.float16 import half
@@ -83,6 +84,7 @@ def variant(
         "int8": lambda: _int8(optimized.for_int8[name], keep),
     }
     model = make[precision]()
+    share_constants(model)
     clean(model)
     return model
 
@@ -96,6 +98,7 @@ def static_variant(
         raise ValueError(f"no checkpoint for the graph {name!r}")
     strip = owner.strip or name == "encoder"
     model = quantize_static(optimized.standard[name], token_ids(owner, texts, strip=strip))
+    share_constants(model)
     clean(model)
     return model
 

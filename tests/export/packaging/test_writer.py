@@ -86,7 +86,7 @@ def test_files_and_links_are_no_targets(files: dict[str, bytes], tmp_path: Path)
     (tmp_path / "file").write_text("text")
     (tmp_path / "link").symlink_to(tmp_path)
     for name in ("file", "link"):
-        with pytest.raises(EmoError, match="is no directory"):
+        with pytest.raises(EmoError, match="not a directory"):
             check_target(tmp_path / name, force=True)
 
 

@@ -1,0 +1,79 @@
+"""Every architecture of docs/models.md: exported, opened by the runtime, equal to PyTorch."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import transformers
+
+from emo_export.options import Gate, Identity, Options, Sources
+from emo_export.pipeline import export
+
+SHAPE = {
+    "vocab_size": 600,
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 128,
+    "max_position_embeddings": 80,
+}
+OFFSET = {"max_position_embeddings": 82, "pad_token_id": 1}
+SPECIAL = {"pad_token_id": 0, "cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2,
+           "eos_token_id": 3}  # fmt: skip
+DEBERTA = {
+    "relative_attention": True,
+    "position_buckets": 16,
+    "pos_att_type": ["p2c", "c2p"],
+    "share_att_key": True,
+    "norm_rel_ebd": "layer_norm",
+    "position_biased_input": False,
+    "type_vocab_size": 0,
+    "pooler_hidden_size": 64,
+}
+MODERN = {**SPECIAL, "local_attention": 16, "num_hidden_layers": 4, "reference_compile": False}
+# Largest size of the float32 graph in bytes: shared weights are stored once.
+ARCHITECTURES: dict[str, tuple[dict[str, Any], int]] = {
+    "DebertaV2": (DEBERTA, 520_000),
+    "ModernBert": (MODERN, 900_000),
+    "MPNet": (OFFSET, 500_000),
+    "Albert": ({"embedding_size": 32, "num_hidden_layers": 4}, 330_000),
+    "Electra": ({"embedding_size": 32}, 500_000),
+    "XLMRoberta": (OFFSET, 500_000),
+}
+
+
+@pytest.fixture
+def make(maker: Any) -> Callable[[str], Path]:
+    def directory(name: str) -> Path:
+        from_labels = {"id2label": dict(enumerate("abcdef"))}
+        config = getattr(transformers, f"{name}Config")(
+            **{**SHAPE, **ARCHITECTURES[name][0], **from_labels}
+        )
+        network = getattr(transformers, f"{name}ForSequenceClassification")
+        return Path(maker.other(name, network(config)))
+
+    return directory
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_an_architecture_is_exported_and_opened(
+    make: Callable[[str], Path], name: str, tmp_path: Path, few_texts: Path
+) -> None:
+    """Opening includes a text of one token, one that is cut off, and the golden self-test."""
+    report = export(
+        Options(
+            Sources(str(make(name))),
+            tmp_path / "bundle",
+            Identity("test", "1.0", "LicenseRef-test", "For tests only."),
+            precisions=("fp32", "int8"),
+            evaluate=few_texts,
+            gate=Gate(enforced=False),
+        )
+    )
+    found = {item.precision: item for item in report.findings.comparisons}
+    assert found["fp32"].agreement == 1
+    assert found["fp32"].largest_logit_difference < 1e-4
+    assert found["int8"].mean_probability_difference < 0.05
+    assert report.files["text.fp32.onnx"] < ARCHITECTURES[name][1]
+    assert report.files["text.int8.onnx"] < 0.7 * report.files["text.fp32.onnx"]
