@@ -93,7 +93,7 @@ def test_files_and_links_are_no_targets(files: dict[str, bytes], tmp_path: Path)
 def test_damaged_files_never_get_the_name(files: dict[str, bytes], tmp_path: Path) -> None:
     target = tmp_path / "bundle"
     package(files, target, force=False)
-    with pytest.raises(EmoError, match=r"refused: golden.json"):
+    with pytest.raises(EmoError, match=r"exported files: golden.json"):
         package({**files, "golden.json": b"{}"}, target, force=True)
     assert files_of(target) == files
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
