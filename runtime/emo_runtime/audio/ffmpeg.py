@@ -38,7 +38,7 @@ class FfmpegDecoder:
         self.channels: int = context.channels
         self.notes = notes
 
-    def blocks(self) -> Iterator[Floats]:
+    def blocks(self, *, fill_gaps: bool = False) -> Iterator[Floats]:  # noqa: ARG002
         """The decoded sound in blocks [time, channels]. Damaged packets are left out."""
         import av  # noqa: PLC0415  (an optional dependency)
 

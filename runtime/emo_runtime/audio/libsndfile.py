@@ -16,6 +16,7 @@ Floats = NDArray[np.float32]
 
 BLOCK_FRAMES = 1 << 14
 _MAX_HOLES = 1000
+_MAX_GAP_S = 60
 _DAMAGED = Note("damaged", "parts of the sound file are damaged; the rest was used")
 
 
@@ -59,13 +60,16 @@ class PartDecoder:
         finally:
             raise_read_error(source)
 
-    def blocks(self) -> Iterator[Floats]:
-        """The decoded sound in blocks [time, channels], each valid until the next one."""
+    def blocks(self, *, fill_gaps: bool = False) -> Iterator[Floats]:
+        """The decoded sound in blocks [time, channels], each valid until the next one.
+
+        ``fill_gaps`` puts silence in place of damaged FLAC frames: times stay right.
+        """
         info = None
         if self._part.kind == "FLAC":
             info = read_info(SegmentStream(self._stream, self._part.segments))
         if info is not None:
-            yield from self._flac_blocks(info)
+            yield from self._flac_blocks(info, fill_gaps=fill_gaps)
             return
         done = 0
         for block, error in self._read(self._part):
@@ -77,7 +81,7 @@ class PartDecoder:
                     raise error
                 self.notes += (_DAMAGED,)
 
-    def _flac_blocks(self, info: FlacInfo) -> Iterator[Floats]:
+    def _flac_blocks(self, info: FlacInfo, *, fill_gaps: bool) -> Iterator[Floats]:
         """Go on with the next intact frame after damage."""
         source = SegmentStream(self._stream, self._part.segments)
         part, frame, done = self._part, Frame(info.header_bytes, 0), 0
@@ -95,6 +99,9 @@ class PartDecoder:
             found = None if error is None else next_frame(source, info, frame, run)
             if found is None:
                 break
+            gap = found.first_sample - frame.first_sample - run
+            if fill_gaps and 0 < gap <= _MAX_GAP_S * self.sample_rate:
+                yield np.zeros((gap, self.channels), np.float32)
             part, frame = resume_at(source, self._part, found), found
         raise_read_error(source)
         if error is not None and not done:

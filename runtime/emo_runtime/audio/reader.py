@@ -44,8 +44,11 @@ class SoundReader:
         check_rate(self.sample_rate, name)
         check_channels(self.channels, name)
 
-    def blocks(self) -> Iterator[Floats]:
-        """Samples in blocks [time, channels], each valid until the next one."""
+    def blocks(self, *, fill_gaps: bool = False) -> Iterator[Floats]:
+        """Samples in blocks [time, channels], each valid until the next one.
+
+        ``fill_gaps`` puts silence in place of damage whose length is known.
+        """
         notes = list(self.container.notes)
         for index, part in enumerate(self.container.parts):
             try:
@@ -57,7 +60,7 @@ class SoundReader:
                         )
                         notes.append(Note("trailing_data", text))
                         continue
-                    yield from decoder.blocks()
+                    yield from decoder.blocks(fill_gaps=fill_gaps)
                     notes += decoder.notes
             except _decoding_errors():
                 if not index:

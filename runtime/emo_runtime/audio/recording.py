@@ -174,7 +174,7 @@ class _FileFrames:
     def _decode_all(self) -> IO[bytes]:
         spool = tempfile.TemporaryFile(prefix="emo-runtime-")  # noqa: SIM115
         size = 0
-        for block in self._reader.blocks():
+        for block in self._reader.blocks(fill_gaps=True):
             size += block.nbytes
             if size > _MAX_SPOOL_BYTES:
                 raise AudioError(
