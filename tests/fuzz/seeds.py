@@ -22,6 +22,8 @@ def seeds() -> dict[str, list[bytes]]:
         "sound": [
             *(as_file(samples, 8_000, kind) for kind in kinds),
             b"ID3\x03\0\0\0\0\0\x02ab" + as_file(samples, 8_000, "MP3"),
+            *(2 * as_file(samples, 8_000, kind) for kind in ("FLAC", "OGG", "MP3")),
+            as_file(samples, 8_000, "OGG", "OPUS"),
         ],
         "transcript": [
             "\0WEBVTT\n\n00:00:00.000 --> 00:00:01.500\n<v Ana>¡Hola!\n".encode(),

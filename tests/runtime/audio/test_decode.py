@@ -1,5 +1,7 @@
 """Sound in every form that is taken, and the errors for what is not."""
 
+import array
+import base64
 import io
 import os
 import re
@@ -64,6 +66,27 @@ def test_a_list_of_floats():
     np.testing.assert_array_equal(decode(([0.0, 0.5, -0.5], RATE)).samples, [0, 0.5, -0.5])
 
 
+def test_the_order_of_scipy_and_other_containers_of_samples():
+    expected = decode((PCM, RATE)).samples
+    for source in (
+        (RATE, PCM),
+        (np.int64(RATE), PCM),
+        [PCM, RATE],
+        (memoryview(PCM), RATE),
+        (array.array("h", PCM.tolist()), RATE),
+        (array.array("f", expected.tolist()), RATE),
+        (RATE, expected.tolist()),
+    ):
+        np.testing.assert_array_equal(decode(source).samples, expected)
+
+
+def test_loud_floats_are_no_16_bit_samples():
+    """Filters overshoot; a whole number of times full scale by chance is no 16-bit sound."""
+    for gain in (2.0, 4.0, 9.5):
+        assert decode((SAMPLES * np.float32(gain), RATE)).notes == ()
+    assert decode((np.zeros(RATE, np.int32), RATE)).duration_s == 1
+
+
 def test_channels_are_averaged_whichever_axis_they_are_on():
     pair = np.stack([SAMPLES, 0.3 * SAMPLES])
     expected = pair.mean(axis=0)
@@ -96,6 +119,14 @@ OPPOSITE = np.tile(np.array([np.inf, -np.inf], np.float32), (9, 1))
 LARGEST = np.full((9, 2), 3e38, np.float32)
 
 ARRAY_ERRORS = {
+    "bytearray": ((bytearray(PCM.tobytes()), RATE), "their type is not known"),
+    "bytes": ((PCM.tobytes(), RATE), "np.frombuffer"),
+    "memoryview of bytes": ((memoryview(PCM.tobytes()), RATE), "their type is not known"),
+    "16-bit values in int32": ((PCM.astype(np.int32), RATE), "astype(np.int16)"),
+    "quiet 16-bit values in floats": ((PCM // np.int16(300) * 1.0, RATE), "Divide 16-bit samples"),
+    "16-bit integers in a list": ((PCM.tolist(), RATE), "full scale is not known"),
+    "list of samples": ([0.0, 0.1, 0.2], "must be a pair"),
+    "two rates": ((RATE, RATE), "give [time]"),
     "no samples": ((np.zeros(0, np.float32), RATE), "has no samples"),
     "NaN": ((np.array([0, np.nan], np.float32), RATE), "NaN or infinite"),
     "infinite": ((np.array([0, -np.inf], np.float32), RATE), "NaN or infinite"),
@@ -174,6 +205,50 @@ def test_paths_that_are_refused(tmp_path):
     ]:
         with pytest.raises(AudioError, match=message):
             decode(path)
+
+
+SECRET = base64.b64encode(as_file(PCM, RATE)).decode()
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (SECRET, "looks like base64"),
+        ("data:audio/wav;base64," + SECRET, "looks like base64"),
+        ("https://example.org/voz.wav?token=secret", "given as a URL"),
+        ("s3://bucket/voz.wav", "given as a URL"),
+        (SECRET.encode(), "base64 text"),
+        (b"<!DOCTYPE html><html><body>404</body></html>", "an HTML page"),
+        (b'{"error": "not found"}', "JSON text"),
+        (b"RIFF\x10\0\0\0AVI LIST", "AVI"),
+        (b"MThd\0\0\0\6", "MIDI"),
+    ],
+)
+def test_what_is_no_sound_is_named_and_never_repeated(source, message):
+    with pytest.raises(AudioError, match=message) as caught:
+        decode(source)
+    assert len(str(caught.value)) <= 500
+    assert SECRET[:40] not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_long_paths_are_shortened():
+    with pytest.raises(AudioError) as caught:
+        decode("carpeta con espacios/" * 40 + "voz.wav")
+    assert len(str(caught.value)) < 300
+    assert "voz.wav" in str(caught.value)
+
+
+def test_an_asynchronous_file():
+    class Upload:
+        async def read(self, size=-1):
+            return b""
+
+        async def seek(self, position):
+            pass
+
+    with pytest.raises(AudioError, match=r"await upload\.read\(\)"):
+        decode(Upload())
 
 
 def test_a_file_object_that_fails():
