@@ -1,4 +1,4 @@
-# Two commands do all: `make demo` and `make test`.
+# `make demo` recognizes two utterances; `make test` runs all checks.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BENCH ?= runs/bench
 ROOTS := runtime models export benchmarks serving tests examples
 
-.PHONY: demo test lint format types pytest endurance lowest newest resolve fuzz sbom audit bench schema clean
+.PHONY: demo test lint format types pytest coverage endurance lowest newest resolve fuzz sbom audit bench schema clean
 
 demo: $(VENV)/.base
 	@echo; echo "# One utterance, sound and transcript"
@@ -15,7 +15,7 @@ demo: $(VENV)/.base
 	@echo; echo "# One utterance, transcript alone"
 	$(BIN)/emo-predict --text "Qué alegría verte, no sabes cuánto me alegro de que hayas venido."
 
-test: lint types pytest
+test: lint types pytest coverage
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check $(ROOTS)
@@ -23,11 +23,22 @@ lint: $(VENV)/.test
 	PYTHONPATH=runtime:models:export:benchmarks:serving $(BIN)/lint-imports --no-cache
 	$(BIN)/typos
 
+# Strictly on the source, then with tests/mypy.ini on the tests.
 types: $(VENV)/.test
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini tests
 
+# Worker processes of pytest-xdist. Each takes about 1.2 GB of memory.
+WORKERS ?= 2
 pytest: $(VENV)/.test
-	$(BIN)/pytest -m "not endurance" --cov=emo_runtime --cov-report=term --cov-fail-under=95
+	$(BIN)/pytest -m "not endurance" -n $(WORKERS) --dist loadgroup --cov --cov-report= \
+		--durations=20
+
+# Branch coverage of the last test run, with a lower bound for each source root.
+coverage: $(VENV)/.test
+	$(BIN)/coverage report --include "runtime/*" --fail-under 95
+	for root in models export benchmarks/emo_bench serving; do \
+		$(BIN)/coverage report --include "$$root/*" --fail-under 90 || exit 1; done
 
 endurance: $(VENV)/.test
 	$(BIN)/pytest -m endurance
@@ -54,18 +65,19 @@ bench: $(VENV)/.peers
 	$(BIN)/python -m studies.live_calls rival --text $(BENCH)/checkpoint/text \
 		--fusion $(BENCH)/checkpoint/fusion
 
-# The runtime's tests with the oldest and the newest versions of what it depends on. (The two that
-# stay out need transformers, which holds tokenizers; the one takes minutes and adds nothing.)
+# The runtime's tests with the oldest and the newest versions of its dependencies, without those
+# that need transformers (which limits the version of tokenizers).
+NEED_TRANSFORMERS := $(shell grep -rlE "transformers|reference_features" tests/runtime --include=*.py)
 lowest newest: %: $(VENV)/.%
-	$(VENV)/$*/bin/python -m pytest tests/runtime tests/attacks tests/repository/test_imports.py -k "not one_combination_each" \
-		--ignore tests/runtime/text/test_tokenizer_parity.py
+	$(VENV)/$*/bin/python -m pytest tests/runtime tests/attacks tests/repository/test_imports.py \
+		-k "not one_combination_each" $(addprefix --ignore ,$(NEED_TRANSFORMERS))
 
-# Whether wheels exist for other Pythons, for the base package and each extra; installs nothing.
+# Check that wheels exist for other Pythons, for the base package and each extra. Installs nothing.
 PYTHONS ?= 3.12 3.13 3.14
 resolve: | $(BIN)/python
 	$(BIN)/python tests/repository/resolve.py $(PYTHONS)
 
-# libFuzzer over each parser in turn, MINUTES in all; what it finds lies in tests/fuzz/found.
+# Fuzz each parser in turn with libFuzzer, MINUTES in all. Crashes are written to tests/fuzz/found.
 MINUTES ?= 10
 FUZZ := manifest sound transcript graph tokenizer call
 fuzz: $(VENV)/.fuzz
@@ -74,8 +86,8 @@ fuzz: $(VENV)/.fuzz
 		$$(( $(MINUTES) * 60 / $(words $(FUZZ)) )) build/fuzz || failed="$$failed $$target"; done; \
 		test -z "$$failed" || { echo "found:$$failed: see tests/fuzz/found"; exit 1; }
 
-# The software bill of materials of the base package, and what is known to be wrong with it: an
-# audit that could not ask about a package has failed.
+# Software bill of materials of the base package, and its known vulnerabilities. The audit fails if
+# it cannot look a package up.
 sbom: $(VENV)/.audit
 	$(VENV)/audit/bin/cyclonedx-py environment --output-reproducible \
 		--output-file build/sbom.json $(VENV)/audit/base/bin/python
@@ -125,7 +137,7 @@ $(VENV)/.peers: $(VENV)/.test
 	$(PIP) install --constraint constraints.txt --editable ".[test,peers]"
 	@touch $@
 
-# The tools stand apart from what they look at: an environment of the base package alone.
+# The audited environment contains the base package only; the tools are installed elsewhere.
 AUDIT_PIP := $(VENV)/audit/bin/python -m pip --disable-pip-version-check --quiet
 $(VENV)/.audit: pyproject.toml constraints.txt | $(BIN)/python
 	rm -rf build/lib build/bdist.* $(VENV)/audit

@@ -1,4 +1,4 @@
-"""Fixtures for all tests: tiny bundles made once a session, and copies to damage."""
+"""Fixtures for all tests: tiny bundles, made once per session, and copies to damage."""
 
 import os
 import shutil
@@ -9,15 +9,19 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Before anything imports onnxruntime: no test may leave a device id or a thread behind.
+# Set before anything imports onnxruntime. No test may leave a device id or a thread behind.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
-# Nor may one be spared a self-test, or leave the memory of one, in the user's cache.
+# Several workers share the cores: one thread for each BLAS and OpenMP pool.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(_name, "1")
+# No test reads or writes the self-test results in the user's cache.
 _CACHE = tempfile.mkdtemp(prefix="emo-runtime-tests-")
 os.environ["XDG_CACHE_HOME"] = _CACHE
 
-# A busy machine is no fault of the code; found cases belong into the tests, not into a database.
+# No deadlines: machines are busy. Failing examples become tests and are not kept in a database.
 settings.register_profile(
     "emo",
     deadline=None,
@@ -34,7 +38,15 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without ``-m``, what is marked `endurance` stays out."""
+    """Keep the tests of a file on one worker, and leave out `endurance` unless asked for.
+
+    Fixtures of a module are expensive. Files marked `spread` are distributed test by test. All
+    tests that start Ray share one worker, so that only one cluster runs at a time.
+    """
+    for item in items if config.pluginmanager.hasplugin("xdist") else []:
+        if item.get_closest_marker("spread") is None:
+            folders = {"on_ray", "batch"} & set(item.path.parts)
+            item.add_marker(pytest.mark.xdist_group("ray" if folders else str(item.path)))
     if config.option.markexpr:
         return
     long = [item for item in items if item.get_closest_marker("endurance")]

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
+from starlette.testclient import TestClient
 
+from emo_serving.app import create_app
 from emo_serving.cli import main
 from emo_serving.settings import Settings
 from helpers.corpora import ROOT
@@ -27,14 +29,15 @@ def strings(value):
 
 
 @pytest.mark.parametrize("name", ["compose.yaml", "kubernetes.yaml", "kserve.yaml"])
-def test_paths_and_options_exist(client, name):
+def test_paths_and_options_exist(name):
     documents = list(yaml.safe_load_all((DEPLOY / name).read_text(encoding="utf-8")))
     words = set(strings(documents))
     options = {word for word in words if word.startswith("--")}
     paths = {word for word in words if re.fullmatch(r"/(\w+z|v2/\S+)", word)}
     known = CliRunner().invoke(main, ["--help"]).output
     assert all(option in known for option in options)
-    assert all(client.get(path).status_code == 200 for path in paths)
+    with TestClient(create_app(Settings(threads=1))) as client:
+        assert all(client.get(path).status_code == 200 for path in paths)
     assert options or paths
 
 

@@ -59,6 +59,7 @@ def test_the_signature_is_ed25519s_over_the_manifest(own_bundle, keys):
     bundle = own_bundle()
     sign_bundle(bundle, private)
     key = serialization.load_pem_public_key(public.read_bytes())
+    assert isinstance(key, ed25519.Ed25519PublicKey)
     key.verify((bundle / "manifest.sig").read_bytes(), (bundle / "manifest.json").read_bytes())
 
 
