@@ -8,6 +8,7 @@
 """
 
 from emo_runtime.errors import (
+    ArgumentError,
     AudioError,
     BundleError,
     ClosedError,
@@ -30,6 +31,7 @@ from emo_runtime.version import __version__
 
 __all__ = [
     "Answer",
+    "ArgumentError",
     "AudioError",
     "BundleError",
     "ClosedError",

@@ -1,10 +1,12 @@
 """How many cores this process may really use: affinity and cgroup quota, not the host's count."""
 
 import math
+import numbers
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from emo_runtime.arguments import shown
 from emo_runtime.errors import ProviderError
 
 MAX_THREADS = 1024
@@ -19,11 +21,14 @@ class Threads:
 
 
 def resolve_threads(requested: int | None) -> Threads:
-    """The requested number, else the usable cores. Raises ProviderError on a nonsensical one."""
+    """Return the requested number, else the usable cores. Raises ProviderError."""
     if requested is None:
         return usable_cores()
-    if isinstance(requested, bool) or not 1 <= requested <= MAX_THREADS:
-        raise ProviderError(f"threads={requested!r}: give a number from 1 to {MAX_THREADS}.")
+    whole = isinstance(requested, numbers.Integral) and not isinstance(requested, bool)
+    if not whole or not 1 <= requested <= MAX_THREADS:
+        raise ProviderError(
+            f"threads={shown(requested)}: give a whole number from 1 to {MAX_THREADS}."
+        )
     return Threads(int(requested), "requested")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_runtime.adaptation import SpeakerAdaptation
+from emo_runtime.arguments import shown
 from emo_runtime.audio.decode import MAX_DURATION_S, AudioSource, decode, resample, silent_wav
 from emo_runtime.audio.features import Features, average_windows
 from emo_runtime.audio.front_end import FrontEnd, make_front_end
@@ -58,6 +59,16 @@ class TextFeatures:
     notes: tuple[Note, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class EncodedUtterance:
+    """An utterance for which only the last step is missing."""
+
+    task: TaskName
+    audio: AudioFeatures | None
+    text: TextFeatures | None
+    clock: Clock
+
+
 class Engine:
     """Tokenizers, front end and graph sessions of the loaded tasks.
 
@@ -68,6 +79,7 @@ class Engine:
             implementation of ``Session``: ONNX Runtime in this process, or an inference server.
         read: Returns the verified bytes of a file of the bundle.
         min_confidence: Answers below it are marked as uncertain.
+        max_duration_s: Maximum duration of an utterance that is given as a whole.
     """
 
     def __init__(
@@ -76,12 +88,15 @@ class Engine:
         tasks: tuple[TaskName, ...],
         sessions: Mapping[str, Session],
         read: Callable[[File], bytes],
+        *,
         min_confidence: float = 0.0,
+        max_duration_s: float = MAX_DURATION_S,
     ) -> None:
         self.manifest = manifest
         self.tasks = tasks
         self.sessions = sessions
         self._min_confidence = min_confidence
+        self._max_duration_s = max_duration_s
         self._tokenizers = _load_tokenizers(manifest, sessions, read)
         with_sound = manifest.audio is not None and set(tasks) - {"text"}
         self._front_end = make_front_end(manifest.audio) if with_sound and manifest.audio else None
@@ -92,7 +107,6 @@ class Engine:
         text: str | None,
         audio: AudioSource | None,
         task: TaskName | None = None,
-        max_duration_s: float = MAX_DURATION_S,
         speaker: Speaker | None = None,
     ) -> Answer:
         """Answer one whole utterance, and add it to the speaker's profile.
@@ -100,16 +114,32 @@ class Engine:
         Raises TaskError, TextError, AudioError, ProviderError.
         """
         self.check_speaker(speaker)
+        encoded = self.encode(text, audio, task)
+        answer = self.answer(encoded, speaker)
+        self.add_to_profile(speaker, encoded.task, encoded.audio)
+        return answer
+
+    def encode(
+        self,
+        text: str | None,
+        audio: AudioSource | None,
+        task: TaskName | None = None,
+    ) -> EncodedUtterance:
+        """Run everything that does not depend on the speaker's profile."""
         name = self.resolve_task(task, has_text=text is not None, has_audio=audio is not None)
         clock = Clock()
         audio_features = text_features = None
-        if audio is not None and name != "text":
-            audio_features = self.encode_audio(audio, name, max_duration_s, clock)
-        if text is not None and name != "audio":
-            text_features = self.encode_text(text, name, clock)
-        answer = self.predict(name, audio_features, text_features, clock, speaker)
-        self.add_to_profile(speaker, name, audio_features)
-        return answer
+        with clock.running():
+            if audio is not None and name != "text":
+                audio_features = self.encode_audio(audio, name, clock)
+            if text is not None and name != "audio":
+                text_features = self.encode_text(text, name, clock)
+        return EncodedUtterance(name, audio_features, text_features, clock)
+
+    def answer(self, encoded: EncodedUtterance, speaker: Speaker | None = None) -> Answer:
+        """Answer an encoded utterance; the profile is not changed."""
+        with encoded.clock.running():
+            return self.predict(encoded.task, encoded.audio, encoded.text, encoded.clock, speaker)
 
     def warm_up(self) -> None:
         """Answer synthetic inputs of usual lengths, so that the first real answer is not slow."""
@@ -135,17 +165,25 @@ class Engine:
         """Return the task for the given inputs. Raises TaskError, TextError, AudioError."""
         if not has_text and not has_audio:
             raise TaskError("neither text nor audio was given. Give one, or both.")
-        name = wanted or ("fusion" if has_text and has_audio else "text" if has_text else "audio")
-        if name not in self.tasks:
-            raise TaskError(
-                f"the task {name!r:.40} is not loaded (loaded tasks: {', '.join(self.tasks)}). "
-                f"{_INPUTS_OF_TASKS}"
-            )
+        name = wanted
+        if name is None:
+            name = "fusion" if has_text and has_audio else "text" if has_text else "audio"
+        self.check_task(name)
         if not has_text and name != "audio":
             raise TextError(f"the task {name!r} needs a transcript. {_INPUTS_OF_TASKS}")
         if not has_audio and name != "text":
             raise AudioError(f"the task {name!r} needs sound. {_INPUTS_OF_TASKS}")
         return name
+
+    def check_task(self, name: object) -> TaskName:
+        """Return a loaded task. Raises TaskError."""
+        for task in self.tasks:
+            if isinstance(name, str) and task == name:
+                return task
+        raise TaskError(
+            f"the task {shown(name)} is not loaded (loaded tasks: {', '.join(self.tasks)}). "
+            f"{_INPUTS_OF_TASKS}"
+        )
 
     def precisions(self, name: TaskName) -> frozenset[Precision]:
         """Return the precisions of the graphs that answer a task."""
@@ -157,13 +195,11 @@ class Engine:
             raise TaskError(f"no task with sound is loaded. {_INPUTS_OF_TASKS}")
         return self._front_end
 
-    def encode_audio(
-        self, audio: AudioSource, name: TaskName, max_duration_s: float, clock: Clock
-    ) -> AudioFeatures:
+    def encode_audio(self, audio: AudioSource, name: TaskName, clock: Clock) -> AudioFeatures:
         """Encode the sound of a whole utterance for the task ``name``. Raises AudioError."""
         front_end = self.front_end()
         with clock("decode"):
-            sound = decode(audio, max_duration_s)
+            sound = decode(audio, self._max_duration_s)
         with clock("resample"):
             samples = resample(sound, front_end.sample_rate)
         with clock("mfcc"):

@@ -7,6 +7,7 @@ Every message names the object, what is wrong with it, and a remedy::
     +-- AudioError           sound that can't be used
     +-- TextError            a transcript that can't be used
     +-- TaskError            the inputs don't fit a task
+    +-- ArgumentError        an argument has a wrong type or value
     +-- ProviderError        an execution provider is not available
     +-- SelfTestError        answers differ from the reference's
     +-- MissingExtraError    an optional dependency is not installed
@@ -14,9 +15,19 @@ Every message names the object, what is wrong with it, and a remedy::
     +-- OverloadedError      too many calls are waiting
 """
 
+MAX_MESSAGE = 500
+
 
 class EmoError(Exception):
-    """Base class of all exceptions that this package raises on purpose."""
+    """Base class of all exceptions that this package raises on purpose.
+
+    The message is cut to 500 characters.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        if len(message) > MAX_MESSAGE:
+            message = f"{message[: MAX_MESSAGE - 150]} [...] {message[-140:]}"
+        super().__init__(message)
 
 
 class BundleError(EmoError):
@@ -33,6 +44,10 @@ class TextError(EmoError):
 
 class TaskError(EmoError):
     """The inputs don't fit a task, or the bundle has no such task."""
+
+
+class ArgumentError(EmoError):
+    """An argument has a type or a value that is not accepted."""
 
 
 class ProviderError(EmoError):

@@ -2,24 +2,25 @@
 
 import logging
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self, TypeVar
 
+from emo_runtime.arguments import check_flag
 from emo_runtime.audio.decode import MAX_DURATION_S, AudioSource
-from emo_runtime.audio.encodings import Encoding
+from emo_runtime.batch import answer_each, check_utterances
 from emo_runtime.bundle.golden import parse_golden
 from emo_runtime.bundle.manifest import Manifest, Precision, TaskName
 from emo_runtime.bundle.reader import open_bundle
 from emo_runtime.cpu import resolve_threads
 from emo_runtime.engine import Engine
 from emo_runtime.environment import describe_process
-from emo_runtime.errors import ClosedError, EmoError, ProviderError, TaskError
+from emo_runtime.errors import ClosedError, EmoError, TaskError
 from emo_runtime.executor import BoundedExecutor
+from emo_runtime.hooks import Hooks
+from emo_runtime.options import Mode, OpenOptions
 from emo_runtime.ort.loading import LoadOptions, load_graphs
 from emo_runtime.result import Answer, Utterance
 from emo_runtime.self_test import fingerprint, remember_passed, run_self_test, was_passed
@@ -31,28 +32,8 @@ from emo_runtime.timeline import Moment, timeline
 MAX_STREAM_S = 60.0
 PARTIAL_INTERVAL_S = 0.5
 
-Mode = Literal["latency", "throughput"]
+Result = TypeVar("Result")
 logger = logging.getLogger("emo_runtime")
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """The arguments of ``open``: a pickled recognizer is opened again with them."""
-
-    bundle: str | None
-    public_key: str | None
-    providers: str
-    fallback: bool
-    threads: int | None
-    mode: Mode
-    spin: bool
-    huge_pages: bool
-    variant: Precision | None
-    tasks: tuple[TaskName, ...] | None
-    max_duration_s: float
-    max_waiting: int
-    min_confidence: float
-    on_answer: Callable[[Answer], object] | None
 
 
 class EmotionRecognizer:
@@ -65,35 +46,32 @@ class EmotionRecognizer:
     'anger'
     """
 
-    def __init__(self, settings: _Settings) -> None:
-        if settings.mode not in get_args(Mode):
-            raise ProviderError(
-                f"mode {settings.mode!r} is unknown. Use 'latency' or 'throughput'."
-            )
-        self._settings = settings
-        self._bundle = open_bundle(settings.bundle, settings.public_key)
-        self._threads = resolve_threads(settings.threads)
-        throughput = settings.mode == "throughput"
+    def __init__(self, options: OpenOptions) -> None:
+        self._options = options
+        self._bundle = open_bundle(options.bundle, options.public_key)
+        self._threads = resolve_threads(options.threads)
+        throughput = options.mode == "throughput"
         load_options = LoadOptions(
-            provider=settings.providers,
+            provider=options.providers,
             threads=1 if throughput else self._threads.count,
-            spin=settings.spin and not throughput,
-            huge_pages=settings.huge_pages,
-            fallback=settings.fallback,
-            variant=settings.variant,
+            spin=options.spin and not throughput,
+            huge_pages=options.huge_pages,
+            fallback=options.fallback,
+            variant=options.variant,
         )
-        tasks = _choose_tasks(self._bundle.manifest, settings.tasks)
+        tasks = _choose_tasks(self._bundle.manifest, options.tasks)
         self._process = os.getpid()
-        sessions = load_graphs(self._bundle, tasks, load_options)
         self._engine: Engine | None = Engine(
             self._bundle.manifest,
             tasks,
-            sessions,
+            load_graphs(self._bundle, tasks, load_options),
             self._bundle.read,
-            settings.min_confidence,
+            min_confidence=options.min_confidence,
+            max_duration_s=options.max_duration_s,
         )
         self._tasks = tasks
-        self._workers = BoundedExecutor(self._threads.count, settings.max_waiting)
+        self._workers = BoundedExecutor(self._threads.count, options.max_waiting)
+        self._hooks = Hooks(options.on_answer, options.on_error)
         logger.info("opened %r", self)
 
     @classmethod
@@ -102,7 +80,7 @@ class EmotionRecognizer:
         bundle: str | os.PathLike[str] | None = None,
         *,
         public_key: str | os.PathLike[str] | None = None,
-        providers: str = "auto",
+        providers: str | Sequence[str] = "auto",
         fallback: bool = False,
         threads: int | None = None,
         mode: Mode = "latency",
@@ -116,6 +94,7 @@ class EmotionRecognizer:
         self_test: bool | None = None,
         warm: bool = False,
         on_answer: Callable[[Answer], object] | None = None,
+        on_error: Callable[[EmoError], object] | None = None,
     ) -> Self:
         """Open a bundle and return a recognizer for it.
 
@@ -123,7 +102,8 @@ class EmotionRecognizer:
             bundle: Directory of the bundle. None: the installed default bundle.
             public_key: PEM file of the ed25519 key that the bundle must be signed with.
             providers: Execution provider: "auto", "cpu", "cuda", "tensorrt", "openvino", "coreml"
-                or "directml". A named provider that does not attach is an error.
+                or "directml". A named provider that does not attach is an error. Of a list, the
+                first that attaches is used.
             fallback: Use the CPU if the provider does not attach.
             threads: Cores to use. None: the cores that this process may use.
             mode: "latency" uses all threads for one utterance; "throughput" uses one thread for
@@ -139,32 +119,37 @@ class EmotionRecognizer:
             self_test: Compare with the bundle's golden answers. None: once for this bundle on this
                 machine; the result is recorded in the user's cache.
             warm: Call ``warm_up()``.
-            on_answer: Called with every answer, in the thread that computed it.
+            on_answer: Called with every answer, in the thread that computed it. An exception in it
+                is logged.
+            on_error: Called in the same way with every error of an utterance.
 
         Raises:
+            ArgumentError: An argument has a wrong type or value.
             BundleError: The bundle is missing, damaged or malformed.
             ProviderError: The provider is unknown, not installed, or did not attach.
             TaskError: The bundle does not have one of the ``tasks``.
             SelfTestError: The answers on this machine differ from the reference's.
         """
-        recognizer = cls(
-            _Settings(
-                bundle=None if bundle is None else os.fspath(bundle),
-                public_key=None if public_key is None else os.fspath(public_key),
-                providers=providers,
-                fallback=fallback,
-                threads=threads,
-                mode=mode,
-                spin=spin,
-                huge_pages=huge_pages,
-                variant=variant,
-                tasks=None if tasks is None else tuple(tasks),
-                max_duration_s=max_duration_s,
-                max_waiting=max_waiting,
-                min_confidence=min_confidence,
-                on_answer=on_answer,
-            )
+        options = OpenOptions.checked(
+            bundle=bundle,
+            public_key=public_key,
+            providers=providers,
+            fallback=fallback,
+            threads=threads,
+            mode=mode,
+            spin=spin,
+            huge_pages=huge_pages,
+            variant=variant,
+            tasks=tasks,
+            max_duration_s=max_duration_s,
+            max_waiting=max_waiting,
+            min_confidence=min_confidence,
+            on_answer=on_answer,
+            on_error=on_error,
         )
+        self_test = None if self_test is None else check_flag("self_test", self_test)
+        warm = check_flag("warm", warm)
+        recognizer = cls(options)
         if self_test is None:
             recognizer._self_test_once()
         elif self_test:
@@ -189,8 +174,9 @@ class EmotionRecognizer:
         return self._tasks
 
     def precisions(self, task: TaskName) -> frozenset[Precision]:
-        """Return the precisions of the graphs that answer ``task``."""
-        return self._opened().precisions(task)
+        """Return the precisions of the graphs that answer ``task``. Raises TaskError."""
+        engine = self._opened()
+        return engine.precisions(engine.check_task(task))
 
     def recognize(
         self,
@@ -217,8 +203,10 @@ class EmotionRecognizer:
             ProviderError: The execution provider failed.
             ClosedError: The recognizer was closed.
         """
-        answer = self._opened().recognize(text, audio, task, self._settings.max_duration_s, speaker)
-        self._notify(answer)
+        engine = self._opened()
+        with self._hooks.errors():
+            answer = engine.recognize(text, audio, task, speaker)
+        self._hooks.answer(answer)
         return answer
 
     async def arecognize(
@@ -237,10 +225,8 @@ class EmotionRecognizer:
         import asyncio  # noqa: PLC0415  (a tenth of the start-up time of a small program)
 
         self._opened()
-        future = self._workers.submit(
-            partial(self.recognize, text, audio, task=task, speaker=speaker)
-        )
-        return await asyncio.wrap_future(future)
+        call = partial(self.recognize, text, audio, task=task, speaker=speaker)
+        return await asyncio.wrap_future(self._submit(call))
 
     def speaker(self) -> Speaker:
         """Return an empty profile of a speaker, for ``recognize``, ``stream`` and ``Utterance``.
@@ -255,29 +241,36 @@ class EmotionRecognizer:
         self,
         *,
         sample_rate: int,
-        encoding: Encoding = "pcm_s16le",
+        encoding: str = "pcm_s16le",
         channels: int = 1,
+        channel: int | None = None,
         task: TaskName | None = None,
         max_duration_s: float = MAX_STREAM_S,
         window_s: float | None = None,
         partial_interval_s: float = PARTIAL_INTERVAL_S,
         speaker: Speaker | None = None,
+        prefix_s: float | None = None,
     ) -> EmotionStream:
         """Return a stream for an utterance that arrives in packets.
 
         Args:
             sample_rate: Rate of the packets in Hz.
-            encoding: Sample encoding of packets of bytes.
+            encoding: Sample encoding of packets of bytes: "pcm_s16le", "pcm_s16be", "pcm_s24le",
+                "pcm_f32le", "mulaw", "alaw", or an alias as platforms write it ("PCMU", "L16").
             channels: Number of interleaved channels; their mean is used.
+            channel: Channel to use instead of the mean, counted from 0.
             task: Task to run. None: as given by the inputs, as in ``recognize``.
             max_duration_s: Packets beyond this duration are rejected.
             window_s: Use only the last ``window_s`` seconds of sound, with no limit of duration.
             partial_interval_s: ``partial()`` runs the speech graph again only if so many seconds of
                 sound have arrived since its last run.
             speaker: Profile of the speaker; ``finish()`` adds the utterance to it.
+            prefix_s: Wait for ``begin()``, and let the utterance start this many seconds before
+                it. For voice activity detection, which notices speech late.
 
         Raises:
-            AudioError: An argument is not valid.
+            AudioError: The sample rate, the encoding or the number of channels is not supported.
+            ArgumentError: Another argument has a wrong type or value.
             TaskError: No task with sound is loaded.
             ClosedError: The recognizer was closed.
         """
@@ -286,19 +279,23 @@ class EmotionRecognizer:
             sample_rate=sample_rate,
             encoding=encoding,
             channels=channels,
+            channel=channel,
             task=task,
             max_duration_s=max_duration_s,
             window_s=window_s,
             partial_interval_s=partial_interval_s,
             speaker=speaker,
-            on_answer=self._notify,
+            prefix_s=prefix_s,
+            hooks=self._hooks,
+            submit=self._submit,
         )
 
     def timeline(self, audio: AudioSource, cues: CueSource) -> Iterator[Moment]:
         """Yield an answer for each cue of a recording's transcript, in their order.
 
         Only the cue's part of the recording is decoded, from the cue's channel if it has one. A cue
-        that fails has its error in place of an answer.
+        that fails has its error in place of an answer. A bundle that adapts to speakers uses all
+        cues of a channel and speaker as that speaker's profile.
 
         Args:
             audio: The recording.
@@ -309,26 +306,21 @@ class EmotionRecognizer:
             AudioError: The recording can't be opened.
             ClosedError: The recognizer was closed.
         """
-        self._opened()
-        return timeline(audio, cues, self._tasks, self.recognize)
+        return timeline(audio, cues, self._opened(), self._hooks)
 
     def recognize_each(self, utterances: Iterable[Utterance]) -> Iterator[Answer | EmoError]:
         """Yield answers in the order of the utterances, and the error of an utterance that failed.
 
         As many utterances are computed at a time as there are threads. Each one runs alone: an
-        answer does not depend on other utterances. The input is read only a little ahead of the
-        output.
+        answer does not depend on other utterances, except through ``Utterance.speaker``. The input
+        is read only a little ahead of the output.
+
+        Raises:
+            ArgumentError: ``utterances`` is not an iterable.
+            ClosedError: The recognizer was closed.
         """
-        self._opened()
-        workers = self._threads.count
-        waiting: deque[Future[Answer | EmoError]] = deque()
-        with ThreadPoolExecutor(workers, thread_name_prefix="emo-batch") as pool:
-            for utterance in utterances:
-                waiting.append(pool.submit(self._recognize_or_error, utterance))
-                if len(waiting) > 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+        engine = self._opened()
+        return answer_each(engine, check_utterances(utterances), self._threads.count, self._hooks)
 
     def recognize_batch(self, utterances: Iterable[Utterance]) -> list[Answer]:
         """Return answers in the order of the utterances. Raises the first error that occurs."""
@@ -355,6 +347,7 @@ class EmotionRecognizer:
 
     def describe(self) -> dict[str, Any]:
         """Return what was opened and how it runs, as plain values."""
+        providers = self._options.providers
         return {
             "bundle": {
                 "name": self.manifest.name,
@@ -365,8 +358,8 @@ class EmotionRecognizer:
             },
             "tasks": list(self._tasks),
             "graphs": self._opened().describe(),
-            "provider_requested": self._settings.providers,
-            "mode": self._settings.mode,
+            "provider_requested": providers if isinstance(providers, str) else list(providers),
+            "mode": self._options.mode,
             "threads": {"count": self._threads.count, "origin": self._threads.origin},
             **describe_process(),
         }
@@ -394,7 +387,7 @@ class EmotionRecognizer:
         return f"<EmotionRecognizer {name} {version}: {graphs or 'closed'}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._settings,)
+        return type(self), (self._options,)
 
     def _opened(self) -> Engine:
         if self._engine is None:
@@ -412,15 +405,9 @@ class EmotionRecognizer:
             self.self_test()
             remember_passed(key)
 
-    def _notify(self, answer: Answer) -> None:
-        if self._settings.on_answer is not None:
-            self._settings.on_answer(answer)
-
-    def _recognize_or_error(self, utterance: Utterance) -> Answer | EmoError:
-        try:
-            return self.recognize(utterance.text, utterance.audio, task=utterance.task)
-        except EmoError as error:
-            return error
+    def _submit(self, call: Callable[[], Result]) -> Future[Result]:
+        with self._hooks.errors():
+            return self._workers.submit(call)
 
 
 def _choose_tasks(manifest: Manifest, wanted: Iterable[TaskName] | None) -> tuple[TaskName, ...]:
@@ -428,7 +415,7 @@ def _choose_tasks(manifest: Manifest, wanted: Iterable[TaskName] | None) -> tupl
     for name in chosen:
         if name not in manifest.tasks:
             raise TaskError(
-                f"the bundle {manifest.name!r} has no task {name!r} (its tasks: "
+                f"the bundle {manifest.name!r:.60} has no task {name!r:.40} (its tasks: "
                 f"{', '.join(manifest.tasks)})."
             )
     return chosen

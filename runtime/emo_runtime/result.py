@@ -6,17 +6,23 @@ from typing import Any
 from emo_runtime.audio.decode import AudioSource
 from emo_runtime.bundle.manifest import TaskName
 from emo_runtime.notes import Note, NoteCode
+from emo_runtime.speaker import Speaker
 
 __all__ = ["Answer", "Note", "NoteCode", "Timings", "Utterance"]
 
 
 @dataclass(frozen=True, eq=False)
 class Utterance:
-    """The transcript of one utterance, its sound, or both; ``task`` requires a task."""
+    """The transcript of one utterance, its sound, or both.
+
+    ``task`` requires a task. ``speaker`` is a profile, or a name: in a batch, the utterances of one
+    name share a profile.
+    """
 
     text: str | None = None
     audio: AudioSource | None = None
     task: TaskName | None = None
+    speaker: Speaker | str | None = None
 
 
 @dataclass(frozen=True)

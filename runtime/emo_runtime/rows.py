@@ -134,7 +134,9 @@ def _from_csv(
 ) -> Iterator[Mapping[str, object] | TableError]:
     wanted = (layout.text, layout.audio)
     try:
-        columns, records = read_records(lines, (*wanted, "id", "label"), layout.delimiter)
+        columns, records = read_records(
+            lines, (*wanted, "id", "speaker", "label"), layout.delimiter
+        )
     except TableError as error:
         raise RowError(str(error)) from None
     if not set(columns) & set(wanted):
@@ -174,8 +176,10 @@ def utterance_of(
             return RowError(f"{name!r} is a {type(value).__name__}, expected a string.")
     if text is None and audio is None:
         return RowError("neither text nor audio is given.")
+    speaker = record.get("speaker")
     return Utterance(
         text=str(text) if text is not None else None,
         audio=folder / str(audio) if audio is not None else None,
         task=task,
+        speaker=str(speaker) if speaker is not None else None,
     )

@@ -77,13 +77,18 @@ class Speaker:
         return other
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the profile to a file, which only the user may read. Raises OSError."""
+        """Write the profile to a file, which only the user may read. Raises AudioError."""
         with self._lock:
             values = base64.b64encode(self._sum.astype("<f8").tobytes()).decode()
             document = _Document("emo-speaker/1", self._space, self._count, values)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "wb") as file:
-            file.write(msgspec.json.encode(document))
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with open(descriptor, "wb") as file:
+                file.write(msgspec.json.encode(document))
+        except (OSError, TypeError, ValueError) as error:
+            raise AudioError(
+                f"the speaker profile can't be written: {str(error)[:200]}. Give a file's path."
+            ) from None
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:

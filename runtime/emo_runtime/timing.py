@@ -12,6 +12,7 @@ class Clock:
 
     def __init__(self) -> None:
         self._start = time.perf_counter()
+        self._elapsed = 0.0
         self._steps: dict[str, float] = {}
 
     @contextlib.contextmanager
@@ -21,6 +22,13 @@ class Clock:
         yield
         name = f"{step}_ms"
         self._steps[name] = self._steps.get(name, 0.0) + (time.perf_counter() - start) * 1e3
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Count only the time inside such blocks, for an answer that is made in two parts."""
+        self._start = time.perf_counter() - self._elapsed
+        yield
+        self._elapsed = time.perf_counter() - self._start
 
     def timings(self) -> Timings:
         """Return the steps so far and the total since the clock was created."""

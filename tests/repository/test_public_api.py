@@ -7,6 +7,7 @@ from emo_runtime import Answer, EmotionRecognizer, EmotionStream
 
 MEMBERS = {
     "Answer",
+    "ArgumentError",
     "AudioError",
     "BundleError",
     "ClosedError",
@@ -63,10 +64,15 @@ def test_members_of_a_recognizer():
 
 def test_members_of_a_stream():
     assert members(EmotionStream) == {
+        "afeed",
+        "afinish",
+        "apartial",
+        "begin",
         "duration_s",
         "feed",
         "finish",
         "partial",
+        "received_s",
         "reset",
         "set_text",
     }

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from emo_runtime import EmotionRecognizer, MissingExtraError
+from emo_runtime import EmotionRecognizer, MissingExtraError, TaskError, TextError, Utterance
 from emo_runtime.metrics import PrometheusMetrics
 from helpers.sounds import speechlike
 
@@ -37,7 +37,25 @@ def test_answers_are_counted(tiny_bundle):
     assert found["emo_step_seconds_count", ("step", "text")] == 2
     assert found["emo_step_seconds_count", ("step", "mfcc")] == 1
     assert found["emo_sound_seconds_total",] == 1.5
-    assert found["emo_notes_total",] == 1  # the first transcript was cut
+    assert found["emo_notes_total", ("code", "text_truncated")] == 1
+
+
+def test_errors_and_uncertain_answers_are_counted(tiny_bundle):
+    registry = CollectorRegistry()
+    metrics = PrometheusMetrics(registry)
+    recognizer = EmotionRecognizer.open(
+        tiny_bundle(), on_answer=metrics, on_error=metrics.count_error, min_confidence=1
+    )
+    assert recognizer.recognize("hola").uncertain
+    with pytest.raises(TextError):
+        recognizer.recognize("")
+    list(recognizer.recognize_each([Utterance(""), Utterance("hola")]))
+    with pytest.raises(TaskError):
+        recognizer.stream(sample_rate=8_000).finish()
+    found = samples(registry)
+    assert found["emo_uncertain_total", ("task", "text")] == 2
+    assert found["emo_errors_total", ("kind", "TextError")] == 2
+    assert found["emo_errors_total", ("kind", "TaskError")] == 1
 
 
 def test_without_the_package(monkeypatch):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from emo_runtime import AudioError, BundleError, EmotionRecognizer, TaskError
+from emo_runtime import ArgumentError, AudioError, BundleError, EmotionRecognizer, TaskError
 from helpers.sounds import speechlike
 from helpers.tiny import LABELS, SENTENCES, Tiny
 
@@ -103,7 +103,7 @@ def test_a_stream_runs_the_speech_graph_as_seldom_as_asked(tiny_bundle):
     every.feed(speechlike(0.1, RATE))
     every.partial()
     assert counting.runs == before + 2
-    with pytest.raises(AudioError, match="partial_interval_s=-1"):
+    with pytest.raises(ArgumentError, match="partial_interval_s=-1"):
         recognizer.stream(sample_rate=RATE, partial_interval_s=-1)
 
 

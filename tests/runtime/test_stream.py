@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from emo_runtime import AudioError, ClosedError, EmotionRecognizer, TaskError, TextError
+from emo_runtime import AudioError, ClosedError, EmoError, EmotionRecognizer, TaskError, TextError
 from emo_runtime.audio.encodings import PacketDecoder
 from helpers.sounds import as_file, speechlike
 from helpers.tiny import SENTENCES
@@ -220,7 +220,8 @@ def test_a_window_keeps_the_last_seconds(recognizer):
     other.feed(np.zeros_like(early))
     other.feed(late)
     assert other.partial().scores == windowed.scores
-    assert stream.duration_s == 40
+    assert (stream.duration_s, stream.received_s) == (2, 40)
+    assert windowed.duration_s == 2
 
 
 @pytest.mark.parametrize(
@@ -235,7 +236,7 @@ def test_a_window_keeps_the_last_seconds(recognizer):
     ],
 )
 def test_streams_that_are_refused(recognizer, options, message):
-    with pytest.raises(AudioError, match=message):
+    with pytest.raises(EmoError, match=message):
         recognizer.stream(**options)
 
 
@@ -254,3 +255,15 @@ def test_telephone_sound_is_noted_where_the_model_was_trained_wider(recognizer):
         warnings.simplefilter("error")
         silent = recognizer.recognize(audio=(np.zeros(8_000, np.float32), 22_050))
     assert silent.scores
+
+
+def test_one_of_several_channels(recognizer):
+    stereo = np.stack([PCM, PCM[::-1]], axis=1)
+    for channel, mono in ((0, PCM), (1, PCM[::-1])):
+        for packet in (stereo.tobytes(), stereo):
+            stream = recognizer.stream(sample_rate=8_000, channels=2, channel=channel)
+            stream.feed(packet)
+            expected = recognizer.recognize(audio=(mono.copy(), 8_000))
+            assert stream.finish().scores == expected.scores
+    with pytest.raises(EmoError, match="channel=2"):
+        recognizer.stream(sample_rate=8_000, channels=2, channel=2)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from emo_runtime.arguments import shown
 from emo_runtime.bundle.manifest import Precision
 from emo_runtime.errors import ProviderError
 
@@ -89,8 +90,8 @@ def _providers_of(requested: str, runtime: ModuleType) -> list[Provider]:
         return [_from_plugin(plugin, runtime)]
     known = ", ".join(short for short, name in PROVIDERS.items() if name in available)
     raise ProviderError(
-        f"provider {requested!r} is not in this build of ONNX Runtime (it has: {known}). Install "
-        f"the build that has it, or use another provider.{explain_distributions()}"
+        f"provider {shown(requested)} is not in this build of ONNX Runtime (it has: {known}). "
+        f"Install the build that has it, or use another provider.{explain_distributions()}"
     )
 
 
@@ -101,7 +102,7 @@ def _short_name(requested: object) -> str:
         if short in PROVIDERS or short == "auto":
             return short
     raise ProviderError(
-        f"provider {requested!r:.60} is not known. Use one of: auto, {', '.join(PROVIDERS)}."
+        f"provider {shown(requested)} is not known. Use one of: auto, {', '.join(PROVIDERS)}."
     )
 
 
