@@ -25,6 +25,9 @@ def seeds() -> dict[str, list[bytes]]:
             *(2 * as_file(samples, 8_000, kind) for kind in ("FLAC", "OGG", "MP3")),
             as_file(samples, 8_000, "OGG", "OPUS"),
         ],
+        "packets": [
+            bytes([code]) + (samples * 32767).astype("<i2").tobytes() for code in (0, 1, 4, 128)
+        ],
         "transcript": [
             "\0WEBVTT\n\n00:00:00.000 --> 00:00:01.500\n<v Ana>¡Hola!\n".encode(),
             b"\x011\n00:00:00,000 --> 00:00:01,500\nHola\n",

@@ -3,7 +3,9 @@
 import contextlib
 import io
 from collections.abc import Callable
+from typing import get_args
 
+from emo_runtime.audio.encodings import Encoding, PacketDecoder
 from emo_runtime.audio.formats import inspect
 from emo_runtime.bundle.manifest import encode_manifest
 from emo_runtime.bundle.manifest_reader import parse_manifest
@@ -28,6 +30,19 @@ def sound(data: bytes) -> None:
     with contextlib.suppress(AudioError):
         found = inspect(io.BytesIO(data), "sound")
         assert found.parts
+
+
+def packets(data: bytes) -> None:
+    """The packets of a stream; the first byte chooses the encoding and the number of channels."""
+    if not data:
+        return
+    encodings = get_args(Encoding)
+    decoder = PacketDecoder(encodings[data[0] % len(encodings)], 1 + data[0] // 128)
+    rest = b""
+    with contextlib.suppress(AudioError):
+        for start in range(1, len(data), 160):
+            samples, rest = decoder(rest + data[start : start + 160])
+            assert samples.ndim == 1
 
 
 def transcript(data: bytes) -> None:
@@ -58,5 +73,6 @@ def call(data: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (manifest, sound, transcript, graph, tokenizer, call)
+    target.__name__: target
+    for target in (manifest, sound, packets, transcript, graph, tokenizer, call)
 }
