@@ -8,7 +8,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from emo_runtime.errors import EmoError
+
 CONTRIB = "com.microsoft"
+PROTOBUF_LIMIT = (1 << 31) - (1 << 16)  # bytes of one file, with some room for its headers
 
 Node = Any
 Array = NDArray[Any]
@@ -73,19 +76,20 @@ class Graph:
 
 
 def prune(model: onnx.ModelProto) -> None:
-    """Remove, in place, the nodes and initializers that no output depends on."""
+    """Remove, in place, the nodes and initializers that no output depends on.
+
+    What stays is not copied: the weights of a large model are some gigabytes.
+    """
     needed = {output.name for output in model.graph.output}
-    kept = []
-    for node in reversed(model.graph.node):
-        if needed.intersection(node.output):
-            kept.append(node)
-            needed.update(node.input)
-    kept.reverse()
-    tensors = [item for item in model.graph.initializer if item.name in needed]
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(tensors)
+    nodes, tensors = model.graph.node, model.graph.initializer
+    for index in reversed(range(len(nodes))):
+        if needed.intersection(nodes[index].output):
+            needed.update(nodes[index].input)
+        else:
+            del nodes[index]
+    for index in reversed(range(len(tensors))):
+        if tensors[index].name not in needed:
+            del tensors[index]
 
 
 def clean(model: onnx.ModelProto) -> None:
@@ -125,18 +129,39 @@ def _name_by_place(graph: Any) -> None:
 
 
 def size_bytes(model: onnx.ModelProto) -> int:
-    """Bytes of the file that the model becomes."""
+    """Return the bytes of the file that the model becomes."""
+    weights = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+    if weights >= PROTOBUF_LIMIT:
+        return weights
     return int(model.ByteSize())
 
 
 def copy(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A model of its own."""
+    """Return a copy of a model of any size."""
     other = onnx.ModelProto()
-    other.CopyFrom(model)
+    other.ir_version = model.ir_version
+    other.opset_import.extend(model.opset_import)
+    other.functions.extend(model.functions)
+    other.graph.name = model.graph.name
+    other.graph.node.extend(model.graph.node)
+    other.graph.input.extend(model.graph.input)
+    other.graph.output.extend(model.graph.output)
+    other.graph.value_info.extend(model.graph.value_info)
+    # One by one: protobuf copies no more than 2 GiB at once.
+    other.graph.initializer.extend(model.graph.initializer)
     return other
 
 
 def encode(model: onnx.ModelProto) -> bytes:
-    """The bytes of the file: the same for equal models."""
+    """Return the bytes of the file: the same for equal models.
+
+    Raises:
+        EmoError: The model exceeds the limit of its file format.
+    """
+    if (size := size_bytes(model)) >= PROTOBUF_LIMIT:
+        raise EmoError(
+            f"the graph has {size / 2**30:.1f} GiB, but an ONNX file without external data holds "
+            "at most 2 GiB. Export with --quantize (int8) or --precision fp16."
+        )
     data: bytes = model.SerializeToString(deterministic=True)
     return data
