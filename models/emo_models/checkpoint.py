@@ -1,9 +1,9 @@
-"""Write text and fusion checkpoints, and read fusion checkpoints.
+"""Write text, fusion and speech checkpoints; read fusion and speech checkpoints.
 
 Text checkpoints are Hugging Face directories (read by ``emo_models.modeling.load``), fusion
-checkpoints are safetensors and config.json. Weights are stored in float16 and computed with in
-float32. A directory is written under a temporary name and then renamed, so that a reader sees
-either the old checkpoint or the new one.
+and speech checkpoints are safetensors and config.json. Weights are stored in float16 and computed
+with in float32. A directory is written under a temporary name and then renamed, so that a reader
+sees either the old checkpoint or the new one.
 """
 
 from __future__ import annotations
@@ -16,20 +16,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from emo_models.atomic import atomic_text
 from emo_models.errors import CheckpointError
+from emo_models.modeling import late_fusion
 from emo_models.modeling.fusion import DECISIONS, WIRING, FusionConfig, FusionNetwork, TrainedFusion
+from emo_models.modeling.late_fusion import LateFusionConfig, LateFusionNetwork
 from emo_models.modeling.source import WEIGHTS, read_config
+from emo_models.modeling.speech import SpeechConfig, SpeechEmotionModel
 from emo_models.modeling.text_classifier import POOLING_DECISIONS
+from emo_runtime.bundle.front_ends import FrontEndSettings
 
 ARCHITECTURE = "emo-fusion"
+SPEECH_MODEL_TYPE = "emo-speech"
 
 
-def load_fusion(directory: Path | str) -> FusionNetwork:
+AnyFusion = FusionNetwork | LateFusionNetwork
+
+
+def load_fusion(directory: Path | str) -> AnyFusion:
     """Read a fusion network (float32, evaluation mode).
 
     Raises:
@@ -43,8 +53,7 @@ def load_fusion(directory: Path | str) -> FusionNetwork:
             f"{ARCHITECTURE!r}. Give a directory that `emo-train fusion` wrote."
         )
     try:
-        shape = {name: config[name] for name in FusionConfig.__dataclass_fields__}
-        network = FusionNetwork(FusionConfig(**{**shape, "labels": tuple(shape["labels"])}))
+        network = _fusion_network(config)
         if not (directory / WEIGHTS).is_file():
             raise CheckpointError(f"{directory}: holds no {WEIGHTS}.")
         weights = load_file(directory / WEIGHTS)
@@ -54,6 +63,7 @@ def load_fusion(directory: Path | str) -> FusionNetwork:
     network.details = TrainedFusion(
         temperature=float(config.get("temperature", 1.0)),
         encoder_sha256=str(config.get("encoder_sha256", "")),
+        speech_sha256=str(config.get("speech_sha256", "")),
         audio=dict(config.get("audio", {})),
     )
     return network.eval()
@@ -97,7 +107,7 @@ def save_text(
 
 def save_fusion(
     directory: Path | str,
-    network: FusionNetwork,
+    network: AnyFusion,
     *,
     metrics: Mapping[str, Any] | None = None,
     extra: Mapping[str, str] | None = None,
@@ -109,13 +119,91 @@ def save_fusion(
         "temperature": network.details.temperature,
         "strip_text": True,
         "encoder_sha256": network.details.encoder_sha256,
-        "decisions": {**DECISIONS, "attention": WIRING[network.config.variant]},
+        "decisions": _decisions(network),
         "audio": network.details.audio,
+    }
+    if network.details.speech_sha256:
+        config["speech_sha256"] = network.details.speech_sha256
+        del config["audio"]
+    with replaced(Path(directory)) as new:
+        _save_half(new / WEIGHTS, network.state_dict())
+        _write_json(new / "config.json", config)
+        _write_extras(new, metrics, extra)
+
+
+def _fusion_network(config: Mapping[str, Any]) -> AnyFusion:
+    if config.get("variant") == late_fusion.VARIANT:
+        return LateFusionNetwork(LateFusionConfig.from_dict(config))
+    return FusionNetwork(FusionConfig.from_dict(config))
+
+
+def _decisions(network: AnyFusion) -> dict[str, str]:
+    if isinstance(network, LateFusionNetwork):
+        return late_fusion.DECISIONS
+    return {**DECISIONS, "attention": WIRING[network.config.variant]}
+
+
+def save_speech(
+    directory: Path | str,
+    network: SpeechEmotionModel,
+    front_end: FrontEndSettings,
+    *,
+    temperature: float = 1.0,
+    adaptation_weight: float | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    extra: Mapping[str, str] | None = None,
+) -> None:
+    """Write a speech network atomically.
+
+    Args:
+        directory: replaced when it exists.
+        network: its ``population_mean`` is the mean of the speaker adaptation.
+        front_end: settings of the features that it was trained on.
+        temperature: divisor of the logits before the softmax.
+        adaptation_weight: weight of the population mean as a number of utterances; None: the
+            network was not trained for speaker adaptation.
+        metrics: written to metrics.json.
+        extra: more files by name, as text.
+    """
+    config = {
+        "model_type": SPEECH_MODEL_TYPE,
+        "encoder": "whisper",
+        **network.config.to_dict(),
+        "temperature": temperature,
+        "adaptation_weight": adaptation_weight,
+        "front_end": msgspec.to_builtins(front_end),
     }
     with replaced(Path(directory)) as new:
         _save_half(new / WEIGHTS, network.state_dict())
         _write_json(new / "config.json", config)
         _write_extras(new, metrics, extra)
+
+
+def load_speech(directory: Path | str) -> SpeechEmotionModel:
+    """Read a speech network (float32, evaluation mode).
+
+    Raises:
+        CheckpointError: not a speech checkpoint, or weights that don't fit its config.json.
+    """
+    directory = Path(directory)
+    config = read_config(directory)
+    if config.get("model_type") != SPEECH_MODEL_TYPE or config.get("encoder") != "whisper":
+        raise CheckpointError(
+            f"{directory}/config.json: not a speech network of emo-train (model_type "
+            f"{config.get('model_type')!r}, encoder {config.get('encoder')!r})."
+        )
+    if not (directory / WEIGHTS).is_file():
+        raise CheckpointError(f"{directory}: holds no {WEIGHTS}.")
+    try:
+        network = SpeechEmotionModel(SpeechConfig.from_dict(config))
+        weights = load_file(directory / WEIGHTS)
+        network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+    except (KeyError, ValueError, TypeError, RuntimeError, OSError, SafetensorError) as error:
+        message = " ".join(str(error).split())
+        raise CheckpointError(
+            f"{directory}: an incomplete speech network: {message:.300}"
+        ) from None
+    return network.eval()
 
 
 @contextmanager

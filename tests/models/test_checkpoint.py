@@ -4,12 +4,23 @@ from pathlib import Path
 import pytest
 import torch
 
-from emo_models.checkpoint import load_fusion, replaced, save_fusion, save_text
+from emo_models.checkpoint import (
+    AnyFusion,
+    load_fusion,
+    load_speech,
+    replaced,
+    save_fusion,
+    save_speech,
+    save_text,
+)
 from emo_models.errors import CheckpointError
 from emo_models.modeling.encoders import Head, new_classifier
 from emo_models.modeling.fusion import FusionConfig, FusionNetwork, TrainedFusion
+from emo_models.modeling.late_fusion import LateFusionConfig, LateFusionNetwork
 from emo_models.modeling.load import load_encoder, load_text
 from emo_models.modeling.source import file_sha256
+from emo_models.modeling.speech import SpeechConfig, SpeechEmotionModel
+from emo_runtime.bundle.front_ends import LogMelSettings
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
@@ -75,3 +86,46 @@ def test_what_is_no_checkpoint_is_refused_in_words(tmp_path: Path, encoder: Path
     path.write_text("{")
     with pytest.raises(CheckpointError, match="not valid JSON"):
         load_fusion(tmp_path / "fusion")
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_fusion_network_of_speech_embeddings_comes_back(tmp_path: Path, late: bool) -> None:
+    network: AnyFusion
+    if late:
+        network = LateFusionNetwork(LateFusionConfig(audio_width=24, hidden=16))
+    else:
+        network = FusionNetwork(FusionConfig(audio_width=24, hidden=16, fused=32))
+    network.details = TrainedFusion(1.5, "ab" * 32, speech_sha256="cd" * 32)
+    save_fusion(tmp_path / "fusion", network)
+    again = load_fusion(tmp_path / "fusion")
+    assert (again.config, again.details) == (network.config, network.details)
+    config = json.loads((tmp_path / "fusion" / "config.json").read_text())
+    assert config["audio_width"] == 24
+    assert "n_mfcc" not in config
+
+
+def test_a_speech_network_comes_back(tmp_path: Path) -> None:
+    shape = SpeechConfig(n_mels=20, width=16, heads=2, inner=24, positions=30)
+    network = SpeechEmotionModel(shape).eval()
+    network.population_mean.normal_()
+    save_speech(tmp_path / "speech", network, LogMelSettings(n_mels=20), temperature=1.2)
+    again = load_speech(tmp_path / "speech")
+    assert again.config == shape
+    features = torch.randn(1, 20, 30)
+    for found, expected in zip(again(features), network(features), strict=True):
+        torch.testing.assert_close(found, expected, atol=0.02, rtol=0.02)  # stored in float16
+
+
+def test_incomplete_speech_networks_are_refused(tmp_path: Path) -> None:
+    shape = SpeechConfig(n_mels=20, width=16, heads=2, inner=24, positions=30)
+    save_speech(tmp_path / "speech", SpeechEmotionModel(shape), LogMelSettings(n_mels=20))
+    config = json.loads((tmp_path / "speech" / "config.json").read_text())
+    for change, message in (
+        ({"layers": 2, "pooled_layers": [2]}, "incomplete"),
+        ({"width": 32}, "size mismatch"),
+        ({"heads": 3}, "multiple of heads"),
+        ({"model_type": "bert"}, "not a speech network"),
+    ):
+        (tmp_path / "speech" / "config.json").write_text(json.dumps({**config, **change}))
+        with pytest.raises(CheckpointError, match=message):
+            load_speech(tmp_path / "speech")

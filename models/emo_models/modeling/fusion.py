@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -34,6 +35,7 @@ CHUNKS = 8
 class FusionConfig:
     """Shape of a fusion network.
 
+    Its audio vector is ``n_mfcc`` mean MFCCs, or a speech embedding where ``audio_width`` is given.
     ``present_input`` adds the third input, with which the network answers with one modality only.
     """
 
@@ -44,6 +46,7 @@ class FusionConfig:
     dropout: float = 0.5
     labels: tuple[str, ...] = LABELS
     present_input: bool = False
+    audio_width: int | None = None
 
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:
@@ -51,9 +54,26 @@ class FusionConfig:
         if self.fused % (CHUNKS * HEADS):
             raise ValueError(f"fused {self.fused}: expected a multiple of {CHUNKS * HEADS}")
 
+    @property
+    def audio_inputs(self) -> int:
+        """Width of the audio vector."""
+        return self.n_mfcc if self.audio_width is None else self.audio_width
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> FusionConfig:
+        """Return the shape that a config.json describes. Raises KeyError for a missing field."""
+        either = {"n_mfcc", "audio_width"}
+        shape = {name: values[name] for name in cls.__dataclass_fields__ if name not in either}
+        given = {name: values[name] for name in either if values.get(name) is not None}
+        if not given:
+            raise KeyError("n_mfcc")
+        return cls(**{**shape, **given, "labels": tuple(shape["labels"])})
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for config.json."""
-        return {**asdict(self), "labels": list(self.labels)}
+        """Plain values for config.json: ``audio_width`` takes the place of ``n_mfcc``."""
+        unused = "audio_width" if self.audio_width is None else "n_mfcc"
+        values = {**asdict(self), "labels": list(self.labels)}
+        return {name: value for name, value in values.items() if name != unused}
 
 
 @dataclass(frozen=True)
@@ -63,12 +83,13 @@ class TrainedFusion:
     temperature: float = 1.0
     encoder_sha256: str = ""
     audio: dict[str, Any] = field(default_factory=dict)
+    speech_sha256: str = ""
 
 
 class FusionNetwork(nn.Module):
     """Two linear layers without activation, concatenation, 512 -> 256, ReLU, dropout, -> classes.
 
-    Inputs are the raw features: the standardisation (``audio_shift`` [n_mfcc], ``audio_scale`` [])
+    Inputs are the raw features: the standardisation (``audio_shift`` [width], ``audio_scale`` [])
     is part of the network. The paper names none; with shift 0 and scale 1 it is the paper's.
     ``confidence`` [2] multiplies the logits where there is (only audio, only text): one of them
     alone is less to be trusted than one temperature for all three cases would say.
@@ -83,9 +104,9 @@ class FusionNetwork(nn.Module):
         self.config = config
         self.details = TrainedFusion()
         width = config.fused
-        self.register_buffer("audio_shift", torch.zeros(config.n_mfcc))
+        self.register_buffer("audio_shift", torch.zeros(config.audio_inputs))
         self.register_buffer("audio_scale", torch.ones(()))
-        self.audio = nn.Linear(config.n_mfcc, width)
+        self.audio = nn.Linear(config.audio_inputs, width)
         self.text = nn.Linear(config.hidden, width)
         self.audio_attention = _attention(config.variant, width)
         self.text_attention = _attention(config.variant, width)
@@ -104,7 +125,7 @@ class FusionNetwork(nn.Module):
         """Logits [batch, labels].
 
         Args:
-            audio: mean MFCCs, float32 [batch, n_mfcc].
+            audio: mean MFCCs or speech embeddings, float32 [batch, audio_inputs].
             text: mean-pooled states of the encoder, float32 [batch, hidden].
             present: float32 [batch, 2], 1 where (audio, text) is there, else 0: the finite values
                 that stand in its place are then without effect, and a learned vector takes it.

@@ -11,11 +11,15 @@ class TextOutputs(torch.nn.Module):
     """A Hugging Face text model reduced to the outputs of the graph contract.
 
     ``logits`` are the classifier's own; ``embedding`` is the masked mean over the last hidden
-    state, special tokens included (paper 4.2.3: "the BERT outputs were averaged").
+    state, special tokens included (paper 4.2.3: "the BERT outputs were averaged"), or with pooling
+    ``cls`` the first token's state.
     """
 
-    def __init__(self, model: torch.nn.Module, outputs: tuple[str, ...]) -> None:
+    def __init__(
+        self, model: torch.nn.Module, outputs: tuple[str, ...], pooling: str = "mean"
+    ) -> None:
         super().__init__()
+        self.pooling = pooling
         self.model = model
         self.outputs = outputs
         self.config: Any = model.config  # optimum reads it
@@ -37,5 +41,7 @@ class TextOutputs(torch.nn.Module):
         if "logits" in self.outputs:
             result["logits"] = answer.logits
         if "embedding" in self.outputs:
-            result["embedding"] = masked_mean(states[0], attention_mask)
+            result["embedding"] = (
+                states[0][:, 0] if self.pooling == "cls" else masked_mean(states[0], attention_mask)
+            )
         return result
