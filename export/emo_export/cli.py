@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from emo_export.options import TARGETS, Gate, Identity, Options, Sources
+from emo_export.options import SPEECH_POOLINGS, TARGETS, Gate, Identity, Options, Sources
 from emo_models.cli.options import table_options, take_layout
 from emo_runtime.bundle.manifest import PRECISIONS, Precision
 from emo_runtime.cli.common import Command, Failure, GateFailure, print_json, require_extra
@@ -26,6 +26,17 @@ _NOTICES = {
 @click.option("--text", help="Text classifier: a checkpoint directory or a Hub id.")
 @click.option("--encoder", help="Text side of --fusion, if not the classifier's own encoder.")
 @click.option("--fusion", type=click.Path(), help="Fusion network: a directory of emo-train.")
+@click.option("--speech", help="Speech encoder or audio classifier: a directory or a Hub id.")
+@click.option(
+    "--pooling",
+    type=click.Choice(SPEECH_POOLINGS),
+    help="Use --speech as an encoder without its head: pooling of its states over time.",
+)
+@click.option("--layers", type=click.IntRange(1), help="Keep the first layers of that encoder.")
+@click.option(
+    "--speech-emotion",
+    help="Audio or multimodal model of the toolkit speech-emotion: a directory or a Hub id.",
+)
 @click.option("--output", type=click.Path(path_type=Path), default="bundle", show_default=True)
 @click.option("--force", is_flag=True, help="Replace an export that is already there.")
 @click.option(
@@ -35,14 +46,14 @@ _NOTICES = {
     show_default=True,
     help="A bundle for emo-runtime, or a model repository for Triton.",
 )
-@click.option("--quantize", is_flag=True, help="Text graphs in int8 (same as --precision int8).")
+@click.option("--quantize", is_flag=True, help="Graphs in int8 (same as --precision int8).")
 @click.option(
     "--precision",
     "precisions",
     multiple=True,
     type=click.Choice(PRECISIONS),
-    help="Precision of the text graphs; several make several variants. int8-qdq is for OpenVINO's "
-    "provider (extra [qdq]).  [default: fp32]",
+    help="Of the text and speech graphs; several make several variants. int8-qdq (text only) is "
+    "for OpenVINO's provider (extra [qdq]).  [default: fp32]",
 )
 @click.option(
     "--evaluate",
@@ -75,7 +86,7 @@ _NOTICES = {
     help="Mean absolute change of the probabilities.",
 )
 @click.option("--no-gate", is_flag=True, help="Accept any loss; the manifest says so.")
-@click.option("--name", help="Name in the manifest.  [default: that of the text checkpoint]")
+@click.option("--name", help="Name in the manifest.  [default: that of the checkpoint]")
 @click.option("--bundle-version", default="1.0", show_default=True)
 @click.option("--licence", help="Licence of the weights, as an SPDX expression.")
 @click.option("--card", type=click.Path(path_type=Path), help="Model card, in Markdown.")
@@ -83,7 +94,7 @@ _NOTICES = {
 def main(as_json: bool, **given: Any) -> None:
     """Convert a trained checkpoint into a bundle, and report its accuracy, size and speed.
 
-    Without --text: the default checkpoint of the repository.
+    Without a checkpoint: the default one of the repository.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a gate was not met (nothing is written).
     """
@@ -113,26 +124,27 @@ def _check_early(options: Options) -> None:
 
     check_target(options.output, force=options.force)
     sources = options.sources
-    for source in filter(None, (sources.text, sources.encoder, sources.fusion)):
+    for source in filter(None, (sources.text, sources.encoder, sources.fusion, sources.speech)):
         if Path(source).is_dir():
             read_config(checkpoint_directory(source))
     for table in (options.evaluate, options.calibrate):
         if table is not None:
-            read_rows(table, options.layout)
+            with_text = bool(sources.text or sources.fusion or sources.encoder)
+            read_rows(table, options.layout, with_text=with_text)
 
 
 def _options(given: dict[str, Any]) -> Options:
     text, fusion, encoder = given["text"], given["fusion"], given["encoder"]
-    if text is None and (fusion is not None or encoder is not None):
-        raise click.UsageError("--fusion and --encoder need --text as well.")
-    if encoder is not None and fusion is None:
-        raise click.UsageError("--encoder is the text side of --fusion: give that as well.")
+    speech, toolkit = given["speech"], given["speech_emotion"]
+    _check_sources(given)
     if given["quantize"] and given["precisions"]:
         raise click.UsageError("--quantize means --precision int8: give one of the two.")
-    default = None if text is not None else _default_checkpoint()
+    main_source = text or toolkit or speech or fusion
+    default = None if main_source is not None else _default_checkpoint()
     if default is not None:
         text, fusion = str(default / "text"), str(default / "fusion")
         encoder = str(default / "encoder") if (default / "encoder").is_dir() else None
+        speech = str(default / "speech") if (default / "speech").is_dir() else None
     own_card = default / "CARD.md" if default and (default / "CARD.md").is_file() else None
     card = given["card"] or own_card
     precisions: tuple[Precision, ...] = given["precisions"] or (
@@ -141,10 +153,18 @@ def _options(given: dict[str, Any]) -> Options:
     licence = given["licence"] or (_DEFAULT_LICENCE if default else _UNKNOWN_LICENCE)
     notice = _NOTICES.get(str(licence), f"Licence of the weights: {licence}.")
     return Options(
-        sources=Sources(text=str(text), encoder=_string(encoder), fusion=_string(fusion)),
+        sources=Sources(
+            text=_string(text),
+            encoder=_string(encoder),
+            fusion=_string(fusion),
+            speech=_string(speech),
+            pooling=given["pooling"],
+            layers=given["layers"],
+            speech_emotion=_string(toolkit),
+        ),
         output=_path(given["output"]) or Path("bundle"),
         identity=Identity(
-            name=str(given["name"] or _title(default) or Path(str(text)).resolve().name),
+            name=str(given["name"] or _title(default) or Path(str(main_source)).resolve().name),
             version=str(given["bundle_version"]),
             licence=str(licence),
             notice=notice,
@@ -163,6 +183,23 @@ def _options(given: dict[str, Any]) -> Options:
             enforced=not given["no_gate"],
         ),
     )
+
+
+def _check_sources(given: dict[str, Any]) -> None:
+    """Raise UsageError for options that don't go together."""
+    text, encoder, fusion = given["text"], given["encoder"], given["fusion"]
+    speech, toolkit = given["speech"], given["speech_emotion"]
+    if toolkit is not None and (speech is not None or fusion is not None):
+        raise click.UsageError("--speech-emotion takes the place of --speech and --fusion.")
+    if fusion is not None and text is None and encoder is None:
+        raise click.UsageError("--fusion reads text embeddings: give --text or --encoder as well.")
+    if encoder is not None and fusion is None and toolkit is None:
+        raise click.UsageError(
+            "--encoder is the text side of --fusion or --speech-emotion: give that as well."
+        )
+    for name in ("pooling", "layers"):
+        if given[name] is not None and speech is None:
+            raise click.UsageError(f"--{name} is for --speech: give that as well.")
 
 
 def _title(checkpoint: Path | None) -> str | None:

@@ -9,18 +9,32 @@ from emo_runtime.bundle.manifest import Precision
 
 Target = Literal["bundle", "triton"]
 TARGETS: tuple[Target, ...] = get_args(Target)
+SpeechPooling = Literal["mean", "mean_std"]
+SPEECH_POOLINGS: tuple[SpeechPooling, ...] = get_args(SpeechPooling)
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the checkpoints are: directories, or Hugging Face Hub ids for the two text models.
+    """Checkpoints of one bundle: directories or Hugging Face Hub ids.
 
-    ``encoder`` is the text side of ``fusion``; without it the encoder of ``text`` serves.
+    Attributes:
+        text: Text classifier.
+        encoder: Text side of the fusion network; None: the encoder of ``text``.
+        fusion: Fusion network, a directory.
+        speech: Speech encoder or audio classifier.
+        pooling: Pooling over time of a speech encoder without a head.
+        layers: Number of layers of the speech encoder that are exported; None: all.
+        speech_emotion: Audio or multimodal model of the toolkit speech-emotion, in place of
+            ``speech`` and ``fusion``.
     """
 
-    text: str
+    text: str | None = None
     encoder: str | None = None
     fusion: str | None = None
+    speech: str | None = None
+    pooling: SpeechPooling | None = None
+    layers: int | None = None
+    speech_emotion: str | None = None
 
 
 @dataclass(frozen=True)

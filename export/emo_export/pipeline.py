@@ -8,7 +8,7 @@ import onnx
 
 from emo_export.checkpoints.load import load
 from emo_export.checkpoints.tokenizer import check_tokenizer
-from emo_export.checkpoints.validate import audio_contract, check
+from emo_export.checkpoints.validate import check, front_end_of
 from emo_export.evaluation.calibrate import Calibration, calibrate
 from emo_export.evaluation.evaluator import Evaluator
 from emo_export.evaluation.gate import require
@@ -17,6 +17,7 @@ from emo_export.evaluation.rows import (
     Evaluation,
     read_rows,
     refuse_leak,
+    shipped_clips,
     shipped_sentences,
     split_quantization_rows,
 )
@@ -41,6 +42,7 @@ from emo_export.report import Findings, Report, Step
 from emo_export.torch_export import graph
 from emo_export.triton.repository import check_repository, repository_files
 from emo_runtime.bundle.manifest import Precision
+from emo_runtime.errors import EmoError
 
 
 def export(options: Options, done: Callable[[Step], None] = lambda _: None) -> Report:
@@ -55,12 +57,15 @@ def export(options: Options, done: Callable[[Step], None] = lambda _: None) -> R
         require_nncf()
     with run("load"):
         checkpoints = load(options.sources)
-        evaluation, calibration_rows, fitted = _rows(options)
+        with_text = checkpoints.text is not None or checkpoints.fusion is not None
+        evaluation, calibration_rows, fitted = _rows(options, with_text=with_text)
     with run("check"):
         check(checkpoints)
-        for part in {checkpoints.text, checkpoints.encoder or checkpoints.text}:
+        if checkpoints.speech is not None and "int8-qdq" in options.precisions:
+            raise EmoError("--precision int8-qdq is made of text graphs only: leave it out.")
+        for part in filter(None, {checkpoints.text, checkpoints.encoder}):
             check_tokenizer(part, part.bundle_tokenizer, evaluation.texts)
-        contract = audio_contract(checkpoints)
+        front_end = front_end_of(checkpoints)
     with run("graph") as sizes:
         graphs = graph(checkpoints)
         sizes.update(graphs)
@@ -72,9 +77,9 @@ def export(options: Options, done: Callable[[Step], None] = lambda _: None) -> R
     calibrations: tuple[Calibration, ...] = ()
     with run("calibrate"):
         if calibration_rows is not None:
-            checkpoints, calibrations = calibrate(checkpoints, calibration_rows, contract)
+            checkpoints, calibrations = calibrate(checkpoints, calibration_rows, front_end)
     with run("reference"):
-        evaluator = Evaluator.of(checkpoints, evaluation, contract)
+        evaluator = Evaluator.of(checkpoints, evaluation, front_end)
     with run("quantize") as sizes:
         variants, int8 = _variants(optimized, evaluator, options, fitted)
         sizes.update({name: next(iter(items.values())) for name, items in variants.items()})
@@ -92,10 +97,8 @@ def export(options: Options, done: Callable[[Step], None] = lambda _: None) -> R
             evaluation.texts,
             evaluator.expected,
             list(found.values()),
-            contract=contract,
-            answer=lambda texts, vectors: [
-                evaluator.try_out(texts, vectors, chosen) for chosen in sets.values()
-            ],
+            front_end=front_end,
+            answer=lambda inputs: [evaluator.try_out(inputs, chosen) for chosen in sets.values()],
         )
         findings = Findings(
             evaluated=evaluator.evaluated,
@@ -141,17 +144,20 @@ class _Run:
         self._done(self.steps[-1])
 
 
-def _rows(options: Options) -> tuple[Evaluation, Evaluation | None, Evaluation | None]:
+def _rows(
+    options: Options, *, with_text: bool
+) -> tuple[Evaluation, Evaluation | None, Evaluation | None]:
     """Return rows to evaluate on, to fit temperatures on, and to fit int8-qdq to."""
-    evaluation = (
-        read_rows(options.evaluate, options.layout) if options.evaluate else shipped_sentences()
-    )
+    if options.evaluate is not None:
+        evaluation = read_rows(options.evaluate, options.layout, with_text=with_text)
+    else:
+        evaluation = shipped_sentences() if with_text else shipped_clips()
     fitted = None
     if "int8-qdq" in options.precisions:
         evaluation, fitted = split_quantization_rows(evaluation)
     if options.calibrate is None:
         return evaluation, None, fitted
-    calibration = read_rows(options.calibrate, options.layout)
+    calibration = read_rows(options.calibrate, options.layout, with_text=with_text)
     refuse_leak(evaluation, calibration)
     return evaluation, calibration, fitted
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 from optimum.exporters.onnx import export as optimum_export
@@ -18,40 +19,49 @@ from optimum.exporters.tasks import TasksManager
 from torch.jit._trace import TracerWarning
 
 from emo_export.checkpoints.load import Checkpoints, FusionCheckpoint, TextCheckpoint
+from emo_export.checkpoints.speech import Output as SpeechOutput
+from emo_export.checkpoints.speech import SpeechCheckpoint
 from emo_export.passes.fold_if import fold_ifs
 from emo_models.errors import CheckpointError
 from emo_models.modeling.text_outputs import TextOutputs
+from emo_runtime.audio.front_end import make_front_end
 
 OPSET = 17
+_EXAMPLES_S = (2.3, 1.0)
 _TOKENS = {0: "batch", 1: "tokens"}
 _TEXT_INPUTS = {"input_ids": _TOKENS, "attention_mask": _TOKENS}
 
 
 def graph(checkpoints: Checkpoints) -> dict[str, onnx.ModelProto]:
-    """The graphs of a bundle by name: ``text``, ``encoder`` (unless shared) and ``fusion``.
+    """Return the graphs of a bundle by name: ``text``, ``encoder``, ``speech``, ``fusion``.
 
     Text graphs: input_ids, attention_mask int64 [batch, tokens] -> logits [batch, labels] and/or
-    embedding [batch, hidden] (mean of the last hidden state where attention_mask is 1). Fusion:
-    audio [batch, n_mfcc], text [batch, hidden] (, present [batch, 2]) -> logits [batch, labels].
+    embedding [batch, hidden]. Speech: features or samples -> logits and/or embedding. Fusion:
+    audio [batch, audio_width], text [batch, hidden] (, present [batch, 2]) -> logits.
     """
-    graphs = {}
-    shared = checkpoints.fusion is not None and checkpoints.shared
-    graphs["text"] = _text(checkpoints.text, ("logits", "embedding") if shared else ("logits",))
-    if checkpoints.encoder is not None and not shared:
-        graphs["encoder"] = _text(checkpoints.encoder, ("embedding",))
-    if checkpoints.fusion is not None:
-        graphs["fusion"] = _fusion(checkpoints.fusion)
+    graphs: dict[str, onnx.ModelProto] = {}
+    fusion = checkpoints.fusion
+    pooling = "mean" if fusion is None else fusion.text_pooling
+    if checkpoints.text is not None:
+        outputs = ("logits", "embedding") if checkpoints.shared else ("logits",)
+        graphs["text"] = _text(checkpoints.text, outputs, pooling)
+    if checkpoints.encoder is not None and not checkpoints.shared:
+        graphs["encoder"] = _text(checkpoints.encoder, ("embedding",), pooling)
+    if checkpoints.speech is not None:
+        graphs["speech"] = speech_graph(checkpoints.speech, checkpoints.speech_outputs)
+    if fusion is not None:
+        graphs["fusion"] = _fusion(fusion)
     return graphs
 
 
-def _text(checkpoint: TextCheckpoint, outputs: tuple[str, ...]) -> onnx.ModelProto:
+def _text(checkpoint: TextCheckpoint, outputs: tuple[str, ...], pooling: str) -> onnx.ModelProto:
     model: Any = checkpoint.module
     settings = _optimum_config(model.config, outputs, str(checkpoint.directory))
     with tempfile.TemporaryDirectory(prefix="emo-export-") as folder, _quiet():
         path = Path(folder) / "graph.onnx"
         with _zero_token_types(model):
             optimum_export(
-                model=TextOutputs(model, outputs),
+                model=TextOutputs(model, outputs, pooling),
                 config=settings,
                 output=path,
                 opset=OPSET,
@@ -60,6 +70,60 @@ def _text(checkpoint: TextCheckpoint, outputs: tuple[str, ...]) -> onnx.ModelPro
         exported = onnx.load(path)
         fold_ifs(exported)
         return _fixed_width(exported, outputs, checkpoint)
+
+
+def speech_graph(
+    checkpoint: SpeechCheckpoint, outputs: tuple[SpeechOutput, ...]
+) -> onnx.ModelProto:
+    """Return the graph of a speech network; its length is dynamic.
+
+    Networks of more than 2 GiB go through files with external data, in a temporary directory.
+    """
+    shape, axes = _speech_input(checkpoint)
+    features = torch.from_numpy(np.random.default_rng(0).standard_normal(shape))
+    name = checkpoint.input_name
+    with tempfile.TemporaryDirectory(prefix="emo-export-") as folder, _quiet(), torch.no_grad():
+        path = Path(folder) / "graph.onnx"
+        torch.onnx.export(
+            _SpeechOutputs(checkpoint.module, outputs),
+            (features.float(),),
+            path,
+            input_names=[name],
+            output_names=list(outputs),
+            dynamic_axes={name: axes} | {str(output): {0: "batch"} for output in outputs},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+        model = onnx.load(path)
+    width = {"logits": len(checkpoint.labels), "embedding": checkpoint.width}
+    for output, kind in zip(model.graph.output, outputs, strict=True):
+        output.type.tensor_type.shape.dim[1].dim_value = width[kind] or 0
+    return model
+
+
+def _speech_input(checkpoint: SpeechCheckpoint) -> tuple[tuple[int, ...], dict[int, str]]:
+    """Shape of an example of the features, and the names of its dynamic axes."""
+    front_end = make_front_end(checkpoint.front_end)
+    shapes = [
+        front_end.whole(np.zeros(round(seconds * front_end.sample_rate), np.float32)).parts[0].shape
+        for seconds in _EXAMPLES_S
+    ]
+    dynamic = [axis for axis, sizes in enumerate(zip(*shapes, strict=True)) if len(set(sizes)) > 1]
+    return shapes[0], {0: "batch"} | dict.fromkeys(dynamic, "time")
+
+
+class _SpeechOutputs(torch.nn.Module):
+    """A speech network reduced to the outputs of its graph."""
+
+    def __init__(self, module: torch.nn.Module, outputs: tuple[SpeechOutput, ...]) -> None:
+        super().__init__()
+        self.module = module
+        self.outputs = outputs
+
+    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the outputs in their order."""
+        embedding, logits = self.module(features)
+        return tuple(logits if name == "logits" else embedding for name in self.outputs)
 
 
 def _optimum_config(config: Any, outputs: tuple[str, ...], where: str) -> Any:
@@ -124,7 +188,7 @@ def _zero_token_types(model: Any) -> Iterator[None]:
 
 
 def _fusion(checkpoint: FusionCheckpoint) -> onnx.ModelProto:
-    inputs = [torch.zeros(2, checkpoint.n_mfcc), torch.zeros(2, checkpoint.hidden)]
+    inputs = [torch.zeros(2, checkpoint.audio_width), torch.zeros(2, checkpoint.hidden)]
     names = ["audio", "text"]
     if checkpoint.present_input:
         inputs.append(torch.ones(2, 2))

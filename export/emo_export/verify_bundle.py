@@ -6,11 +6,18 @@ from typing import Any
 import onnx
 
 from emo_export.checkpoints.load import Checkpoints, load
-from emo_export.checkpoints.validate import audio_contract, check
+from emo_export.checkpoints.read_speech import is_speech
+from emo_export.checkpoints.validate import check, front_end_of
 from emo_export.evaluation.evaluator import Evaluator
 from emo_export.evaluation.gate import missed
-from emo_export.evaluation.rows import read_rows, shipped_sentences, split_quantization_rows
+from emo_export.evaluation.rows import (
+    read_rows,
+    shipped_clips,
+    shipped_sentences,
+    split_quantization_rows,
+)
 from emo_export.options import Gate, Sources
+from emo_models.modeling.source import read_config
 from emo_runtime.bundle.manifest import Precision
 from emo_runtime.bundle.reader import Bundle
 from emo_runtime.errors import BundleError, SelfTestError
@@ -35,13 +42,20 @@ def compare_with_reference(
     checkpoints = load(_sources(reference))
     check(checkpoints)
     _same_weights(bundle, checkpoints)
-    evaluation = shipped_sentences() if evaluate is None else read_rows(evaluate)
-    if "int8-qdq" in bundle.manifest.graphs["text"].variants:
+    with_text = checkpoints.text is not None or checkpoints.fusion is not None
+    if evaluate is not None:
+        evaluation = read_rows(evaluate, with_text=with_text)
+    else:
+        evaluation = shipped_sentences() if with_text else shipped_clips()
+    precisions = next(
+        tuple(graph.variants) for graph in bundle.manifest.graphs.values() if graph.kind != "fusion"
+    )
+    if "int8-qdq" in precisions:
         evaluation, _ = split_quantization_rows(evaluation)
-    evaluator = Evaluator.of(checkpoints, evaluation, audio_contract(checkpoints))
+    evaluator = Evaluator.of(checkpoints, evaluation, front_end_of(checkpoints))
     comparisons = [
         comparison
-        for precision in bundle.manifest.graphs["text"].variants
+        for precision in precisions
         if variant in (None, precision)
         for comparison in evaluator.compare(precision, evaluator.ask(_graphs(bundle, precision)))
     ]
@@ -57,20 +71,22 @@ def compare_with_reference(
 
 
 def _sources(reference: Path) -> Sources:
-    if not (reference / "text").is_dir():
-        return Sources(text=str(reference))
-    parts = {
-        name: str(reference / name) for name in ("encoder", "fusion") if (reference / name).is_dir()
-    }
-    return Sources(text=str(reference / "text"), **parts)
+    parts = {name: reference / name for name in ("text", "encoder", "fusion", "speech")}
+    found = {name: str(path) for name, path in parts.items() if path.is_dir()}
+    if not {"text", "fusion", "speech"} & found.keys():
+        speech = is_speech(read_config(reference))
+        return Sources(speech=str(reference)) if speech else Sources(text=str(reference))
+    return Sources(
+        text=found.get("text"),
+        encoder=found.get("encoder"),
+        fusion=found.get("fusion"),
+        speech=found.get("speech"),
+    )
 
 
 def _same_weights(bundle: Bundle, checkpoints: Checkpoints) -> None:
     made_from = bundle.manifest.provenance.get("checkpoints_sha256", {})
-    given = {"text": checkpoints.text.sha256}
-    if checkpoints.fusion is not None:
-        given["fusion"] = checkpoints.fusion.sha256
-    for name, sha256 in given.items():
+    for name, sha256 in checkpoints.sha256.items():
         if name in made_from and made_from[name] != sha256:
             raise BundleError(
                 f"{bundle.path}: made from {name} weights {made_from[name][:12]}..., the reference "

@@ -22,12 +22,15 @@ from emo_export.checkpoints.load import Checkpoints, load
 from emo_export.evaluation.rows import Evaluation, shipped_sentences
 from emo_export.onnx_graph import encode
 from emo_export.options import Sources
-from emo_models.checkpoint import save_fusion, save_text
+from emo_models.checkpoint import save_fusion, save_speech, save_text
 from emo_models.labels import LABELS
 from emo_models.modeling.fusion import FusionConfig, FusionNetwork, TrainedFusion
+from emo_models.modeling.late_fusion import LateFusionConfig, LateFusionNetwork
 from emo_models.modeling.source import file_sha256
+from emo_models.modeling.speech import SpeechConfig, SpeechEmotionModel
 from emo_models.modeling.text_classifier import text_classifier
 from emo_models.training.tokenizer import SPECIAL_TOKENS, save_tokenizer, train_tokenizer
+from emo_runtime.bundle.front_ends import Level, LogMelSettings
 from emo_runtime.ort.session import load_onnxruntime
 
 POSITIONS = 80
@@ -130,6 +133,35 @@ class Maker:
             save_fusion(directory, network)
         return directory
 
+    def speech(self, seed: int = 8, **extra: Any) -> Path:
+        """A speech network of this project, with speaker adaptation; ``extra``: config.json."""
+        directory = self._directory("speech", seed, **extra)
+        if not directory.is_dir():
+            torch.manual_seed(seed)
+            shape = SpeechConfig(width=32, heads=4, inner=48, positions=300)
+            network: Any = noisy(SpeechEmotionModel(shape), seed)
+            network.head.weight.data.normal_()
+            network.population_mean.normal_()
+            settings = LogMelSettings(level=Level(target_dbfs=-23, max_gain_db=60), max_s=5.0)
+            save_speech(directory, network, settings, temperature=1.2, adaptation_weight=4.0)
+            change_config(directory, **extra)
+        return directory
+
+    def late_fusion(self, encoder: Path, speech: Path, seed: int = 9) -> Path:
+        """A late fusion network for the embeddings of ``encoder`` and ``speech``."""
+        directory = self._directory("late", encoder.name, speech.name, seed)
+        if not directory.is_dir():
+            torch.manual_seed(seed)
+            hidden = json.loads((encoder / "config.json").read_text())["hidden_size"]
+            network: Any = LateFusionNetwork(LateFusionConfig(audio_width=64, hidden=hidden))
+            network.details = TrainedFusion(
+                1.5,
+                file_sha256(encoder / "model.safetensors"),
+                speech_sha256=file_sha256(speech / "model.safetensors"),
+            )
+            save_fusion(directory, network)
+        return directory
+
     def other(self, name: str, model: Any) -> Path:
         """Any transformers model, with the small tokenizer."""
         directory = self.root / name
@@ -160,15 +192,13 @@ def loaded() -> Callable[..., Checkpoints]:
     """``load`` by paths."""
 
     def load_paths(
-        text: Path, encoder: Path | None = None, fusion: Path | None = None
+        text: Path | None = None,
+        encoder: Path | None = None,
+        fusion: Path | None = None,
+        speech: Path | None = None,
     ) -> Checkpoints:
-        return load(
-            Sources(
-                str(text),
-                None if encoder is None else str(encoder),
-                None if fusion is None else str(fusion),
-            )
-        )
+        paths = (text, encoder, fusion, speech)
+        return load(Sources(*(None if path is None else str(path) for path in paths)))
 
     return load_paths
 

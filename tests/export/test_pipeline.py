@@ -12,6 +12,7 @@ import pytest
 
 from emo_export.checkpoints.load import Checkpoints
 from emo_export.evaluation.gate import GateError
+from emo_export.evaluation.inputs import Inputs, Sound
 from emo_export.evaluation.reference import reference
 from emo_export.evaluation.rows import Evaluation, golden_clip, shipped_sentences
 from emo_export.options import Gate, Identity, Options, Sources
@@ -57,7 +58,9 @@ def test_float32_bundle_answers_as_the_checkpoint(
     clip = golden_clip()
     recognizer = opened(report)
     mfcc = MeanMfcc(recognizer.manifest.audio)(load_audio(clip, 22_050))
-    expected = reference(checkpoints, few.texts, np.tile(mfcc, (len(few.rows), 1)))
+    expected = reference(
+        checkpoints, Inputs(few.texts, Sound.of_vectors(np.tile(mfcc, (len(few.rows), 1))))
+    )
     for text, logits, fused in zip(few.texts, expected.text, expected.fusion, strict=True):
         scores = list(recognizer.recognize(text=text).scores.values())
         assert np.abs(scores - softmax(logits, 1.25)).max() < 1e-4

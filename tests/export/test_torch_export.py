@@ -19,6 +19,7 @@ from transformers import (
 
 from emo_export.checkpoints.load import Checkpoints, token_ids
 from emo_export.evaluation.compare import run_fusion
+from emo_export.evaluation.inputs import Inputs
 from emo_export.evaluation.reference import reference
 from emo_export.evaluation.rows import Evaluation
 from emo_export.evaluation.session import GraphSession
@@ -47,7 +48,7 @@ def test_text_graph_answers_as_the_checkpoint(
     session = GraphSession(model, plain=True)
     rows = token_ids(checkpoints.text, few.texts, strip=False)
     found = np.stack([session.text(ids)["logits"] for ids in rows])
-    assert np.abs(found - reference(checkpoints, few.texts, None).text).max() < TOLERANCE
+    assert np.abs(found - reference(checkpoints, Inputs(few.texts)).text).max() < TOLERANCE
 
 
 def test_padding_changes_nothing(maker: Any, loaded: Load) -> None:
@@ -171,7 +172,7 @@ def test_other_architectures(
     untouched = graph(checkpoints)["text"]
     optimized = optimize_text(untouched, heads=4, hidden=64)
     rows = token_ids(checkpoints.text, few.texts, strip=False)
-    expected = reference(checkpoints, few.texts, None).text
+    expected = reference(checkpoints, Inputs(few.texts)).text
     for model in (untouched, optimized):
         session = GraphSession(model, plain=True)
         found = np.stack([session.text(ids)["logits"] for ids in rows])

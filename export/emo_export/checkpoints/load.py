@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
+from emo_export.checkpoints.read_speech import read_speech
+from emo_export.checkpoints.speech import Output as SpeechOutput
+from emo_export.checkpoints.speech import SpeechCheckpoint
 from emo_export.checkpoints.tokenizer import BundleTokenizer, Ids, bundle_tokenizer
 from emo_export.options import Sources
 from emo_models import checkpoint as fusion_checkpoint
@@ -14,6 +17,9 @@ from emo_models.errors import CheckpointError
 from emo_models.modeling.load import TextCheckpoint as LoadedText
 from emo_models.modeling.load import load_encoder, load_text
 from emo_models.modeling.source import checkpoint_directory, read_config, weights_sha256
+from emo_runtime.bundle.manifest import TaskName
+
+TextPooling = Literal["cls", "mean"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +31,7 @@ class TextCheckpoint(LoadedText):
 
 @dataclass(frozen=True)
 class FusionCheckpoint:
-    """The fusion network: audio [batch, n_mfcc], text [batch, hidden] (, present) -> logits."""
+    """A fusion network: audio [batch, audio_width], text [batch, hidden] (, present) -> logits."""
 
     directory: Path
     module: torch.nn.Module
@@ -34,14 +40,19 @@ class FusionCheckpoint:
     sha256: str
 
     @property
-    def n_mfcc(self) -> int:
-        """Mean MFCC coefficients that the network reads."""
-        return int(self.config["n_mfcc"])
+    def audio_width(self) -> int:
+        """Width of the audio vector: of a speech embedding, or the number of mean MFCCs."""
+        return int(self.config.get("audio_width") or self.config["n_mfcc"])
 
     @property
     def hidden(self) -> int:
         """Width of the text embedding that the network reads."""
         return int(self.config["hidden"])
+
+    @property
+    def text_pooling(self) -> TextPooling:
+        """How the encoder's states become the text embedding."""
+        return "cls" if self.config.get("text_pooling") == "cls" else "mean"
 
     @property
     def present_input(self) -> bool:
@@ -56,25 +67,84 @@ class FusionCheckpoint:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The parts of one bundle. ``encoder`` is ``text`` itself where they are the same."""
+    """The parts of one bundle.
 
-    text: TextCheckpoint
+    Attributes:
+        text: Text classifier.
+        encoder: Text side of ``fusion``; ``text`` itself where they are the same.
+        fusion: Fusion network. Its audio vector is the embedding of ``speech``, or the mean MFCCs
+            where there is no speech encoder.
+        speech: Speech encoder, with or without a head.
+    """
+
+    text: TextCheckpoint | None = None
     encoder: TextCheckpoint | None = None
     fusion: FusionCheckpoint | None = None
+    speech: SpeechCheckpoint | None = None
 
     @property
     def shared(self) -> bool:
         """True if both tasks use the same encoder, so that one graph with two outputs serves."""
-        return self.encoder is self.text
+        return self.encoder is not None and self.encoder is self.text
+
+    @property
+    def tasks(self) -> tuple[TaskName, ...]:
+        """The tasks of the bundle."""
+        found: list[TaskName] = []
+        if self.text is not None:
+            found.append("text")
+        if self.fusion is not None:
+            found.append("fusion")
+        if self.audio_by_fusion or self.audio_by_speech:
+            found.append("audio")
+        return tuple(found)
+
+    @property
+    def audio_by_fusion(self) -> bool:
+        """True if the fusion network answers without a transcript."""
+        return self.fusion is not None and self.fusion.present_input
+
+    @property
+    def audio_by_speech(self) -> bool:
+        """True if the speech network's own head answers the task audio."""
+        return self.speech is not None and bool(self.speech.labels) and not self.audio_by_fusion
+
+    @property
+    def speech_outputs(self) -> tuple[SpeechOutput, ...]:
+        """Outputs of the speech graph that the tasks need."""
+        logits: tuple[SpeechOutput, ...] = ("logits",) if self.audio_by_speech else ()
+        return logits if self.fusion is None else (*logits, "embedding")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels of the bundle, in class order."""
+        for part in (self.text, self.fusion, self.speech):
+            if part is not None:
+                return part.labels
+        raise ValueError("no checkpoint")
+
+    def temperature(self, task: TaskName) -> float:
+        """Divisor of the logits of a task."""
+        part = self._answering(task)
+        return 1.0 if part is None else part.temperature
+
+    def _answering(
+        self, task: TaskName
+    ) -> TextCheckpoint | FusionCheckpoint | SpeechCheckpoint | None:
+        if task == "text":
+            return self.text
+        return self.speech if task == "audio" and self.audio_by_speech else self.fusion
 
     @property
     def sha256(self) -> dict[str, str]:
         """SHA-256 of the weights by part, as the manifest's provenance names them."""
-        parts = {"text": self.text.sha256}
+        parts = {} if self.text is None else {"text": self.text.sha256}
         if self.encoder is not None and not self.shared:
             parts["encoder"] = self.encoder.sha256
         if self.fusion is not None:
             parts["fusion"] = self.fusion.sha256
+        if self.speech is not None:
+            parts["speech"] = self.speech.sha256
         return parts
 
 
@@ -84,15 +154,18 @@ def load(sources: Sources) -> Checkpoints:
     Raises:
         CheckpointError: one is missing or incomplete.
     """
-    text = _with_tokenizer(load_text(sources.text))
+    text = None if sources.text is None else _with_tokenizer(load_text(sources.text))
+    speech = None
+    if sources.speech is not None:
+        speech = read_speech(sources.speech, sources.pooling, sources.layers)
     if sources.fusion is None:
-        return Checkpoints(text)
+        return Checkpoints(text, speech=speech)
     encoder = text
     if sources.encoder is not None:
         directory = checkpoint_directory(sources.encoder)
-        if weights_sha256(directory) != text.sha256:
+        if text is None or weights_sha256(directory) != text.sha256:
             encoder = _with_tokenizer(load_encoder(directory))
-    return Checkpoints(text, encoder, _fusion(sources.fusion))
+    return Checkpoints(text, encoder, _fusion(sources.fusion), speech)
 
 
 def token_ids(checkpoint: TextCheckpoint, texts: Sequence[str], *, strip: bool) -> list[Ids]:

@@ -7,11 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_export.checkpoints.load import Checkpoints
+from emo_export.evaluation.inputs import Inputs
 from emo_export.evaluation.reference import reference
 from emo_export.evaluation.rows import Evaluation
 from emo_models.evaluation.calibration import fit_temperature
 from emo_models.evaluation.metrics import calibration_error, softmax
-from emo_runtime.bundle.manifest import Audio, TaskName
+from emo_runtime.bundle.front_ends import FrontEndSettings
+from emo_runtime.bundle.manifest import TaskName
 from emo_runtime.errors import EmoError
 
 Floats = NDArray[np.float32]
@@ -38,33 +40,42 @@ class Calibration:
 
 
 def calibrate(
-    checkpoints: Checkpoints, rows: Evaluation, contract: Audio | None
+    checkpoints: Checkpoints, rows: Evaluation, front_end: FrontEndSettings | None
 ) -> tuple[Checkpoints, tuple[Calibration, ...]]:
     """Return the checkpoints with temperatures fitted on ``rows``, and the fits.
 
-    The fusion task is fitted where every row has sound. Raises EmoError where rows have no labels,
-    or unknown ones.
+    Tasks with sound are fitted where every row has sound. Raises EmoError where rows have no
+    labels, or unknown ones.
     """
-    labels = rows.label_ids(checkpoints.text.labels)
+    labels = rows.label_ids(checkpoints.labels)
     if labels is None:
-        known = ", ".join(checkpoints.text.labels)
+        known = ", ".join(checkpoints.labels)
         raise EmoError(f"{rows.name} (--calibrate): every row needs one of the labels: {known}.")
-    has_sound = contract is not None and all(row.audio is not None for row in rows.rows)
-    mfcc = rows.mfcc(contract) if has_sound and contract is not None else None
-    answers = reference(checkpoints, rows.texts, mfcc)
-    text = _fit("text", answers.text, labels, checkpoints.text.temperature)
-    found = [text]
-    changed = replace(checkpoints.text, config=_with(checkpoints.text.config, text))
-    result = replace(
-        checkpoints,
-        text=changed,
-        encoder=changed if checkpoints.shared else checkpoints.encoder,
-    )
+    has_sound = front_end is not None and all(row.audio is not None for row in rows.rows)
+    sound = rows.sound(front_end) if has_sound and front_end is not None else None
+    texts = rows.texts if checkpoints.text is not None or checkpoints.fusion is not None else []
+    answers = reference(checkpoints, Inputs(texts, sound))
+    found = []
+    result = checkpoints
+    if checkpoints.text is not None and answers.text is not None:
+        text = _fit("text", answers.text, labels, checkpoints.text.temperature)
+        found.append(text)
+        changed = replace(checkpoints.text, config=_with(checkpoints.text.config, text))
+        result = replace(
+            checkpoints,
+            text=changed,
+            encoder=changed if checkpoints.shared else checkpoints.encoder,
+        )
     if answers.fusion is not None and checkpoints.fusion is not None:
         fusion = _fit("fusion", answers.fusion, labels, checkpoints.fusion.temperature)
         found.append(fusion)
         config = _with(checkpoints.fusion.config, fusion)
         result = replace(result, fusion=replace(checkpoints.fusion, config=config))
+    if checkpoints.audio_by_speech and checkpoints.speech and answers.audio is not None:
+        audio = _fit("audio", answers.audio, labels, checkpoints.speech.temperature)
+        found.append(audio)
+        config = _with(checkpoints.speech.config, audio)
+        result = replace(result, speech=replace(checkpoints.speech, config=config))
     return result, tuple(found)
 
 

@@ -1,6 +1,6 @@
 """Sixth step: the answers of the graphs, compared with those of the checkpoint in PyTorch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,7 +9,8 @@ import onnx
 from numpy.typing import NDArray
 
 from emo_export.checkpoints.load import Checkpoints, token_ids
-from emo_export.evaluation.reference import Answers
+from emo_export.evaluation.inputs import Inputs, Sound, encode_clips
+from emo_export.evaluation.reference import AUDIO_ONLY, Answers, adapted
 from emo_export.evaluation.session import GraphSession
 from emo_models.evaluation.metrics import macro_f1, softmax
 from emo_runtime.bundle.manifest import TaskName
@@ -54,39 +55,58 @@ class Comparison:
         }
 
 
-def verify(
-    graphs: Graphs,
-    checkpoints: Checkpoints,
-    texts: Sequence[str],
-    mfcc: Floats | None,
-) -> Answers:
+def verify(graphs: Graphs, checkpoints: Checkpoints, inputs: Inputs) -> Answers:
     """Return the answers of a set of graphs, one row at a time, as in the runtime.
 
-    ``graphs`` holds one variant each of ``text``, ``encoder`` (unless shared) and ``fusion``.
+    ``graphs`` has one variant of every graph of the bundle, by name.
     """
-    text = checkpoints.text
-    session = GraphSession(graphs["text"])
-    rows = [session.text(ids) for ids in token_ids(text, texts, strip=text.strip)]
-    logits = np.stack([row["logits"] for row in rows])
-    if checkpoints.encoder is None or mfcc is None or "fusion" not in graphs:
+    text, fusion = checkpoints.text, checkpoints.fusion
+    logits = embeddings = None
+    if text is not None and inputs.texts:
+        session = GraphSession(graphs["text"])
+        rows = [session.text(ids) for ids in token_ids(text, inputs.texts, strip=text.strip)]
+        logits = np.stack([row["logits"] for row in rows])
+        if checkpoints.shared and text.strip:
+            embeddings = np.stack([row["embedding"] for row in rows])
+    if inputs.sound is None:
         return Answers(logits)
-    if not checkpoints.shared or not text.strip:
-        session = session if checkpoints.shared else GraphSession(graphs["encoder"])
-        rows = [session.text(ids) for ids in token_ids(checkpoints.encoder, texts, strip=True)]
-    embeddings = np.stack([row["embedding"] for row in rows])
-    return Answers(logits, run_fusion(graphs["fusion"], mfcc, embeddings))
+    vectors, audio = _sound(graphs, checkpoints, inputs.sound)
+    if fusion is None or vectors is None:
+        return Answers(logits, audio=audio)
+    fused = None
+    if checkpoints.encoder is not None and inputs.texts:
+        if embeddings is None:
+            session = GraphSession(graphs["text" if checkpoints.shared else "encoder"])
+            ids = token_ids(checkpoints.encoder, inputs.texts, strip=True)
+            embeddings = np.stack([session.text(row)["embedding"] for row in ids])
+        fused = run_fusion(graphs["fusion"], vectors[inputs.sound.rows], embeddings)
+    if checkpoints.audio_by_fusion:
+        silent = np.zeros((len(vectors), fusion.hidden), np.float32)
+        audio = run_fusion(graphs["fusion"], vectors, silent, AUDIO_ONLY)
+    return Answers(logits, fused, audio)
+
+
+def _sound(
+    graphs: Graphs, checkpoints: Checkpoints, sound: Sound
+) -> tuple[Floats | None, Floats | None]:
+    """Audio vectors of the fusion graph, and logits of the speech graph, each [clips, width]."""
+    if checkpoints.speech is None:
+        return sound.vectors, None
+    session, name = GraphSession(graphs["speech"]), checkpoints.speech.input_name
+    outputs = encode_clips(lambda part: session.run(**{name: part}), sound.clips)
+    return adapted(checkpoints, outputs.get("embedding")), outputs.get("logits")
 
 
 def run_fusion(
     model: onnx.ModelProto,
-    mfcc: Floats,
+    vectors: Floats,
     embeddings: Floats,
     present: tuple[float, float] = (1.0, 1.0),
 ) -> Floats:
     """Return logits [rows, labels] of a fusion graph."""
-    inputs = {"audio": mfcc, "text": embeddings}
+    inputs = {"audio": vectors, "text": embeddings}
     if any(item.name == "present" for item in model.graph.input):
-        inputs["present"] = np.tile(np.asarray(present, np.float32), (len(mfcc), 1))
+        inputs["present"] = np.tile(np.asarray(present, np.float32), (len(vectors), 1))
     return GraphSession(model).run(**inputs)["logits"]
 
 

@@ -1,102 +1,117 @@
 """Comparison of any set of graphs with the answers of the reference, computed once."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from emo_export.checkpoints.load import Checkpoints
 from emo_export.evaluation.compare import Comparison, Graphs, compare, verify
+from emo_export.evaluation.inputs import Inputs
 from emo_export.evaluation.reference import Answers, reference
-from emo_export.evaluation.rows import SHIPPED, Evaluation
-from emo_runtime.bundle.manifest import Audio, Precision, TaskName
-
-Floats = NDArray[np.float32]
+from emo_export.evaluation.rows import SHIPPED, SHIPPED_CLIPS, Evaluation
+from emo_runtime.bundle.front_ends import FrontEndSettings
+from emo_runtime.bundle.manifest import Precision, TaskName
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluator:
-    """Evaluation rows, with the answers of the checkpoint in PyTorch.
-
-    ``mfcc`` is [rows, n_mfcc], or None without a fusion network.
-    """
+    """Evaluation rows, with the answers of the checkpoint in PyTorch."""
 
     checkpoints: Checkpoints
     evaluation: Evaluation
-    contract: Audio | None
-    mfcc: Floats | None
+    inputs: Inputs
     expected: Answers
 
     @classmethod
     def of(
-        cls, checkpoints: Checkpoints, evaluation: Evaluation, contract: Audio | None
+        cls, checkpoints: Checkpoints, evaluation: Evaluation, front_end: FrontEndSettings | None
     ) -> "Evaluator":
-        """Compute the answers of the reference."""
-        mfcc = None if contract is None else evaluation.mfcc(contract)
-        expected = reference(checkpoints, evaluation.texts, mfcc)
-        return cls(checkpoints, evaluation, contract, mfcc, expected)
+        """Compute the reference's answers."""
+        inputs = inputs_of(checkpoints, evaluation, front_end)
+        return cls(checkpoints, evaluation, inputs, reference(checkpoints, inputs))
 
     @property
     def evaluated(self) -> str:
-        """Name and number of the rows."""
-        return f"{self.evaluation.name} ({len(self.evaluation.rows)} rows)"
+        """A description of the rows."""
+        rows = f"{self.evaluation.name} ({len(self.evaluation.rows)} rows)"
+        if self.inputs.sound is None or not self.inputs.sound.clips or self.has_sound:
+            return rows
+        if self.evaluation.name == SHIPPED_CLIPS:
+            return rows
+        return f"{rows} with {self.inputs.sound.count} clips of synthetic speech-like sound"
+
+    @property
+    def has_sound(self) -> bool:
+        """True if every row has sound of its own."""
+        return all(row.audio is not None for row in self.evaluation.rows)
 
     @property
     def tasks(self) -> tuple[TaskName, ...]:
         """The tasks of the bundle."""
-        fusion = self.checkpoints.fusion
-        if fusion is None:
-            return ("text",)
-        return ("text", "fusion", "audio") if fusion.present_input else ("text", "fusion")
+        return self.checkpoints.tasks
 
-    def subsample(self, step: int) -> "Evaluator":
-        """Return an evaluator of every ``step``-th row."""
+    def subsample(self, step: int, clips: int | None = None) -> "Evaluator":
+        """Return an evaluator of every ``step``-th row, with at most so many ``clips``."""
+        sound = self.inputs.sound
+        if sound is not None and clips is not None:
+            step = max(step, -(-sound.count // clips)) if self._one_clip_per_row else step
         rows = Evaluation(self.evaluation.name, self.evaluation.rows[::step])
-        fusion = self.expected.fusion
+        audio = self.expected.audio
+        if sound is not None:
+            sound, used = sound.take(step)
+            audio = None if audio is None else audio[used]
+        text, fusion = self.expected.text, self.expected.fusion
         return Evaluator(
             self.checkpoints,
             rows,
-            self.contract,
-            None if self.mfcc is None else self.mfcc[::step],
-            Answers(self.expected.text[::step], None if fusion is None else fusion[::step]),
+            Inputs(self.inputs.texts[::step], sound),
+            Answers(
+                None if text is None else text[::step],
+                None if fusion is None else fusion[::step],
+                audio,
+            ),
         )
+
+    @property
+    def _one_clip_per_row(self) -> bool:
+        sound = self.inputs.sound
+        return sound is not None and sound.count == len(self.evaluation.rows)
 
     def ask(self, graphs: Graphs) -> Answers:
         """Return the answers of a complete set of graphs to the rows."""
-        return verify(graphs, self.checkpoints, self.evaluation.texts, self.mfcc)
+        return verify(graphs, self.checkpoints, self.inputs)
 
     def compare(self, precision: Precision, found: Answers) -> tuple[Comparison, ...]:
         """Compare answers with the reference's, by task."""
-        text, fusion = self.checkpoints.text, self.checkpoints.fusion
-        labels = self.evaluation.label_ids(text.labels)
-        own = self.evaluation.name != SHIPPED
-        result = [
-            compare(
-                "text",
-                precision,
-                self.expected.text,
-                found.text,
-                temperature=text.temperature,
-                label_ids=labels,
-                own_labels=own,
+        labels = self.evaluation.label_ids(self.checkpoints.labels)
+        result = []
+        for task in self.tasks:
+            expected, answered = self.expected.of(task), found.of(task)
+            if expected is None or answered is None:
+                continue
+            labelled = task == "text" or (
+                self.has_sound and (task == "fusion" or self._one_clip_per_row)
             )
-        ]
-        if fusion is not None and self.expected.fusion is not None and found.fusion is not None:
-            has_sound = all(row.audio is not None for row in self.evaluation.rows)
             result.append(
                 compare(
-                    "fusion",
+                    task,
                     precision,
-                    self.expected.fusion,
-                    found.fusion,
-                    temperature=fusion.temperature,
-                    label_ids=labels if has_sound else None,
-                    own_labels=own,
+                    expected,
+                    answered,
+                    temperature=self.checkpoints.temperature(task),
+                    label_ids=labels if labelled else None,
+                    own_labels=self.evaluation.name != SHIPPED,
                 )
             )
         return tuple(result)
 
-    def try_out(self, texts: Sequence[str], mfcc: Floats, graphs: Graphs) -> Answers:
+    def try_out(self, inputs: Inputs, graphs: Graphs) -> Answers:
         """Return the answers of a complete set of graphs to other rows."""
-        return verify(graphs, self.checkpoints, texts, mfcc)
+        return verify(graphs, self.checkpoints, inputs)
+
+
+def inputs_of(
+    checkpoints: Checkpoints, evaluation: Evaluation, front_end: FrontEndSettings | None
+) -> Inputs:
+    """Return the inputs of the rows for the parts that the bundle has."""
+    texts = evaluation.texts if checkpoints.text or checkpoints.fusion else []
+    sound = None if front_end is None else evaluation.sound(front_end)
+    return Inputs(texts, sound)

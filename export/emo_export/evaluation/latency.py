@@ -1,4 +1,4 @@
-"""How long an answer to a transcript takes: PyTorch and each variant in turn, on this machine.
+"""Latency of a transcript or of 5 s of sound: PyTorch and each variant in turn, on this machine.
 
 A first impression for the terminal (emo-bench measures in earnest): times never go into a bundle.
 """
@@ -15,9 +15,14 @@ from numpy.typing import NDArray
 
 from emo_export.checkpoints.load import Checkpoints, token_ids
 from emo_export.evaluation.session import GraphSession
+from emo_export.evaluation.synthetic_clips import synthetic_clips
 from emo_models.modeling.text_outputs import TextOutputs
+from emo_runtime.audio.front_end import make_front_end
 
-Answer = Callable[[NDArray[np.int64]], object]
+Array = NDArray[Any]
+Answer = Callable[[Array], object]
+
+SOUND_S = 5.0
 
 _TEXTS = 12
 _ROUNDS = 2
@@ -26,7 +31,7 @@ _PAUSE_S = 0.1
 
 @dataclass(frozen=True)
 class Speed:
-    """Median milliseconds of a text graph, one transcript at a time; PyTorch's is the reference.
+    """Median milliseconds of a graph, one utterance at a time; PyTorch's is the reference.
 
     Each with one thread or with all cores, whichever is faster: on a busy machine threads that
     wait for each other make a small network slow, and PyTorch's more so.
@@ -52,51 +57,70 @@ def speed(
     variants: Mapping[str, Mapping[str, onnx.ModelProto]],
     texts: Sequence[str],
 ) -> tuple[Speed, ...]:
-    """Median times over some of the texts, the rivals in turn.
+    """Return median times over some of the texts, or of 5 s of sound, the rivals in turn.
 
-    ``variants`` are the graphs ``text`` and ``encoder``, by precision or another name for each.
+    ``variants`` are the graphs but for fusion, by precision or another name for each.
     """
     chosen = texts[:: max(1, len(texts) // _TEXTS)][:_TEXTS]
     result = []
-    for name in ("text", "encoder"):
-        checkpoint = checkpoints.text if name == "text" else checkpoints.encoder
-        if name not in variants or checkpoint is None:
+    for name, graphs in variants.items():
+        if name == "fusion":
             continue
-        rows = token_ids(checkpoint, chosen, strip=True)
-        output = "logits" if name == "text" else "embedding"
-        model = TextOutputs(checkpoint.module, (output,))
-        rivals = {"pytorch": [_in_pytorch(model, threads) for threads in _thread_counts()]}
-        for precision, graph in variants[name].items():
+        rows, in_pytorch, in_session = _task(checkpoints, name, chosen)
+        rivals = {"pytorch": [_with_threads(in_pytorch, count) for count in _thread_counts()]}
+        for precision, graph in graphs.items():
             rivals[precision] = [
-                GraphSession(graph, all_cores=all_cores).text for all_cores in (False, True)
+                in_session(GraphSession(graph, all_cores=all_cores)) for all_cores in (False, True)
             ]
         medians = _medians(rivals, rows)
         result += [
-            Speed(name, precision, medians[precision], medians["pytorch"])
-            for precision in variants[name]
+            Speed(name, precision, medians[precision], medians["pytorch"]) for precision in graphs
         ]
     return tuple(result)
+
+
+def _task(
+    checkpoints: Checkpoints, name: str, texts: Sequence[str]
+) -> tuple[Sequence[Array], Answer, Callable[[GraphSession], Answer]]:
+    """Inputs of a graph, the network in PyTorch, and how a session is asked."""
+    if name == "speech" and checkpoints.speech is not None:
+        speech = checkpoints.speech
+        front_end, module = make_front_end(speech.front_end), speech.module
+        clip = np.resize(synthetic_clips()[-1], round(SOUND_S * front_end.sample_rate))
+        [part] = front_end.whole(clip).parts[:1]
+
+        def listen(session: GraphSession) -> Answer:
+            return lambda features: session.run(**{speech.input_name: features})
+
+        return [part] * _ROUNDS, lambda row: module(torch.from_numpy(row)), listen
+    checkpoint = checkpoints.text if name == "text" else checkpoints.encoder
+    if checkpoint is None:
+        raise ValueError(f"no checkpoint for the graph {name!r}")
+    model = TextOutputs(checkpoint.module, ("logits" if name == "text" else "embedding",))
+
+    def read(row: Array) -> object:
+        tensor = torch.from_numpy(row[np.newaxis])
+        return model(tensor, torch.ones_like(tensor))
+
+    return token_ids(checkpoint, texts, strip=True), read, lambda session: session.text
 
 
 def _thread_counts() -> tuple[int, int]:
     return 1, torch.get_num_threads()
 
 
-def _in_pytorch(model: torch.nn.Module, threads: int) -> Answer:
-    def answer(ids: NDArray[np.int64]) -> None:
+def _with_threads(answer: Answer, threads: int) -> Answer:
+    def with_threads(row: Array) -> None:
         before = torch.get_num_threads()
         torch.set_num_threads(threads)
         with torch.inference_mode():
-            tensor = torch.from_numpy(ids[np.newaxis])
-            model(tensor, torch.ones_like(tensor))
+            answer(row)
         torch.set_num_threads(before)
 
-    return answer
+    return with_threads
 
 
-def _medians(
-    rivals: Mapping[str, Sequence[Answer]], rows: Sequence[NDArray[np.int64]]
-) -> dict[str, float]:
+def _medians(rivals: Mapping[str, Sequence[Answer]], rows: Sequence[Array]) -> dict[str, float]:
     """The rivals in turn, twice, each over all rows; of each rival's ways, the fastest.
 
     Idle threads of ONNX Runtime wait actively for a while: each rival begins after a pause.

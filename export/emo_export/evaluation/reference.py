@@ -15,39 +15,92 @@ from emo_export.checkpoints.load import (
     TextCheckpoint,
     token_ids,
 )
+from emo_export.checkpoints.speech import SpeechCheckpoint
 from emo_export.checkpoints.tokenizer import Ids
+from emo_export.evaluation.inputs import Inputs, Sound, encode_clips
 from emo_models.modeling.text_outputs import TextOutputs
+from emo_runtime.bundle.manifest import TaskName
 
 Floats = NDArray[np.float32]
 
 _TOKENS_AT_ONCE = 2048
+AUDIO_ONLY = (1.0, 0.0)
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Logits by task, each [rows, labels]."""
+    """Logits by task, [rows, labels]; those of ``audio`` are [clips, labels]."""
 
-    text: Floats
+    text: Floats | None = None
     fusion: Floats | None = None
+    audio: Floats | None = None
+
+    def of(self, task: TaskName) -> Floats | None:
+        """Return the logits of a task; None where it was not answered."""
+        found: Floats | None = getattr(self, task)
+        return found
 
 
-def reference(checkpoints: Checkpoints, texts: Sequence[str], mfcc: Floats | None) -> Answers:
-    """Return the checkpoint's answers to transcripts and mean MFCC vectors [rows, n_mfcc]."""
-    text = checkpoints.text
-    logits = text_outputs(text, token_ids(text, texts, strip=text.strip), "logits")
-    if checkpoints.fusion is None or checkpoints.encoder is None or mfcc is None:
+def reference(checkpoints: Checkpoints, inputs: Inputs) -> Answers:
+    """Return the checkpoint's answers to transcripts and sound."""
+    text, fusion = checkpoints.text, checkpoints.fusion
+    logits = None
+    if text is not None and inputs.texts:
+        ids = token_ids(text, inputs.texts, strip=text.strip)
+        logits = text_outputs(text, ids, "logits")
+    if inputs.sound is None:
         return Answers(logits)
-    ids = token_ids(checkpoints.encoder, texts, strip=True)
-    embeddings = text_outputs(checkpoints.encoder, ids, "embedding")
-    return Answers(logits, fusion_logits(checkpoints.fusion, mfcc, embeddings))
+    vectors, audio = encode_sound(checkpoints, inputs.sound)
+    fused = None
+    if fusion is not None and vectors is not None:
+        if checkpoints.encoder is not None and inputs.texts:
+            ids = token_ids(checkpoints.encoder, inputs.texts, strip=True)
+            embeddings = text_outputs(checkpoints.encoder, ids, "embedding", fusion.text_pooling)
+            fused = fusion_logits(fusion, vectors[inputs.sound.rows], embeddings)
+        if checkpoints.audio_by_fusion:
+            silent = np.zeros((len(vectors), fusion.hidden), np.float32)
+            audio = fusion_logits(fusion, vectors, silent, AUDIO_ONLY)
+    return Answers(logits, fused, audio)
 
 
-def text_outputs(checkpoint: TextCheckpoint, rows: Sequence[Ids], output: str) -> Floats:
+def encode_sound(checkpoints: Checkpoints, sound: Sound) -> tuple[Floats | None, Floats | None]:
+    """Return the audio vectors [clips, width] that the fusion network reads, and the logits of
+    the speech network's own head [clips, labels], as far as there are such.
+    """
+    speech = checkpoints.speech
+    if speech is None:
+        return sound.vectors, None
+    outputs = speech_outputs(speech, sound)
+    logits = outputs.get("logits") if checkpoints.audio_by_speech else None
+    return adapted(checkpoints, outputs.get("embedding")), logits
+
+
+def adapted(checkpoints: Checkpoints, vectors: Floats | None) -> Floats | None:
+    """Return audio vectors without the population mean, as the runtime does without a profile."""
+    adaptation = None if checkpoints.speech is None else checkpoints.speech.adaptation
+    return vectors if vectors is None or adaptation is None else vectors - adaptation.mean
+
+
+def speech_outputs(checkpoint: SpeechCheckpoint, sound: Sound) -> dict[str, Floats]:
+    """Return ``embedding`` and ``logits`` [clips, width] of a speech checkpoint."""
+
+    def run(features: NDArray[np.float32]) -> dict[str, Floats]:
+        found = checkpoint.module(torch.from_numpy(features))
+        names = ("embedding", "logits")
+        return {n: v.numpy() for n, v in zip(names, found, strict=True) if v is not None}
+
+    with single_threaded(), torch.inference_mode():
+        return encode_clips(run, sound.clips)
+
+
+def text_outputs(
+    checkpoint: TextCheckpoint, rows: Sequence[Ids], output: str, pooling: str = "mean"
+) -> Floats:
     """Return ``logits`` or ``embedding`` of each row, [rows, width].
 
     Rows of the same length go through the network together: without padding, as one by one.
     """
-    model = TextOutputs(checkpoint.module, (output,))
+    model = TextOutputs(checkpoint.module, (output,), pooling)
     by_length: dict[int, list[int]] = defaultdict(list)
     for index, ids in enumerate(rows):
         by_length[len(ids)].append(index)
@@ -65,14 +118,14 @@ def text_outputs(checkpoint: TextCheckpoint, rows: Sequence[Ids], output: str) -
 
 def fusion_logits(
     checkpoint: FusionCheckpoint,
-    mfcc: Floats,
+    vectors: Floats,
     embeddings: Floats,
     present: tuple[float, float] = (1.0, 1.0),
 ) -> Floats:
     """Return logits [rows, labels] of the fusion network; ``present`` is (audio, text)."""
-    inputs = [torch.from_numpy(mfcc), torch.from_numpy(embeddings)]
+    inputs = [torch.from_numpy(vectors), torch.from_numpy(embeddings)]
     if checkpoint.present_input:
-        inputs.append(torch.tensor(present).expand(len(mfcc), 2))
+        inputs.append(torch.tensor(present).expand(len(vectors), 2))
     with single_threaded(), torch.inference_mode():
         logits: Floats = checkpoint.module(*inputs).numpy()
     return logits

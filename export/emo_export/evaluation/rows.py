@@ -3,21 +3,28 @@
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emo_export.evaluation.inputs import Sound
+from emo_export.evaluation.synthetic_clips import SAMPLE_RATE as SYNTHETIC_RATE
+from emo_export.evaluation.synthetic_clips import synthetic_clips
 from emo_models.data.corpora import Needs, Row, TableFormat, read_csv
 from emo_models.data.datasets import targets_of
 from emo_models.errors import DataError
 from emo_runtime.audio.decode import load_audio
+from emo_runtime.audio.features import Features
+from emo_runtime.audio.front_end import make_front_end
 from emo_runtime.audio.mfcc import MeanMfcc
-from emo_runtime.bundle.manifest import Audio
+from emo_runtime.bundle.front_ends import FrontEndSettings, MeanMfccSettings
 from emo_runtime.errors import EmoError
 
 Floats = NDArray[np.float32]
 
 SHIPPED = "the evaluation sentences that ship with emo-export"
+SHIPPED_CLIPS = "synthetic speech-like clips of emo-export"
 _DATA = "emo_export"
 _SEED = 20240612
 # Of the sentences that ship, every 13th serves static quantization: some of each label, and the
@@ -51,8 +58,32 @@ class Evaluation:
             return None
         return targets_of(self.rows, labels)
 
-    def mfcc(self, contract: Audio) -> Floats:
-        """Return mean MFCC vectors [rows, n_mfcc]; random, seeded ones for rows without sound.
+    def sound(self, settings: FrontEndSettings) -> Sound:
+        """Return the sound of the rows: their own, or synthetic where they have none.
+
+        For mean MFCCs the synthetic sound is a vector for each row, otherwise one of the clips of
+        ``synthetic_clips`` in turn.
+        """
+        if isinstance(settings, MeanMfccSettings):
+            return Sound.of_vectors(self.mfcc(settings))
+        front_end = make_front_end(settings)
+        rate = front_end.sample_rate
+        sources: list[Any] = [row.audio for row in self.rows]
+        places: list[int] = []
+        clips: list[Features] = []
+        made: dict[object, int] = {}
+        fallback = synthetic_clips() if None in sources else ()
+        for number, source in enumerate(sources):
+            key = number if source else -1 - number % len(fallback)
+            if key not in made:
+                clip = source or (fallback[number % len(fallback)], SYNTHETIC_RATE)
+                made[key] = len(clips)
+                clips.append(front_end.whole(load_audio(clip, rate)))
+            places.append(made[key])
+        return Sound(np.array(places, np.int64), tuple(clips))
+
+    def mfcc(self, contract: MeanMfccSettings) -> Floats:
+        """Mean MFCC vectors [rows, n_mfcc]: of the rows' sound, or seeded ones where it is missing.
 
         The random ones are centred on that of the golden clip, with the spread of real clips.
         """
@@ -71,6 +102,17 @@ class Evaluation:
                     + 5 * noise[1] / np.sqrt(1 + np.arange(contract.n_mfcc))
                 )
         return np.asarray(vectors, np.float32)
+
+
+def shipped_clips() -> Evaluation:
+    """Return rows of synthetic clips without transcripts, for a bundle without text."""
+    return Evaluation(
+        SHIPPED_CLIPS,
+        tuple(
+            Row(str(number), "", None, None, "", f"clip {number}")
+            for number in range(len(synthetic_clips()))
+        ),
+    )
 
 
 def shipped_sentences() -> Evaluation:
@@ -109,13 +151,21 @@ def golden_clip() -> tuple[Floats, int]:
 _GOLDEN_RATE = 16_000
 
 
-def read_rows(path: Path, layout: TableFormat | None = None) -> Evaluation:
+def read_rows(
+    path: Path, layout: TableFormat | None = None, *, with_text: bool = True
+) -> Evaluation:
     """Read the rows of a table with a transcript, and sound and label where there are any.
+
+    Args:
+        path: The table.
+        layout: How it is read.
+        with_text: False for a bundle that reads sound only: every row needs sound.
 
     Raises:
         DataError: the table can't be read, a text is empty, or only some rows have a label.
     """
-    rows = read_csv(path, needs=Needs(text=True, label=False), layout=layout)
+    needs = Needs(text=with_text, audio=not with_text, label=False)
+    rows = read_csv(path, needs=needs, layout=layout)
     labelled = [row for row in rows if row.label]
     if labelled and len(labelled) < len(rows):
         missing = next(row for row in rows if not row.label)
@@ -126,10 +176,15 @@ def read_rows(path: Path, layout: TableFormat | None = None) -> Evaluation:
 
 
 def refuse_leak(evaluate: Evaluation, calibrate: Evaluation) -> None:
-    """Raise EmoError where a transcript is in both: its score would be too good."""
-    both = {text.strip() for text in evaluate.texts} & {text.strip() for text in calibrate.texts}
+    """Raise EmoError where a transcript, or sound without one, is in both tables."""
+    both = _keys(evaluate) & _keys(calibrate)
     if both:
         raise EmoError(
             f"{len(both)} rows of {calibrate.name} (--calibrate) are also in {evaluate.name} "
             f"(--evaluate), the first: {min(both)!r:.100}. Take them out of one of the two."
         )
+
+
+def _keys(evaluation: Evaluation) -> set[str]:
+    """Transcripts, or files of sound where there are none."""
+    return {(row.text or "").strip() or str(row.audio) for row in evaluation.rows}

@@ -1,13 +1,16 @@
 """Sessions of ONNX Runtime on the CPU for graphs in memory."""
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from emo_export.onnx_graph import encode
+from emo_export.onnx_graph import PROTOBUF_LIMIT, copy, encode, size_bytes
 from emo_runtime.cpu import usable_cores
 from emo_runtime.ort.session import load_onnxruntime
 
@@ -31,9 +34,10 @@ class GraphSession:
         options.log_severity_level = 3
         if plain:
             options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        self._session: Any = runtime.InferenceSession(
-            encode(model), options, providers=["CPUExecutionProvider"]
-        )
+        with _loadable(model) as source:
+            self._session: Any = runtime.InferenceSession(
+                source, options, providers=["CPUExecutionProvider"]
+            )
         self.outputs = [output.name for output in self._session.get_outputs()]
 
     def run(self, **inputs: NDArray[Any]) -> dict[str, Floats]:
@@ -45,3 +49,16 @@ class GraphSession:
         row = ids[np.newaxis]
         found = self.run(input_ids=row, attention_mask=np.ones_like(row))
         return {name: value[0] for name, value in found.items()}
+
+
+@contextmanager
+def _loadable(model: onnx.ModelProto) -> Iterator[bytes | str]:
+    """Yield what ONNX Runtime loads: the bytes, or a file with external data for a large model."""
+    if size_bytes(model) < PROTOBUF_LIMIT:
+        yield encode(model)
+        return
+    with tempfile.TemporaryDirectory(prefix="emo-export-") as folder:
+        path = Path(folder) / "graph.onnx"
+        # Saving moves the weights out of the model that is saved.
+        onnx.save(copy(model), path, save_as_external_data=True, location="weights")
+        yield str(path)

@@ -13,7 +13,7 @@ _HEAD = """# {name}
 {tasks} The labels, in order: {labels}.
 
 - Licence of the weights: {licence}. {notice}
-- Weights: text `{text}`{others} (sha256 of model.safetensors).
+- Weights: {weights} (sha256 of the files).
 - No card came with the checkpoint: whoever trained it knows on which data, for which use, and how
   well it does there.
 """
@@ -38,21 +38,20 @@ def card(
 def _head(checkpoints: Checkpoints, identity: Identity) -> str:
     if identity.card is not None:
         return _read(identity.card)
-    text, encoder, fusion = checkpoints.text, checkpoints.encoder, checkpoints.fusion
-    others = ""
-    if encoder is not None and not checkpoints.shared:
-        others += f", encoder `{encoder.sha256}`"
-    if fusion is not None:
-        others += f", fusion `{fusion.sha256}`"
-    what = "a transcript" if fusion is None else "a transcript, with or without its sound,"
+    what = {
+        ("text",): "a transcript",
+        ("audio",): "the sound of an utterance",
+        ("fusion",): "a transcript with its sound",
+        ("text", "audio"): "a transcript, or the sound of an utterance,",
+    }.get(checkpoints.tasks, "a transcript, with or without its sound,")
+    weights = ", ".join(f"{name} `{sha256}`" for name, sha256 in checkpoints.sha256.items())
     return _HEAD.format(
         name=identity.name,
         tasks=f"Says which emotion {what} expresses.",
-        labels=", ".join(text.labels),
+        labels=", ".join(checkpoints.labels),
         licence=identity.licence,
         notice=identity.notice,
-        text=text.sha256,
-        others=others,
+        weights=weights,
     )
 
 

@@ -6,13 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_export.checkpoints.load import Checkpoints
-from emo_export.evaluation.reference import Answers, fusion_logits, reference
+from emo_export.evaluation.inputs import Inputs, Sound
+from emo_export.evaluation.reference import Answers, reference
 from emo_export.evaluation.rows import golden_clip
 from emo_models.evaluation.metrics import softmax
 from emo_runtime.audio.decode import load_audio
-from emo_runtime.audio.mfcc import MeanMfcc
+from emo_runtime.audio.front_end import make_front_end
+from emo_runtime.bundle.front_ends import FrontEndSettings, MeanMfccSettings
 from emo_runtime.bundle.golden import Golden, GoldenAudio, GoldenCase
-from emo_runtime.bundle.manifest import Audio, TaskName
+from emo_runtime.bundle.manifest import TaskName
 
 Floats = NDArray[np.float32]
 Probabilities = NDArray[np.float64]
@@ -30,28 +32,39 @@ def golden_cases(
     expected: Answers,
     found: Sequence[Answers],
     *,
-    contract: Audio | None,
-    answer: Callable[[Sequence[str], Floats], Iterable[Answers]],
+    front_end: FrontEndSettings | None,
+    answer: Callable[[Inputs], Iterable[Answers]],
 ) -> Golden:
-    """Cases for every task of the bundle, spread over the labels.
+    """Choose cases for every task of the bundle, spread over the labels.
 
     ``expected`` are the reference's answers to ``texts``, ``found`` those of each variant of the
     graphs: the most certain text of each label is taken whose probabilities they keep within
-    ``STEADY``. The tasks with sound use the clip that ships, in its quarters, with the same texts;
-    ``answer`` gives each variant's answers to texts and mean MFCC vectors.
+    ``STEADY``. The tasks with sound use the clip that ships, in its quarters (and for a speech
+    graph whole), with the same texts; ``answer`` gives each variant's answers.
     """
-    labels = list(checkpoints.text.labels)
-    temperature = checkpoints.text.temperature
-    probabilities = softmax(expected.text, temperature)
-    worst = np.zeros(len(texts))
-    for answers in found:
-        difference = np.abs(softmax(answers.text, temperature) - probabilities).max(axis=1)
-        worst = np.maximum(worst, difference)
-    chosen = _spread(probabilities, worst)
-    cases = [_case("text", probabilities[index], texts[index]) for index in chosen]
-    if checkpoints.fusion is not None and contract is not None:
-        cases += _with_sound(checkpoints, [texts[index] for index in chosen], contract, answer)
-    return Golden(schema="emo-golden/1", labels=labels, cases=cases)
+    cases: list[GoldenCase] = []
+    spoken = list(texts[:CASES_PER_TASK])
+    if expected.text is not None:
+        temperature = checkpoints.temperature("text")
+        probabilities = softmax(expected.text, temperature)
+        worst = np.zeros(len(texts))
+        for answers in found:
+            worst = np.maximum(worst, _change(probabilities, answers.text, temperature))
+        chosen = _spread(probabilities, worst)
+        spoken = [texts[index] for index in chosen]
+        cases = [_case("text", probabilities[index], texts[index]) for index in chosen]
+    if front_end is not None:
+        cases += _with_sound(checkpoints, spoken, front_end, answer)
+    return Golden(schema="emo-golden/1", labels=list(checkpoints.labels), cases=cases)
+
+
+def _change(
+    probabilities: Probabilities, logits: Floats | None, temperature: float
+) -> Probabilities:
+    """Largest change of a probability of each row."""
+    if logits is None:
+        return np.zeros(len(probabilities))
+    return np.asarray(np.abs(softmax(logits, temperature) - probabilities).max(axis=1))
 
 
 def _spread(probabilities: Probabilities, worst: NDArray[np.float64]) -> list[int]:
@@ -75,44 +88,62 @@ def _spread(probabilities: Probabilities, worst: NDArray[np.float64]) -> list[in
 def _with_sound(
     checkpoints: Checkpoints,
     texts: Sequence[str],
-    contract: Audio,
-    answer: Callable[[Sequence[str], Floats], Iterable[Answers]],
+    settings: FrontEndSettings,
+    answer: Callable[[Inputs], Iterable[Answers]],
 ) -> list[GoldenCase]:
-    fusion = checkpoints.fusion
-    if fusion is None:
-        return []
-    clips = _quarters()
-    sound = [clips[number % len(clips)] for number in range(len(texts))]
-    mfcc = np.stack([_mfcc(clip, contract) for clip in sound])
-    logits = reference(checkpoints, texts, mfcc).fusion
-    if logits is None:
-        return []
-    probabilities = softmax(logits, fusion.temperature)
-    worst = np.zeros(len(texts))
-    for answers in answer(texts, mfcc):
-        if answers.fusion is not None:
-            found = softmax(answers.fusion, fusion.temperature)
-            worst = np.maximum(worst, np.abs(found - probabilities).max(axis=1))
-    kept = [row for row in range(len(texts)) if worst[row] <= max(STEADY, float(worst.min()))]
-    cases = [_case("fusion", probabilities[row], texts[row], sound[row]) for row in kept]
-    if fusion.present_input:
-        vectors = np.stack([_mfcc(clip, contract) for clip in clips])
-        silent = np.zeros((len(clips), fusion.hidden), np.float32)
-        alone = softmax(fusion_logits(fusion, vectors, silent, (1.0, 0.0)), fusion.temperature)
-        cases += [_case("audio", row, None, clip) for row, clip in zip(alone, clips, strict=True)]
+    clips = _clips(whole=checkpoints.speech is not None)
+    rows = np.arange(max(len(texts), 1)) % len(clips) if texts else np.zeros(0, np.int64)
+    inputs = Inputs(texts, _sound(clips, rows, settings))
+    expected = reference(checkpoints, inputs)
+    found = list(answer(inputs))
+    cases = []
+    fusion, audio = expected.fusion, expected.audio
+    if fusion is not None:
+        steady, probabilities = _steady("fusion", checkpoints, fusion, found)
+        cases += [
+            _case("fusion", probabilities[row], texts[row], clips[rows[row]]) for row in steady
+        ]
+    if audio is not None:
+        steady, probabilities = _steady("audio", checkpoints, audio, found)
+        cases += [_case("audio", probabilities[row], None, clips[row]) for row in steady]
     return cases
 
 
-def _quarters() -> list[GoldenAudio]:
-    """The clip in four pieces: short, so that golden.json stays small, and of different sound."""
+def _steady(
+    task: TaskName, checkpoints: Checkpoints, logits: Floats, found: Sequence[Answers]
+) -> tuple[list[int], Probabilities]:
+    """Rows whose probabilities every variant keeps within ``STEADY``, or the best row."""
+    temperature = checkpoints.temperature(task)
+    probabilities = softmax(logits, temperature)
+    worst = np.zeros(len(logits))
+    for answers in found:
+        worst = np.maximum(worst, _change(probabilities, answers.of(task), temperature))
+    limit = max(STEADY, float(worst.min()))
+    return [row for row in range(len(worst)) if worst[row] <= limit], probabilities
+
+
+def _clips(*, whole: bool) -> list[GoldenAudio]:
+    """The clip in four pieces: short, so that golden.json stays small, and of different sound.
+
+    A speech encoder also gets the clip as a whole, because it depends on the length.
+    """
     samples, sample_rate = golden_clip()
-    whole = np.rint(samples * 32768).clip(-32768, 32767).astype(np.int16)
-    return [GoldenAudio.of(piece, sample_rate) for piece in np.array_split(whole, 4)]
+    pcm = np.rint(samples * 32768).clip(-32768, 32767).astype(np.int16)
+    pieces = [*np.array_split(pcm, 4), *([pcm] if whole else [])]
+    return [GoldenAudio.of(piece, sample_rate) for piece in pieces]
 
 
-def _mfcc(clip: GoldenAudio, contract: Audio) -> NDArray[np.float32]:
-    samples = load_audio((clip.samples(), clip.sample_rate), contract.sample_rate)
-    return MeanMfcc(contract)(samples)
+def _sound(
+    clips: Sequence[GoldenAudio], rows: NDArray[np.int64], settings: FrontEndSettings
+) -> Sound:
+    front_end = make_front_end(settings)
+    found = tuple(
+        front_end.whole(load_audio((clip.samples(), clip.sample_rate), front_end.sample_rate))
+        for clip in clips
+    )
+    if isinstance(settings, MeanMfccSettings):
+        return Sound(rows, vectors=np.concatenate([features.parts[0] for features in found]))
+    return Sound(rows, found)
 
 
 def _case(

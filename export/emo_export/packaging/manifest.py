@@ -8,8 +8,10 @@ from importlib.metadata import version
 from typing import Any, Literal
 
 from emo_export.checkpoints.load import Checkpoints, FusionCheckpoint, TextCheckpoint
-from emo_export.checkpoints.validate import audio_contract
+from emo_export.checkpoints.speech import Adaptation, SpeechCheckpoint
+from emo_export.checkpoints.validate import front_end_of
 from emo_export.options import Identity
+from emo_runtime.bundle.manifest import Adaptation as AdaptationEntry
 from emo_runtime.bundle.manifest import (
     File,
     Graph,
@@ -25,7 +27,8 @@ from emo_runtime.version import __version__
 
 _TOOLS = ("emo-runtime", "onnx", "onnxruntime", "optimum-onnx", "torch", "transformers")
 
-GOLDEN, CARD = "golden.json", "CARD.md"
+GOLDEN, CARD, POPULATION = "golden.json", "CARD.md", "population.f32"
+Part = TextCheckpoint | FusionCheckpoint | SpeechCheckpoint
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def build_manifest(
         version=identity.version,
         licence=Licence(weights=identity.licence, notice=identity.notice),
         language="es",
-        labels=list(checkpoints.text.labels),
+        labels=list(checkpoints.labels),
         tasks=_tasks(checkpoints),
         graphs=_graphs(checkpoints, contents),
         tokenizers=_tokenizers(checkpoints, contents),
@@ -57,65 +60,94 @@ def build_manifest(
         card=_file(contents, CARD),
         verification=dict(verification),
         provenance=_provenance(checkpoints, contents),
-        audio=audio_contract(checkpoints),
+        audio=front_end_of(checkpoints),
+        adaptation=_adaptation(checkpoints, contents),
     )
 
 
+def population_mean(checkpoints: Checkpoints) -> Adaptation | None:
+    """Return the speaker adaptation of a bundle: its fusion network reads adapted vectors."""
+    if checkpoints.speech is None or checkpoints.fusion is None:
+        return None
+    return checkpoints.speech.adaptation
+
+
+def _adaptation(checkpoints: Checkpoints, contents: BundleFiles) -> AdaptationEntry | None:
+    adaptation = population_mean(checkpoints)
+    if adaptation is None:
+        return None
+    return AdaptationEntry(mean=_file(contents, POPULATION), weight=adaptation.weight)
+
+
 def _tasks(checkpoints: Checkpoints) -> dict[TaskName, Task]:
-    text, fusion = checkpoints.text, checkpoints.fusion
-    tasks: dict[TaskName, Task] = {
-        "text": Task(
+    text, fusion, speech = checkpoints.text, checkpoints.fusion, checkpoints.speech
+    audio_graph = None if speech is None else "speech"
+    tasks: dict[TaskName, Task] = {}
+    if text is not None:
+        tasks["text"] = Task(
             graph="text",
             preparation=TextPreparation(strip=text.strip),
             temperature=text.temperature,
         )
-    }
     if fusion is not None:
-        encoder = "text" if checkpoints.shared else "encoder"
         tasks["fusion"] = Task(
             graph="fusion",
-            text_graph=encoder,
+            text_graph="text" if checkpoints.shared else "encoder",
+            audio_graph=audio_graph,
             preparation=TextPreparation(strip=True),
             temperature=fusion.temperature,
         )
         if fusion.present_input:
-            tasks["audio"] = Task("fusion", temperature=fusion.temperature)
+            tasks["audio"] = Task("fusion", audio_graph=audio_graph, temperature=fusion.temperature)
+    if speech is not None and checkpoints.audio_by_speech:
+        tasks["audio"] = Task(
+            "speech", temperature=speech.temperature, activation=speech.activation
+        )
     return tasks
 
 
 def _graphs(checkpoints: Checkpoints, contents: BundleFiles) -> dict[str, Graph]:
     text, encoder, fusion = checkpoints.text, checkpoints.encoder, checkpoints.fusion
+    speech, shared = checkpoints.speech, checkpoints.shared
     variants = {
         name: {precision: _file(contents, file) for precision, file in files.items()}
         for name, files in contents.graphs.items()
     }
     both: list[Literal["logits", "embedding"]] = ["logits", "embedding"]
-    shared = fusion is not None and checkpoints.shared
-    graphs = {
-        "text": Graph(
+    graphs = {}
+    if text is not None:
+        graphs["text"] = Graph(
             kind="text",
             outputs=both if shared else ["logits"],
             variants=variants["text"],
             tokenizer="text",
-            pooling="mean" if shared else None,
+            pooling=fusion.text_pooling if shared and fusion is not None else None,
             width=text.hidden if shared else None,
         )
-    }
-    if encoder is not None and not shared:
+    if encoder is not None and fusion is not None and not shared:
         graphs["encoder"] = Graph(
             kind="encoder",
             outputs=["embedding"],
             variants=variants["encoder"],
             tokenizer="encoder" if "encoder" in contents.tokenizers else "text",
-            pooling="mean",
+            pooling=fusion.text_pooling,
             width=encoder.hidden,
+        )
+    if speech is not None:
+        outputs = list(checkpoints.speech_outputs)
+        graphs["speech"] = Graph(
+            kind="speech",
+            outputs=outputs,
+            variants=variants["speech"],
+            pooling=speech.pooling,
+            width=speech.width if "embedding" in outputs else None,
         )
     if fusion is not None:
         graphs["fusion"] = Graph(
             kind="fusion",
             outputs=["logits"],
             variants=variants["fusion"],
-            audio_width=fusion.n_mfcc,
+            audio_width=fusion.audio_width,
             text_width=fusion.hidden,
             present_input=fusion.present_input,
         )
@@ -123,7 +155,9 @@ def _graphs(checkpoints: Checkpoints, contents: BundleFiles) -> dict[str, Graph]
 
 
 def _tokenizers(checkpoints: Checkpoints, contents: BundleFiles) -> dict[str, Tokenizer]:
-    owners: dict[str, TextCheckpoint] = {"text": checkpoints.text}
+    owners: dict[str, TextCheckpoint] = {}
+    if checkpoints.text is not None:
+        owners["text"] = checkpoints.text
     if checkpoints.encoder is not None:
         owners["encoder"] = checkpoints.encoder
     result = {}
@@ -141,27 +175,30 @@ def _tokenizers(checkpoints: Checkpoints, contents: BundleFiles) -> dict[str, To
 
 
 def _provenance(checkpoints: Checkpoints, contents: BundleFiles) -> dict[str, Any]:
-    tools = _TOOLS + (("nncf",) if "int8-qdq" in contents.graphs["text"] else ())
+    tools = _TOOLS + (("nncf",) if "int8-qdq" in contents.graphs.get("text", {}) else ())
     provenance: dict[str, Any] = {
         "checkpoints_sha256": checkpoints.sha256,
         "tools": {name: _version(name) for name in tools},
     }
-    parts: dict[str, TextCheckpoint | FusionCheckpoint] = {"text": checkpoints.text}
-    if checkpoints.fusion is not None:
-        parts["fusion"] = checkpoints.fusion
+    candidates: dict[str, Part | None] = {
+        "text": checkpoints.text,
+        "fusion": checkpoints.fusion,
+        "speech": checkpoints.speech,
+    }
+    parts = {name: part for name, part in candidates.items() if part is not None}
     for key, look in (("decisions", _decisions), ("scores", _scores)):
         if values := {name: value for name, part in parts.items() if (value := look(part))}:
             provenance[key] = values
     return provenance
 
 
-def _decisions(part: TextCheckpoint | FusionCheckpoint) -> dict[str, str]:
+def _decisions(part: Part) -> dict[str, str]:
     """What the trainer says it decided where the paper is silent."""
     decisions = part.config.get("decisions")
     return dict(decisions) if isinstance(decisions, dict) else {}
 
 
-def _scores(part: TextCheckpoint | FusionCheckpoint) -> dict[str, Any]:
+def _scores(part: Part) -> dict[str, Any]:
     """The scores on test sets that emo-train wrote beside the weights, without the details."""
     try:
         metrics = json.loads((part.directory / "metrics.json").read_text(encoding="utf-8"))

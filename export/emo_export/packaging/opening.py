@@ -1,6 +1,10 @@
 """Open an exported bundle with the runtime, as its users will."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import numpy as np
 
 from emo_runtime import EmotionRecognizer
 from emo_runtime.bundle.reader import Bundle, open_bundle
@@ -9,15 +13,19 @@ from emo_runtime.errors import BundleError, EmoError
 _WORD = "casa "
 # What ONNX Runtime's CPU provider runs; int8-qdq is for OpenVINO's, but runs here too.
 _PROVIDER = "cpu"
+_LONGEST_S = 15.0
+_RATE = 16_000
 
 
 def check_bundle(directory: Path) -> None:
-    """Open a bundle: hashes, golden self-test, a text of one token, one of ``max_tokens``.
+    """Open a bundle: hashes, golden self-test, short and long texts and sounds.
 
-    Every precision of the text graphs is opened.
+    Every precision of the text and speech graphs is opened. The texts have one token and
+    ``max_tokens``, the sounds a tenth of a second and ``max_s``, but not more than 15 s: the memory
+    of attention grows with the square of the length.
 
     Raises:
-        EmoError: the runtime refuses the bundle, or one of these texts gets no answer.
+        EmoError: the runtime refuses the bundle, or one of these inputs gets no answer.
     """
     bundle = open_bundle(directory)
     bundle.verify()
@@ -25,23 +33,38 @@ def check_bundle(directory: Path) -> None:
         precision
         for graph in bundle.manifest.graphs.values()
         for precision in graph.variants
-        if graph.tokenizer is not None
+        if graph.kind != "fusion"
     }
     for precision in sorted(variants):
         with EmotionRecognizer.open(
             directory, providers=_PROVIDER, threads=1, variant=precision, self_test=False
         ) as recognizer:
             recognizer.self_test()
-            for text in ("a", _WORD * _longest(bundle)):
-                try:
-                    recognizer.recognize(text=text, task="text")
-                except EmoError as error:
-                    words = len(text.split())
-                    raise BundleError(
-                        f"{precision}: a text of {words} {'word' if words == 1 else 'words'} gets "
-                        f"no answer: {error}"
-                    ) from error
+            try:
+                _ask(recognizer, bundle)
+            except EmoError as error:
+                raise BundleError(f"{precision}: {error}") from error
 
 
-def _longest(bundle: Bundle) -> int:
-    return max(item.max_tokens for item in bundle.manifest.tokenizers.values())
+def _ask(recognizer: EmotionRecognizer, bundle: Bundle) -> None:
+    if "text" in recognizer.tasks:
+        longest = max(item.max_tokens for item in bundle.manifest.tokenizers.values())
+        for text in ("a", _WORD * longest):
+            words = len(text.split())
+            with _naming(f"a text of {words} {'word' if words == 1 else 'words'}"):
+                recognizer.recognize(text=text, task="text")
+    if "audio" in recognizer.tasks and bundle.manifest.audio is not None:
+        longest_s = min(bundle.manifest.audio.max_s or _LONGEST_S, _LONGEST_S)
+        for seconds in (0.1, longest_s):
+            samples = np.random.default_rng(0).standard_normal(round(seconds * _RATE)) / 10
+            with _naming(f"sound of {seconds:g} s"):
+                recognizer.recognize(audio=(samples.astype(np.float32), _RATE), task="audio")
+
+
+@contextmanager
+def _naming(given: str) -> Iterator[None]:
+    """Name the input in an error."""
+    try:
+        yield
+    except EmoError as error:
+        raise BundleError(f"{given} gets no answer: {error}") from error

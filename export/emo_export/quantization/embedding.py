@@ -16,6 +16,7 @@ from emo_export.quantization.dynamic import quantize_channels
 SMALL_BYTES = 15_000_000
 WORD_TABLE = "the word table"
 _LIMIT = 127
+_LARGE_TABLE_BYTES = 1 << 16
 
 
 def is_large(model: onnx.ModelProto) -> bool:
@@ -57,6 +58,38 @@ def quantize_rows(model: onnx.ModelProto) -> bool:
         prune(model)
         return True
     return False
+
+
+def quantize_positions(model: onnx.ModelProto) -> bool:
+    """Put a table of positional embeddings into int8 by rows, in place; False without one.
+
+    The table is a constant whose first rows, as many as the input is long, are sliced off.
+    """
+    graph = Graph(model)
+    changed = False
+    for node in list(graph.nodes):
+        table = graph.constant(node.input[0]) if node.op_type == "Slice" else None
+        if table is None or table.ndim != 2 or table.dtype != np.float32:
+            continue
+        if table.nbytes < _LARGE_TABLE_BYTES:
+            continue
+        quantized = quantize_channels(table.T, _LIMIT)
+        [name] = node.output
+        rows = graph.add_constant(f"{name}.rows", quantized.values.T)
+        steps = graph.add_constant(f"{name}.steps", quantized.scales[:, np.newaxis])
+        whole, floats, step = f"{name}.int8", f"{name}.float", f"{name}.step"
+        graph.replace_node(
+            node,
+            [
+                helper.make_node("Slice", [rows, *node.input[1:]], [whole]),
+                helper.make_node("Slice", [steps, *node.input[1:]], [step]),
+                helper.make_node("Cast", [whole], [floats], to=TensorProto.FLOAT),
+                helper.make_node("Mul", [floats, step], [name]),
+            ],
+        )
+        changed = True
+    prune(model)
+    return changed
 
 
 def _word_lookups(graph: Graph) -> list[Node]:

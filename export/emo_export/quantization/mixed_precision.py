@@ -18,6 +18,7 @@ from emo_runtime.bundle.manifest import TaskName
 # With more of its products in float32 than this, a graph is hardly an int8 graph.
 _LARGEST_KEPT_SHARE = 0.5
 _RANKING_ROWS = 64
+_RANKING_CLIPS = 8  # a speech graph is asked once for each product
 
 
 @dataclass(frozen=True)
@@ -126,12 +127,14 @@ def _attempts(optimized: Optimized, evaluator: Evaluator, gate: Gate, name: str)
 
 
 def _tasks_of(name: str, evaluator: Evaluator) -> tuple[TaskName, ...]:
-    """Return the tasks that a graph is part of."""
-    if evaluator.checkpoints.fusion is None:
-        return ("text",)
-    if evaluator.checkpoints.shared:
-        return ("text", "fusion")
-    return ("text",) if name == "text" else ("fusion",)
+    """Return the tasks whose answers a graph makes."""
+    checkpoints = evaluator.checkpoints
+    made: dict[str, tuple[TaskName, ...]] = {
+        "text": ("text", "fusion") if checkpoints.shared else ("text",),
+        "encoder": ("fusion",),
+        "speech": ("fusion", "audio"),
+    }
+    return tuple(task for task in made[name] if task in evaluator.tasks)
 
 
 def _judge(
@@ -149,7 +152,10 @@ def _judge(
 def _worst_first(
     optimized: Optimized, evaluator: Evaluator, name: str, tasks: Sequence[TaskName]
 ) -> list[str]:
-    some = evaluator.subsample(max(1, len(evaluator.evaluation.rows) // _RANKING_ROWS))
+    some = evaluator.subsample(
+        max(1, len(evaluator.evaluation.rows) // _RANKING_ROWS),
+        _RANKING_CLIPS if name == "speech" else None,
+    )
     products = optimized.repairable(name)
     error = _error_of(some, tasks)
 
@@ -164,21 +170,15 @@ def _worst_first(
 
 def _error_of(evaluator: Evaluator, tasks: Sequence[TaskName]) -> Callable[[Answers], float]:
     """Return a function: the mean change of the probabilities, summed over the tasks."""
-    checkpoints = evaluator.checkpoints
 
     def error(found: Answers) -> float:
         total = 0.0
-        if "text" in tasks:
-            temperature = checkpoints.text.temperature
-            change = softmax(found.text, temperature) - softmax(
-                evaluator.expected.text, temperature
-            )
-            total += float(abs(change).mean())
-        expected, answered = evaluator.expected.fusion, found.fusion
-        if "fusion" in tasks and expected is not None and answered is not None:
-            temperature = checkpoints.fusion.temperature if checkpoints.fusion else 1.0
-            change = softmax(answered, temperature) - softmax(expected, temperature)
-            total += float(abs(change).mean())
+        for task in tasks:
+            expected, answered = evaluator.expected.of(task), found.of(task)
+            if expected is not None and answered is not None:
+                temperature = evaluator.checkpoints.temperature(task)
+                change = softmax(answered, temperature) - softmax(expected, temperature)
+                total += float(abs(change).mean())
         return total
 
     return error

@@ -8,11 +8,17 @@ import onnx
 from emo_export.checkpoints.load import Checkpoints, TextCheckpoint, token_ids
 from emo_export.onnx_graph import clean, copy
 from emo_export.passes.decompose_contrib import in_standard_operators
-from emo_export.passes.optimize import optimize_fusion, optimize_text
+from emo_export.passes.optimize import optimize_fusion, optimize_speech, optimize_text
 from emo_export.passes.residual_sum import keep_residuals_apart
 from emo_export.passes.share_constants import share_constants
 from emo_export.quantization.dynamic import products, quantize
-from emo_export.quantization.embedding import WORD_TABLE, has_word_table, is_large, quantize_rows
+from emo_export.quantization.embedding import (
+    WORD_TABLE,
+    has_word_table,
+    is_large,
+    quantize_positions,
+    quantize_rows,
+)
 from emo_export.quantization.float16 import half
 from emo_export.quantization.static import quantize_static
 from emo_runtime.bundle.manifest import Precision
@@ -47,14 +53,19 @@ class Optimized:
 def optimize(
     graphs: Graphs, checkpoints: Checkpoints, precisions: Sequence[Precision]
 ) -> Optimized:
-    """Every exact rewrite of every graph; no form of a large one that no precision needs."""
-    owners: dict[str, TextCheckpoint] = {"text": checkpoints.text}
+    """Apply every exact rewrite to every graph; no form of a large one that no precision needs."""
+    owners: dict[str, TextCheckpoint] = {}
+    if checkpoints.text is not None:
+        owners["text"] = checkpoints.text
     if checkpoints.encoder is not None:
         owners["encoder"] = checkpoints.encoder
     result, separate, standard = {}, {}, {}
     for name, model in graphs.items():
         if name == "fusion":
             result[name] = optimize_fusion(model)
+            continue
+        if name == "speech":
+            result[name] = optimize_speech(model)
             continue
         heads, hidden = owners[name].heads, owners[name].hidden
         by_rows = "int8" in precisions and is_large(model)
@@ -104,13 +115,14 @@ def static_variant(
 
 
 def complete_sets(variants: Variants) -> dict[Precision, dict[str, onnx.ModelProto]]:
-    """One graph of each name for each precision of the text side; fusion is always float32."""
+    """One graph of each name for each precision; the fusion graph is always float32."""
+    first = next(items for name, items in variants.items() if name != "fusion")
     return {
         precision: {
             name: items["fp32"] if name == "fusion" else items[precision]
             for name, items in variants.items()
         }
-        for precision in variants["text"]
+        for precision in first
     }
 
 
@@ -124,5 +136,6 @@ def _int8(model: onnx.ModelProto, keep: frozenset[str]) -> onnx.ModelProto:
     result = quantize(model, keep=keep)
     if WORD_TABLE not in keep:
         quantize_rows(result)
+    quantize_positions(result)
     keep_residuals_apart(result)
     return result

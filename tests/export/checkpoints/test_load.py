@@ -16,7 +16,7 @@ from transformers import (
 )
 
 from emo_export.checkpoints.load import Checkpoints
-from emo_export.checkpoints.validate import audio_contract, check
+from emo_export.checkpoints.validate import check, front_end_of
 from emo_export.evaluation.rows import Evaluation
 from emo_models.errors import CheckpointError
 from emo_models.labels import LABELS
@@ -46,7 +46,7 @@ def test_everything_is_read(maker: Any, loaded: Load) -> None:
     assert not found.shared
     assert found.encoder is not None
     assert found.encoder.labels == ()
-    contract = audio_contract(found)
+    contract = front_end_of(found)
     assert contract is not None
     assert (contract.n_mfcc, contract.n_mels) == (256, 256)
     assert {parameter.dtype for parameter in found.text.module.parameters()} == {torch.float32}
@@ -155,7 +155,7 @@ def test_settings_that_no_runtime_can_serve(
     def attempt() -> None:
         checkpoints = loaded(maker.text(), encoder, fusion)
         check(checkpoints)
-        audio_contract(checkpoints)
+        front_end_of(checkpoints)
 
     refused(attempt, part)
 

@@ -155,7 +155,7 @@ def test_golden_cases_are_spread_and_steady(maker: Any, loaded: Any) -> None:
         texts,
         Answers(expected),
         [Answers(expected), Answers(unsteady)],
-        contract=None,
+        front_end=None,
         answer=lambda *_: [],
     )
     assert len(golden.cases) == CASES_PER_TASK
