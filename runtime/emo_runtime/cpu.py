@@ -1,4 +1,4 @@
-"""How many cores this process may really use: affinity and cgroup quota, not the host's count."""
+"""Number of cores that this process may use: affinity and cgroup quota."""
 
 import math
 import numbers
@@ -14,7 +14,7 @@ MAX_THREADS = 1024
 
 @dataclass(frozen=True)
 class Threads:
-    """A number of threads and where it came from."""
+    """A number of threads and its origin."""
 
     count: int
     origin: str
@@ -33,7 +33,7 @@ def resolve_threads(requested: int | None) -> Threads:
 
 
 def usable_cores() -> Threads:
-    """The smaller of the affinity mask and the cgroup's CPU quota (rounded up)."""
+    """Return the smaller of the affinity mask and the cgroup's CPU quota (rounded up)."""
     if hasattr(os, "sched_getaffinity"):
         cores = Threads(len(os.sched_getaffinity(0)), "affinity")
     else:
@@ -47,7 +47,7 @@ def usable_cores() -> Threads:
 def cgroup_quota(
     proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")
 ) -> float | None:
-    """Cores that the process's cgroup (v1 or v2) and those above it grant; None: no limit."""
+    """Return the CPU quota in cores of the cgroup (v1 or v2) and its parents; None: no limit."""
     try:
         lines = proc.read_text().splitlines()
     except OSError:
@@ -65,7 +65,7 @@ def cgroup_quota(
 
 
 def _upwards(root: Path, path: str) -> list[Path]:
-    # In a container the path may not exist below the mount: the root is then the container's own.
+    # In a container the path may not exist below the mount; the root is then the container's.
     folder = root / path.lstrip("/")
     return [parent for parent in (folder, *folder.parents) if parent.is_relative_to(root)]
 

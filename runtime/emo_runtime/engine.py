@@ -146,7 +146,7 @@ class Engine:
         for words, seconds in _WARM_UP_INPUTS * 2:
             for task in self.tasks:
                 text = None if task == "audio" else "hola " * words
-                audio = None if task == "text" else silent_wav(seconds)
+                audio = None if task == "text" else silent_wav(min(seconds, self._max_duration_s))
                 self.recognize(text, audio, task)
 
     def describe(self) -> dict[str, dict[str, Any]]:

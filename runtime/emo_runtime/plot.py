@@ -1,4 +1,4 @@
-"""The course of a recording as a picture (extra [plot])."""
+"""Plot of a timeline (extra [plot])."""
 
 import os
 from collections.abc import Sequence
@@ -9,16 +9,16 @@ from emo_runtime.text.transcripts import Cue
 from emo_runtime.timeline import Moment
 
 MAX_SPEAKERS = 32
-# Okabe and Ito's colours, which colour-blind people tell apart.
+# Okabe and Ito's colours, which colour-blind people can distinguish.
 _COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#7F7F7F", "#0072B2", "#56B4E9", "#F0E442")
 
 
 def plot_timeline(
     path: str | os.PathLike[str], moments: Sequence[Moment], labels: Sequence[str], title: str
 ) -> None:
-    """A PNG: for each speaker six bands over time, the darker the likelier.
+    """Write a PNG: one panel per speaker, one band per label; darker means more probable.
 
-    Raises MissingExtraError without matplotlib, and TextError where the speakers are too many.
+    Raises MissingExtraError without matplotlib, and TextError if there are too many speakers.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
@@ -30,7 +30,7 @@ def plot_timeline(
     speakers = list(dict.fromkeys(who(moment.cue) for moment in moments)) or [""]
     if len(speakers) > MAX_SPEAKERS:
         raise TextError(
-            f"{len(speakers):,} speakers, at most {MAX_SPEAKERS} can be drawn: mend the transcript."
+            f"{len(speakers):,} speakers, at most {MAX_SPEAKERS} can be drawn. Correct their names."
         )
     figure = Figure(figsize=(12, 1.0 + 2.2 * len(speakers)), layout="constrained")
     FigureCanvasAgg(figure)
@@ -67,18 +67,18 @@ def _bands(panel: Any, moments: Sequence[Moment], labels: Sequence[str]) -> None
 
 
 def _printable(text: str) -> str:
-    """What a font can be asked for: lone surrogates escaped, a name of bounded length."""
+    """Return text that can be drawn: lone surrogates escaped, at most 200 characters."""
     return text.encode("utf-8", "backslashreplace").decode()[:200]
 
 
 def who(cue: Cue) -> str:
-    """The cue's speaker, else its channel, else nothing."""
+    """Return the cue's speaker, else its channel, else an empty string."""
     if cue.speaker is not None:
         return cue.speaker
     return "" if cue.channel is None else f"channel {cue.channel}"
 
 
 def clock(seconds: float) -> str:
-    """Minutes and seconds, to a tenth."""
+    """Return minutes and seconds with one decimal."""
     minutes, rest = divmod(max(seconds, 0.0), 60)
     return f"{int(minutes):02d}:{rest:04.1f}"

@@ -7,7 +7,15 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from emo_runtime import AudioError, ClosedError, EmoError, OverloadedError, TaskError, TextError
+from emo_runtime import (
+    ArgumentError,
+    AudioError,
+    ClosedError,
+    EmoError,
+    OverloadedError,
+    TaskError,
+    TextError,
+)
 
 logger = logging.getLogger("emo_serving")
 
@@ -57,6 +65,7 @@ class MethodError(EmoError):
 
 _STATUS: dict[type[EmoError], int] = {
     RequestError: 422,
+    ArgumentError: 422,
     AudioError: 422,
     TextError: 422,
     TaskError: 422,

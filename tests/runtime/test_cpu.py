@@ -104,5 +104,5 @@ def test_a_requested_number_is_taken():
 
 @pytest.mark.parametrize("requested", [0, -1, 1025, True])
 def test_nonsensical_numbers(requested):
-    with pytest.raises(ProviderError, match="give a number from 1 to 1024"):
+    with pytest.raises(ProviderError, match="give a whole number from 1 to 1024"):
         resolve_threads(requested)

@@ -223,6 +223,33 @@ def test_modes_and_threads_give_the_same_answer(tiny_bundle):
     assert len(answers) == 1
 
 
+def test_a_warm_up_keeps_to_the_longest_utterance(tiny_bundle):
+    EmotionRecognizer.open(tiny_bundle(), max_duration_s=0.5, warm=True)
+
+
+def test_an_exception_in_a_callback_costs_no_answer(tiny_bundle, caplog):
+    def fail(_):
+        raise RuntimeError("full")
+
+    recognizer = EmotionRecognizer.open(tiny_bundle(), on_answer=fail, on_error=fail)
+    assert recognizer.recognize("hola").label
+    with pytest.raises(TextError):
+        recognizer.recognize("")
+    assert "on_answer raised an exception" in caplog.text
+    assert "on_error raised an exception" in caplog.text
+
+
+def test_a_list_of_providers(tiny_bundle):
+    recognizer = EmotionRecognizer.open(tiny_bundle(), providers=["cuda", "cpu"])
+    assert recognizer.describe()["provider_requested"] == ["cuda", "cpu"]
+    assert recognizer.recognize("hola").provider == "CPUExecutionProvider"
+    for providers, message in ((["cuda"], "not in this build"), ([], "providers is empty")):
+        with pytest.raises(ProviderError, match=message):
+            EmotionRecognizer.open(tiny_bundle(), providers=providers)
+    with pytest.raises(ProviderError, match="provider 'gpu' is not known"):
+        EmotionRecognizer.open(tiny_bundle(), providers=["cpu", "gpu"])
+
+
 def test_variants(tiny_bundle):
     bundle = tiny_bundle(precisions=("int8", "fp16", "fp32"))
     default = EmotionRecognizer.open(bundle)

@@ -1,8 +1,8 @@
-"""golden.json: a few inputs with the reference's answers, and the comparison with this machine's.
+"""golden.json: inputs with the reference's answers, and the comparison with this machine's.
 
-The reference is the checkpoint in PyTorch, in float32, at the bundle's temperatures. A bundle
-whose answers here differ from it by more than the tolerances below computes something else: a
-damaged or exchanged file, labels in another order, or a processor whose kernels saturate.
+The reference is the checkpoint in PyTorch, in float32, with the bundle's temperatures. A larger
+difference than the tolerances below has a cause: a damaged or replaced file, labels in another
+order, or a processor whose int8 kernels saturate.
 """
 
 import base64
@@ -32,18 +32,19 @@ class GoldenAudio(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def of(cls, samples: NDArray[np.int16], sample_rate: int) -> "GoldenAudio":
-        """From int16 samples of shape [time]."""
+        """Encode int16 samples [time]."""
         encoded = base64.b64encode(samples.astype("<i2").tobytes())
         return cls(sample_rate=sample_rate, pcm_s16le=encoded.decode("ascii"))
 
     def samples(self) -> NDArray[np.float32]:
-        """Float32 samples in [-1, 1), shape [time]."""
+        """Return float32 samples [time] in [-1, 1)."""
         try:
             data = base64.b64decode(self.pcm_s16le, validate=True)
             return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768)
         except (binascii.Error, ValueError) as error:
             raise BundleError(
-                f"golden.json: sound that is not base64 of 16-bit PCM: {error}."
+                f"golden.json: sound that is not base64 of 16-bit PCM: {error}. Copy the bundle "
+                "again."
             ) from None
 
 
@@ -84,7 +85,7 @@ def parse_golden(data: bytes, manifest: Manifest) -> Golden:
     for number, case in enumerate(golden.cases):
         where = f"golden.json: case {number} ({case.task})"
         if case.task not in manifest.tasks:
-            raise BundleError(f"{where}: the bundle does not know this task.")
+            raise BundleError(f"{where}: the bundle has no such task. Copy the bundle again.")
         if len(case.probabilities) != len(golden.labels):
             raise BundleError(
                 f"{where}: {len(case.probabilities)} probabilities for {len(golden.labels)} labels."
@@ -97,16 +98,22 @@ def parse_golden(data: bytes, manifest: Manifest) -> Golden:
 
 
 def encode_golden(golden: Golden) -> bytes:
-    """The canonical bytes of golden.json."""
+    """Return the canonical bytes of golden.json."""
     return msgspec.json.format(msgspec.json.encode(golden), indent=1) + b"\n"
 
 
 def compare(case: GoldenCase, found: Sequence[float], precisions: frozenset[Precision]) -> float:
-    """The largest difference between the reference's probabilities and ``found``.
+    """Return the largest difference between the reference's probabilities and ``found``.
 
-    ``precisions`` are those of the graphs that ran. Raises SelfTestError where float32 differs by
-    more than 1e-4, or a reduced precision by more than 0.05. The label is then the reference's too
-    wherever its margin exceeds 0.1: no two probabilities can close more than twice 0.05.
+    Within the tolerance of 0.05 the label is the reference's wherever its margin exceeds 0.1.
+
+    Args:
+        case: The input and the reference's probabilities.
+        found: This machine's probabilities.
+        precisions: Precisions of the graphs that ran.
+
+    Raises:
+        SelfTestError: float32 differs by more than 1e-4, a reduced precision by more than 0.05.
     """
     expected = np.asarray(case.probabilities)
     answer = np.asarray(found)
@@ -115,8 +122,7 @@ def compare(case: GoldenCase, found: Sequence[float], precisions: frozenset[Prec
     if not difference <= tolerance:  # so that NaN is refused too
         raise SelfTestError(
             f"self-test of task {case.task!r}: probabilities differ from the reference by "
-            f"{difference:.2g} (allowed {tolerance:g}). This machine computes something else than "
-            "the one that wrote the bundle: run `emo-bundle verify`, try another variant "
-            "(variant='fp32') or provider, or export the bundle again."
+            f"{difference:.2g} (allowed {tolerance:g}). Run `emo-bundle verify`, try another "
+            "variant (variant='fp32') or provider, or export the bundle again."
         )
     return difference

@@ -1,10 +1,9 @@
-"""A look into an ONNX file before ONNX Runtime sees it, without the ``onnx`` package.
+"""Check of an ONNX file before ONNX Runtime reads it, without the ``onnx`` package.
 
-A short walk over the protobuf wire format: enough to know a graph's inputs and outputs and to
-refuse what no bundle needs and what could read files, run foreign code or never end: external
-data, precompiled contexts, foreign operator domains, local functions, subgraphs (If, Loop, Scan),
-absurd counts of nodes or fields.
-Field numbers are those of ``onnx.proto3``.
+Parses as much of the protobuf wire format as is needed to find a graph's inputs and outputs and to
+refuse what could read files, run other code or never end: external data, precompiled contexts,
+operator domains other than ONNX's and com.microsoft, local functions, subgraphs (If, Loop, Scan),
+and excessive numbers of nodes or fields. Field numbers are those of ``onnx.proto3``.
 """
 
 from collections.abc import Iterator
@@ -31,7 +30,7 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class GraphInfo:
-    """What a graph takes and gives, by name, and how many nodes it has."""
+    """Inputs and outputs of a graph by name, and its number of nodes."""
 
     inputs: dict[str, TensorInfo]
     outputs: dict[str, TensorInfo]
@@ -40,17 +39,17 @@ class GraphInfo:
 
 @dataclass
 class _Walk:
-    """The file's name, and how many fields may still be visited: the walk must end."""
+    """Name of the file, and the number of fields that may still be visited."""
 
     name: str
     left: int = MAX_FIELDS
 
 
 def check_graph(data: memoryview, name: str) -> GraphInfo:
-    """Walk over the ONNX model ``data`` of the file ``name``. Raises BundleError."""
+    """Check the ONNX model ``data`` of the file ``name``. Raises BundleError."""
     walk = _Walk(name)
     if bytes(data[4:8]) == b"ORTM":
-        _refuse(walk, "it is in ONNX Runtime's own format, which can't be looked into")
+        _refuse(walk, "it is in ONNX Runtime's own format, which can't be checked")
     graph: memoryview | None = None
     for field, value in _fields(data, walk):
         if field == 7:
@@ -147,7 +146,7 @@ def _dimension(dimension: memoryview, walk: _Walk) -> int | None:
 
 
 def _fields(data: memoryview, walk: _Walk) -> Iterator[tuple[int, int | memoryview]]:
-    """Field numbers with their values: integers, or the bytes of what is length-delimited."""
+    """Yield field numbers and values: integers, or the bytes of length-delimited fields."""
     position, end = 0, len(data)
     while position < end:
         walk.left -= 1
@@ -156,7 +155,7 @@ def _fields(data: memoryview, walk: _Walk) -> Iterator[tuple[int, int | memoryvi
         key, position = _varint(data, position, walk)
         if not 8 <= key < 1 << 32:
             # protobuf keeps 32 bits of a key: a larger one would be another field to it than here.
-            _refuse(walk, "it has a field number that can't be")
+            _refuse(walk, "it has an invalid field number")
         wire = key & 7
         if wire == _VARINT:
             number, position = _varint(data, position, walk)
@@ -194,5 +193,5 @@ def _message(value: int | memoryview, walk: _Walk) -> memoryview:
 
 def _refuse(walk: _Walk, why: str) -> NoReturn:
     raise BundleError(
-        f"{walk.name}: refused: {why}. No bundle of emo-export is like that: export again."
+        f"{walk.name}: refused: {why}. emo-export does not write such files: export again."
     )

@@ -1,4 +1,4 @@
-"""A bundle's directory: found, listed, and read so that only verified bytes get any further."""
+"""Reader of bundle directories: only bytes that match the manifest's hashes are passed on."""
 
 import contextlib
 import hashlib
@@ -32,7 +32,7 @@ _DESCRIPTORS = Path("/proc/self/fd")
 
 @dataclass(frozen=True)
 class VerifiedFile:
-    """Bytes that have the hash which the manifest gives, and how ONNX Runtime may open them."""
+    """Bytes whose hash is the manifest's, and the source that ONNX Runtime opens them from."""
 
     name: str
     data: memoryview
@@ -41,10 +41,13 @@ class VerifiedFile:
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened bundle: its directory, its manifest, the hash of the manifest's bytes.
+    """An opened bundle.
 
-    ``signed``: whether a signature lies beside the manifest; whose it is was checked only where a
-    public key was given.
+    Attributes:
+        path: Its directory.
+        manifest: Its manifest.
+        sha256: Hash of the manifest's bytes.
+        signed: True if there is a signature. It was verified only if a public key was given.
     """
 
     path: Path
@@ -54,27 +57,26 @@ class Bundle:
 
     @contextlib.contextmanager
     def verified(self, file: File) -> Iterator[VerifiedFile]:
-        """The file's bytes, hashed before anything else sees them. Raises BundleError.
+        """Yield the file's bytes after their hash was verified. Raises BundleError.
 
-        On Linux they are copied into a sealed memory file while they are hashed, so that what
-        ONNX Runtime opens can't be exchanged any more and is in memory once; elsewhere they are
-        Python bytes.
+        On Linux they are copied into a sealed memory file while they are hashed: what ONNX Runtime
+        opens can't be replaced, and is in memory only once. Elsewhere they are Python bytes.
         """
         with _open_regular(self.path / file.file, file.file) as descriptor:
             found = os.fstat(descriptor).st_size
             if found != file.bytes:
                 raise BundleError(
-                    f"{file.file}: {found:,} bytes, the manifest says {file.bytes:,}. {_REMEDY}"
+                    f"{file.file}: {found:,} bytes, expected {file.bytes:,}. {_REMEDY}"
                 )
             with contextlib.ExitStack() as stack:
                 yield _copy(descriptor, file, stack)
 
     def read(self, file: File) -> bytes:
-        """The verified bytes of a small file (no graph). Raises BundleError."""
+        """Return the verified bytes of a small file, not a graph. Raises BundleError."""
         if file.bytes > MAX_SMALL_BYTES:
             raise BundleError(
-                f"{file.file}: {file.bytes:,} bytes, at most {MAX_SMALL_BYTES:,} are read of a "
-                "file that is no graph. Do not use this bundle."
+                f"{file.file}: {file.bytes:,} bytes, at most {MAX_SMALL_BYTES:,} are allowed for a "
+                "file that is not a graph. Do not use this bundle."
             )
         with self.verified(file) as verified:
             return bytes(verified.data)
@@ -90,16 +92,20 @@ def open_bundle(
     path: str | os.PathLike[str] | None = None,
     public_key: str | os.PathLike[str] | None = None,
 ) -> Bundle:
-    """Open a bundle's directory (None: the installed default) and check its listing.
+    """Open the directory of a bundle and check the list of its files.
 
-    Raises BundleError where the directory or a file is missing, where a file is there that the
-    manifest does not list, where the manifest is refused, or where it is not signed by
-    ``public_key`` (a PEM file, if given).
+    Args:
+        path: The directory. None: the installed default bundle.
+        public_key: PEM file of the ed25519 key that the bundle must be signed with.
+
+    Raises:
+        BundleError: The directory or a file is missing, a file is not listed in the manifest, the
+            manifest is malformed, or the signature is missing or wrong.
     """
     directory = default_bundle() if path is None else Path(path)
     if not directory.is_dir():
         raise BundleError(
-            f"{directory}: no such directory. Give the directory of a bundle (with its "
+            f"{str(directory)[:200]}: no such directory. Give the directory of a bundle (with its "
             f"{MANIFEST_NAME}), or make one with emo-export."
         )
     data = _read_small(directory / MANIFEST_NAME, MAX_MANIFEST_BYTES)
@@ -146,7 +152,7 @@ def _signature(directory: Path) -> bytes | None:
 
 
 def _read_small(path: Path, limit: int) -> bytes:
-    """At most one byte more than ``limit``, whatever the size claims: the caller refuses it."""
+    """Return at most one byte more than ``limit``, which the caller then refuses."""
     with (
         _open_regular(path, path.name) as descriptor,
         open(descriptor, "rb", closefd=False) as file,
@@ -156,7 +162,7 @@ def _read_small(path: Path, limit: int) -> bytes:
 
 @contextlib.contextmanager
 def _open_regular(path: Path, name: str) -> Iterator[int]:
-    """A descriptor of a regular file; links, FIFOs and devices are refused without waiting."""
+    """Yield a descriptor of a regular file; links, FIFOs and devices are refused at once."""
     flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
     flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
@@ -174,7 +180,7 @@ def _open_regular(path: Path, name: str) -> Iterator[int]:
 
 
 def _copy(descriptor: int, file: File, stack: contextlib.ExitStack) -> VerifiedFile:
-    """In a memory file where the system has them, and room for one; else in Python's memory."""
+    """Copy into a memory file if the system supports it and has the memory, else into bytes."""
     try:
         if sys.platform == "linux" and _DESCRIPTORS.is_dir():
             with contextlib.suppress(OSError):
@@ -184,7 +190,7 @@ def _copy(descriptor: int, file: File, stack: contextlib.ExitStack) -> VerifiedF
     except (OSError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or "no memory"
         raise BundleError(
-            f"{file.file}: can't be read: {reason}. Mend the disk, or give the process more memory."
+            f"{file.file}: can't be read: {reason}. Check the disk, or allow more memory."
         ) from None
 
 

@@ -1,6 +1,6 @@
-"""Who made a bundle: an ed25519 signature over the bytes of its manifest (extra [sign]).
+"""Signatures of bundles: ed25519 over the bytes of the manifest (extra [sign]).
 
-The manifest holds the hash of every other file, so the signature covers the whole bundle.
+The manifest contains the hash of every other file, so the signature covers the whole bundle.
 """
 
 import os
@@ -21,7 +21,7 @@ _HOW_TO_MAKE_KEYS = (
 
 
 def sign(manifest: bytes, private_key: str | os.PathLike[str]) -> bytes:
-    """The 64-byte signature of a manifest by an ed25519 private key (a PEM file).
+    """Return the 64-byte signature of a manifest by an ed25519 private key (a PEM file).
 
     Raises BundleError, MissingExtraError.
     """
@@ -38,9 +38,9 @@ def sign(manifest: bytes, private_key: str | os.PathLike[str]) -> bytes:
 
 
 def sign_bundle(bundle: Path, private_key: str | os.PathLike[str]) -> None:
-    """Sign the bundle in the directory ``bundle``; a signature that is there is replaced."""
+    """Sign the bundle in the directory ``bundle``; an existing signature is replaced."""
     signature = sign((bundle / MANIFEST_NAME).read_bytes(), private_key)
-    # Beside the bundle, not in it: a reader would refuse an unlisted file.
+    # Beside the bundle, not in it: readers refuse files that the manifest does not list.
     directory = bundle.absolute()
     temporary = directory.with_name(f".{directory.name}.{os.getpid()}.{SIGNATURE_NAME}")
     try:
@@ -53,7 +53,7 @@ def sign_bundle(bundle: Path, private_key: str | os.PathLike[str]) -> None:
 def check_signature(
     manifest: bytes, signature: bytes | None, public_key: str | os.PathLike[str]
 ) -> None:
-    """Raise BundleError unless ``signature`` is the manifest's by the key in a PEM file."""
+    """Raise BundleError unless ``signature`` is the manifest's, by the key in a PEM file."""
     ed25519, serialization = _cryptography()
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  (an extra)
 
@@ -67,14 +67,14 @@ def check_signature(
     if signature is None:
         raise BundleError(
             f"the bundle has no {SIGNATURE_NAME}, and a signature was required. Get the signed "
-            "bundle from its maker, or sign it with `emo-bundle sign`."
+            "bundle from its author, or sign it with `emo-bundle sign`."
         )
     try:
         key.verify(signature, manifest)
     except InvalidSignature:
         raise BundleError(
             f"{SIGNATURE_NAME}: not the signature of this manifest by the key in {public_key}. The "
-            "bundle was changed after it was signed, or somebody else signed it: do not use it."
+            "bundle was changed after it was signed, or signed with another key. Do not use it."
         ) from None
 
 
@@ -99,4 +99,6 @@ def _read_key(path: str | os.PathLike[str]) -> bytes:
 
 def _no_key(path: Any, kind: str, error: Exception | None = None) -> BundleError:
     reason = f" ({str(error).splitlines()[0]})" if error and str(error) else ""
-    return BundleError(f"{path}: no ed25519 {kind} key in PEM{reason}. {_HOW_TO_MAKE_KEYS}")
+    return BundleError(
+        f"{path}: not an ed25519 {kind} key in PEM format{reason}. {_HOW_TO_MAKE_KEYS}"
+    )

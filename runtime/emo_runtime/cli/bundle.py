@@ -1,4 +1,4 @@
-"""emo-bundle: what is in a bundle, and whether it is whole and right on this machine."""
+"""emo-bundle: inspect, verify, sign, upgrade and compare bundles."""
 
 import importlib.metadata
 from pathlib import Path
@@ -20,14 +20,14 @@ from emo_runtime.recognizer import EmotionRecognizer
 @click.group(cls=Group)
 @click.version_option(package_name="emo-runtime")
 def main() -> None:
-    """Inspect, verify, sign and compare bundles."""
+    """Inspect, verify, sign, upgrade and compare bundles."""
 
 
 @main.command()
 @click.argument("directory", required=False, type=click.Path())
-@click.option("--json", "as_json", is_flag=True, help="The manifest as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 def inspect(directory: str | None, as_json: bool) -> None:
-    """Show what is in the bundle DIRECTORY (else in the default bundle)."""
+    """Show the contents of the bundle DIRECTORY. Default: the installed bundle."""
     bundle = open_bundle(directory)
     if as_json:
         print_json(msgspec.to_builtins(bundle.manifest))
@@ -38,10 +38,23 @@ def inspect(directory: str | None, as_json: bool) -> None:
 @main.command()
 @click.argument("directory", required=False, type=click.Path())
 @click.option("--reference", type=click.Path(), help="Checkpoint to compare with (extra [export]).")
-@click.option("--evaluate", type=click.Path(), help="With --reference: CSV, else the sentences.")
-@click.option("--min-agreement", default=0.99, show_default=True, help="With --reference.")
-@click.option("--public-key", type=click.Path(), help="PEM of the key that must have signed it.")
-@click.option("--json", "as_json", is_flag=True, help="The findings as JSON.")
+@click.option(
+    "--evaluate",
+    type=click.Path(),
+    help="With --reference: CSV of sentences. Default: built-in sentences.",
+)
+@click.option(
+    "--min-agreement",
+    default=0.99,
+    show_default=True,
+    help="With --reference: smallest share of equal labels.",
+)
+@click.option(
+    "--public-key",
+    type=click.Path(),
+    help="PEM file of the key that the bundle must be signed with.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @bundle_options
 def verify(
     *,
@@ -58,7 +71,7 @@ def verify(
 ) -> None:
     """Hash every file, check every graph, and compare with the golden answers on this machine.
 
-    Exit code 1: damaged or malformed; 3: whole, but this machine computes something else.
+    Exit code 1: the bundle is damaged or malformed. 3: the answers on this machine differ.
     """
     bundle = open_bundle(directory, public_key)
     bundle.verify()
@@ -89,16 +102,16 @@ def verify(
         f"{name} {graph['precision']} on {graph['providers'][0]}"
         for name, graph in description["graphs"].items()
     )
-    click.echo(f"{bundle.path}: {len(files)} files are as the manifest says.")
+    click.echo(f"{bundle.path}: {len(files)} files match the manifest.")
     if public_key is not None:
-        click.echo(f"The signature is by the key in {public_key}.")
+        click.echo(f"The signature was made with the key in {public_key}.")
     click.echo(f"Self-test passed: largest difference of a probability {difference:.2g} ({ran}).")
     if compared is not None:
         click.echo("\n".join(_nested({"against the checkpoint": compared}, "")))
 
 
 def _reference_check() -> Any:
-    """The exporter's comparison: found by name, since the runtime imports none of its makers."""
+    """Return the exporter's comparison, found by entry point: the runtime does not import it."""
     for entry in importlib.metadata.entry_points(group="emo_runtime.references", name="checkpoint"):
         try:
             return entry.load()
@@ -109,9 +122,9 @@ def _reference_check() -> Any:
 
 @main.command()
 @click.argument("directory", type=click.Path())
-@click.option("--key", required=True, type=click.Path(), help="PEM of an ed25519 private key.")
+@click.option("--key", required=True, type=click.Path(), help="PEM file of an ed25519 private key.")
 def sign(directory: str, key: str) -> None:
-    """Sign the bundle DIRECTORY; whoever has the public key can then require it."""
+    """Sign the bundle DIRECTORY with an ed25519 key, for readers that require a signature."""
     bundle = open_bundle(directory)
     bundle.verify()
     sign_bundle(bundle.path, key)
@@ -136,18 +149,18 @@ def upgrade(directory: str, output: str) -> None:
 @click.argument("first", type=click.Path())
 @click.argument("second", type=click.Path())
 def diff(first: str, second: str) -> None:
-    """Show what differs between two bundles: manifest fields, and files by their hashes."""
+    """Show the differences between two bundles: manifest fields, and files by their hashes."""
     before, after = (_flat(msgspec.to_builtins(open_bundle(d).manifest)) for d in (first, second))
     changes = [
         f"{key}: {before.get(key, '-')} -> {after.get(key, '-')}"
         for key in dict.fromkeys([*before, *after])
         if before.get(key) != after.get(key)
     ]
-    click.echo("\n".join(changes) or "The bundles are the same.")
+    click.echo("\n".join(changes) or "The bundles are equal.")
 
 
 def _flat(value: object, path: str = "") -> dict[str, object]:
-    """Nested dicts as one, with dotted keys."""
+    """Return nested dictionaries as one, with dotted keys."""
     if not isinstance(value, dict) or not value:
         return {path: value}
     return {

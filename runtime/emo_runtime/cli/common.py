@@ -1,4 +1,4 @@
-"""What every command has in common: errors as one line, exit codes, extras, JSON output.
+"""Shared by all commands: errors as one line, exit codes, extras, JSON output.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a gate was not met; 130 and 143: SIGINT, SIGTERM.
 """
@@ -31,18 +31,18 @@ class Failure(click.ClickException):
 
 
 class GateFailure(Failure):
-    """One line on standard error, and exit code 3: done, but not as good as was asked for."""
+    """One line on standard error, and exit code 3: a quality gate was not met."""
 
     exit_code = 3
 
 
 class Command(click.Command):
-    """A click command whose typed errors end as one line, never as a traceback."""
+    """A click command that reports typed errors as one line, without a traceback."""
 
     def invoke(self, context: click.Context) -> Any:
         """Run the command; EmoError and OSError become a Failure, Ctrl-C exit code 130."""
         if isinstance(sys.stdout, io.TextIOWrapper):
-            # A name that is no text, or a letter that the terminal lacks, ends no command.
+            # Names with invalid bytes and characters that the terminal lacks are escaped.
             sys.stdout.reconfigure(errors="backslashreplace")
         try:
             with _cleaning_up_when_terminated():
@@ -62,13 +62,13 @@ class Command(click.Command):
 
 
 class Group(click.Group):
-    """A click group of such commands."""
+    """A click group of ``Command``."""
 
     command_class = Command
 
 
 def require_extra(extra: str, *modules: str) -> None:
-    """Raise MissingExtraError unless all the top-level ``modules`` of an extra are installed."""
+    """Raise MissingExtraError unless all top-level ``modules`` of an extra are installed."""
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingExtraError(
@@ -78,7 +78,7 @@ def require_extra(extra: str, *modules: str) -> None:
 
 
 def refuse_options(why: str, *names: str) -> None:
-    """Raise UsageError, which ends with ``why``, where one of these parameters was given."""
+    """Raise UsageError, ending with ``why``, if one of these parameters was given."""
     context = click.get_current_context()
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
@@ -87,7 +87,7 @@ def refuse_options(why: str, *names: str) -> None:
 
 
 def print_json(document: object) -> None:
-    """One JSON document on standard output, on one line; escaped where it can't be written."""
+    """Print a JSON document on one line; escaped if the terminal can't show its characters."""
     line = json.dumps(document, ensure_ascii=False, allow_nan=False)
     if not _can_be_written(line):
         line = json.dumps(document, allow_nan=False)
@@ -95,23 +95,29 @@ def print_json(document: object) -> None:
 
 
 def bar(share: float, width: int = 30) -> str:
-    """A horizontal bar for a share from 0 to 1; plain ASCII where the terminal can't do more."""
+    """Return a horizontal bar for a share from 0 to 1; ASCII if the terminal needs it."""
     full, rest = ("█", "░") if _can_be_written("█░") else ("#", ".")
     filled = round(share * width)
     return full * filled + rest * (width - filled)
 
 
 def bundle_options(function: _Function) -> _Function:
-    """The options of every command that opens a bundle."""
+    """Add the options of commands that open a bundle."""
     for option in reversed(
         [
             click.option("--provider", default="auto", show_default=True, help=_PROVIDER),
-            click.option("--fallback", is_flag=True, help="Allow the move to the CPU."),
-            click.option("--threads", type=click.IntRange(1), help="Default: the usable cores."),
+            click.option(
+                "--fallback", is_flag=True, help="Use the CPU if the provider does not attach."
+            ),
+            click.option(
+                "--threads",
+                type=click.IntRange(1),
+                help="Threads. Default: the cores that the process may use.",
+            ),
             click.option(
                 "--variant",
                 type=click.Choice(PRECISIONS),
-                help="Insist on a precision of the text graphs.",
+                help="Required precision of the text and speech graphs.",
             ),
         ]
     ):
@@ -119,7 +125,7 @@ def bundle_options(function: _Function) -> _Function:
     return function
 
 
-_PROVIDER = "auto, cpu, cuda, tensorrt, openvino, coreml or directml."
+_PROVIDER = "Execution provider: auto, cpu, cuda, tensorrt, openvino, coreml or directml."
 
 
 def _can_be_written(text: str) -> bool:
@@ -132,7 +138,7 @@ def _can_be_written(text: str) -> bool:
 
 @contextlib.contextmanager
 def _cleaning_up_when_terminated() -> Iterator[None]:
-    """SIGTERM unwinds the command as SIGINT does: half-written files go, exit code 143."""
+    """Let SIGTERM unwind the command as SIGINT does: temporary files are removed, exit code 143."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

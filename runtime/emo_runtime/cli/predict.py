@@ -24,14 +24,23 @@ from emo_runtime.result import Answer, Utterance
 from emo_runtime.rows import Format, Row, RowError, RowFormat, count_rows, open_rows
 from emo_runtime.text.transcripts import Markup
 
-_STEPS = {"mfcc": "MFCC", "text": "text graph", "fusion": "fusion graph"}
+_STEPS = {
+    "mfcc": "front end",
+    "speech": "speech graph",
+    "text": "text graph",
+    "fusion": "fusion graph",
+}
 
 
 @click.command(cls=Command)
-@click.option("--text", help="The transcript.")
-@click.option("--audio", type=click.Path(), help="A sound file: WAV, FLAC, OGG, Opus or MP3.")
-@click.option("--input", "source", help="CSV or JSON Lines with text and audio; - for stdin.")
-@click.option("--format", "wanted", type=click.Choice(["csv", "jsonl"]), help="Of --input.")
+@click.option("--text", help="Transcript.")
+@click.option("--audio", type=click.Path(), help="Sound file: WAV, FLAC, OGG, Opus or MP3.")
+@click.option(
+    "--input",
+    "source",
+    help="CSV or JSON Lines with the columns text, audio, speaker; - for stdin.",
+)
+@click.option("--format", "wanted", type=click.Choice(["csv", "jsonl"]), help="Format of --input.")
 @click.option("--delimiter", help="Of a CSV --input: one character or 'tab'. Default: detected.")
 @click.option("--encoding", help="Of --input and --transcript, such as cp1252. Default: detected.")
 @click.option("--text-column", default="text", help="Column of the transcript. Default: text.")
@@ -51,11 +60,25 @@ _STEPS = {"mfcc": "MFCC", "text": "text graph", "fusion": "fusion graph"}
 )
 @click.option("--csv", "csv_path", type=click.Path(), help="With --transcript: write a CSV too.")
 @click.option("--plot", "plot_path", type=click.Path(), help="With --transcript: draw a PNG too.")
-@click.option("--task", type=click.Choice(["text", "fusion", "audio"]), help="Insist on a task.")
-@click.option("--ray", "on_ray", is_flag=True, help="Spread --input (Parquet or a folder, too).")
-@click.option("--output", help="With --ray: a folder for Parquet files, or its URI.")
-@click.option("--workers", type=click.IntRange(1), help="With --ray. Default: one a core.")
-@click.option("--bundle", type=click.Path(), help="A bundle's directory (else the default).")
+@click.option("--task", type=click.Choice(["text", "fusion", "audio"]), help="Task to run.")
+@click.option(
+    "--ray", "on_ray", is_flag=True, help="Answer --input (also Parquet or a folder) with Ray."
+)
+@click.option("--output", help="With --ray: folder for Parquet files, or its URI.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    help="With --ray: number of workers. Default: one per core.",
+)
+@click.option(
+    "--bundle", type=click.Path(), help="Directory of a bundle. Default: the installed one."
+)
+@click.option(
+    "--min-confidence",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    help="Mark answers with a lower confidence as uncertain.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 @bundle_options
 @click.version_option(package_name="emo-runtime")
@@ -78,6 +101,7 @@ def main(
     output: str | None,
     workers: int | None,
     bundle: str | None,
+    min_confidence: float,
     as_json: bool,
     provider: str,
     fallback: bool,
@@ -86,10 +110,10 @@ def main(
 ) -> None:
     """Recognize the emotion of an utterance from its text, its sound, or both.
 
-    With --input, one JSON line comes out for each row; a bad row becomes an error line, the
-    others go on, and the exit code is 1. With --transcript, each of its cues is answered from
-    its own slice of the sound. With --ray, the rows are answered by many processes, on many
-    machines where RAY_ADDRESS names a cluster; what was stopped goes on where it was.
+    With --input, one JSON line is printed for each row. A row that fails gives a line with the key
+    'error', and the exit code is 1. With --transcript, each cue is answered with its part of the
+    sound. With --ray, rows are answered by several processes, or by a cluster that RAY_ADDRESS
+    names; a job that was stopped is continued.
     """
     single = text is not None or audio is not None
     if single == (source is not None):
@@ -117,7 +141,13 @@ def main(
     refuse_options("goes with --ray.", "workers")
     tasks = [task] if task else _tasks_of(text, audio) if single and not transcripts else None
     with EmotionRecognizer.open(
-        bundle, providers=provider, fallback=fallback, threads=threads, variant=variant, tasks=tasks
+        bundle,
+        providers=provider,
+        fallback=fallback,
+        threads=threads,
+        variant=variant,
+        tasks=tasks,
+        min_confidence=min_confidence,
     ) as recognizer:
         if source is not None:
             layout = RowFormat(wanted, delimiter, encoding, text_column, audio_column)
@@ -148,10 +178,11 @@ def _tasks_of(text: str | None, audio: str | None) -> list[TaskName]:
 def _format_text(answer: Answer) -> str:
     inputs = [f"{answer.tokens} tokens"] if answer.tokens else []
     inputs += [f"{answer.duration_s:.1f} s of sound"] if answer.duration_s else []
+    share = f"{answer.confidence:.0%}{', uncertain' if answer.uncertain else ''}"
     width = max(map(len, answer.scores))
     steps = answer.timings.by_step().items()
     lines = [
-        f"{answer.label} ({answer.confidence:.0%})   task {answer.task}: {', '.join(inputs)}",
+        f"{answer.label} ({share})   task {answer.task}: {', '.join(inputs)}",
         "",
         *(f"  {name:<{width}}  {bar(score)}  {score:.3f}" for name, score in answer.scores.items()),
         "",
@@ -187,7 +218,7 @@ def _predict_rows(
 def _answers(
     recognizer: EmotionRecognizer, rows: Iterable[Row]
 ) -> Iterator[tuple[Row, Answer | EmoError]]:
-    """Rows with their answers or errors, in order; bad rows never reach the recognizer."""
+    """Yield rows with their answers or errors, in order; bad rows are not answered."""
     # `good` runs ahead by as many rows as are in work; what it passed waits in `ahead`.
     ahead: list[Row] = []
 

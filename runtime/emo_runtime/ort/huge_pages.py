@@ -1,10 +1,9 @@
-"""Weights in huge pages (Linux): the same answers, a few percent sooner on short utterances.
+"""Weights in huge pages (Linux): the same answers, a few percent faster for short utterances.
 
 A text graph at batch 1 reads every weight once per answer, 85 MB at BETO's size. In pages of 4 KiB
-that is some 20,000 entries of the address cache, and the prefetcher stops at the end of each. The
-kernel joins 512 of them when it is asked to (``MADV_COLLAPSE``, Linux 6.1; madvise(2)); what the
-memory holds does not change. Where the administrator has switched huge pages off, or the kernel
-says no, nothing happens.
+that needs some 20,000 TLB entries, and the prefetcher stops at the end of each page. On request
+the kernel joins 512 pages (``MADV_COLLAPSE``, Linux 6.1; madvise(2)); the contents do not change.
+Nothing happens if the administrator has switched huge pages off or the kernel refuses.
 """
 
 import ctypes
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 HUGE_PAGE = 2 << 20
-# What is worth asking for: a graph's weights, not every buffer of the process.
+# Smaller ranges are not joined: they are buffers, not weights.
 SMALLEST = 4 << 20
 # The share of a huge page that must be in memory already.
 FILLED = 0.9
@@ -33,9 +32,9 @@ Range = tuple[int, int]
 
 @contextmanager
 def in_huge_pages(*, wanted: bool = True) -> Iterator[None]:
-    """Large private memory that the process takes inside the block is joined at its end.
+    """Join the pages of large private memory that is allocated inside the block, at its end.
 
-    Another thread's that it takes meanwhile is as well, to no harm.
+    Memory that other threads allocate meanwhile is joined too, which does no harm.
     """
     asked = wanted and available()
     before = _anonymous() if asked else []
@@ -47,11 +46,11 @@ def in_huge_pages(*, wanted: bool = True) -> Iterator[None]:
 
 
 def available() -> bool:
-    """Whether this is a Linux with huge pages not switched off, that tells what is where."""
+    """True on Linux if huge pages are not switched off and the needed files of /proc exist."""
     if not sys.platform.startswith("linux"):
         return False
     try:
-        # A sandbox may have another /proc than Linux has, or hide some of it.
+        # A sandbox may have a different /proc, or hide parts of it.
         return (
             "[never]" not in _SWITCH.read_text()
             and os.access(_MAPS, os.R_OK)
@@ -62,7 +61,7 @@ def available() -> bool:
 
 
 def resident_huge_pages() -> int:
-    """Bytes of this process's private memory that are in huge pages; 0 where that is not told."""
+    """Return the bytes of private memory in huge pages; 0 if that is not known."""
     try:
         lines = _ROLLUP.read_text().splitlines()
     except OSError:
@@ -71,7 +70,7 @@ def resident_huge_pages() -> int:
 
 
 def _anonymous() -> list[Range]:
-    """Address ranges of private writable memory without a file, the heap included."""
+    """Return address ranges of private writable memory without a file, including the heap."""
     ranges = []
     try:
         lines = _MAPS.read_text().splitlines()
@@ -86,7 +85,7 @@ def _anonymous() -> list[Range]:
 
 
 def _new(before: list[Range], after: list[Range]) -> list[Range]:
-    """Parts of ``after`` that are not in ``before``, cut to whole huge pages; the large ones."""
+    """Return large parts of ``after`` that are not in ``before``, as whole huge pages."""
     found = []
     for first, last in after:
         start = first
@@ -101,15 +100,15 @@ def _new(before: list[Range], after: list[Range]) -> list[Range]:
 
 
 def _filled(start: int, end: int) -> list[Range]:
-    """The parts of a range whose huge pages are in memory nearly whole: no hole is to be filled."""
+    """Return the parts of a range that are almost completely in memory, as whole huge pages."""
     page = mmap.PAGESIZE
     try:
         with _PAGES.open("rb", buffering=0) as stream:
             stream.seek(start // page * 8)
-            told = stream.read((end - start) // page * 8)
+            content = stream.read((end - start) // page * 8)
     except OSError:
         return []
-    entries = np.frombuffer(told[: len(told) - len(told) % 8], np.uint64)
+    entries = np.frombuffer(content[: len(content) - len(content) % 8], np.uint64)
     if len(entries) * page != end - start:
         return []
     present = (entries >> np.uint64(63)).reshape(-1, HUGE_PAGE // page)
@@ -121,6 +120,6 @@ def _filled(start: int, end: int) -> list[Range]:
 
 
 def _collapse(start: int, end: int) -> None:
-    # A refusal (an old kernel, no free huge page) leaves everything as it was: no reason to fail.
+    # If the kernel refuses (old version, no free huge page), everything stays as it was.
     madvise = ctypes.CDLL(None).madvise
     madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _MADV_COLLAPSE)

@@ -1,8 +1,7 @@
-"""A look into a tokenizer.json before the tokenizers library runs it.
+"""Check of a tokenizer.json before the tokenizers library runs it.
 
-Its patterns and replacements are a small programming language: a regular expression that
-backtracks ends in a panic of the library (seen with ``(a+)+$``), replacements that grow the text
-ten times, nine times over, end in no memory at all. No tokenizer of an encoder needs either.
+A regular expression that backtracks makes the library panic (seen with ``(a+)+$``), and repeated
+replacements that make the text longer exhaust the memory. Tokenizers of encoders need neither.
 """
 
 import re
@@ -21,7 +20,7 @@ _GROWING = frozenset({"Replace", "Prepend", "Append"})
 
 
 class _Steps(msgspec.Struct):
-    """The parts of a tokenizer.json that do something with a text."""
+    """The parts of a tokenizer.json that change a text."""
 
     normalizer: Any = None
     pre_tokenizer: Any = None
@@ -29,9 +28,9 @@ class _Steps(msgspec.Struct):
 
 
 def check_tokenizer(data: bytes, name: str) -> None:
-    """Raise BundleError where a tokenizer.json may run away with time or memory.
+    """Raise BundleError if a tokenizer.json could need unbounded time or memory.
 
-    What is not JSON at all is left to the tokenizers library to refuse.
+    Data that is not JSON is accepted here: the tokenizers library refuses it.
     """
     try:
         steps = msgspec.json.decode(data, type=_Steps)
@@ -70,5 +69,5 @@ def _check_step(step: dict[str, Any], name: str) -> None:
 
 def _refuse(name: str, why: str) -> NoReturn:
     raise BundleError(
-        f"{name}: refused: {why}. No tokenizer that emo-export takes is like that: export again."
+        f"{name}: refused: {why}. emo-export does not write such tokenizers: export again."
     )

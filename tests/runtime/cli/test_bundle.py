@@ -47,7 +47,7 @@ def test_inspect_as_json_is_the_manifest(tiny_bundle):
 def test_verify(tiny_bundle):
     result = run("verify", tiny_bundle())
     assert (result.exit_code, result.stderr) == (0, "")
-    assert "5 files are as the manifest says" in result.stdout
+    assert "5 files match the manifest" in result.stdout
     assert "Self-test passed" in result.stdout
     assert "fusion fp32 on CPUExecutionProvider" in result.stdout
 

@@ -53,7 +53,7 @@ def test_an_unexpected_exception_reveals_nothing_of_the_request(
 ):
     client = start(held.open)
 
-    def fail(self, text, audio, *, task):
+    def fail(self, text, audio, **options):
         raise RuntimeError(f"can't handle {text}")
 
     monkeypatch.setattr(held, "recognize", fail)
