@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,13 @@ from emo_models.modeling.fusion import DECISIONS, WIRING, FusionConfig, FusionNe
 from emo_models.modeling.late_fusion import LateFusionConfig, LateFusionNetwork
 from emo_models.modeling.source import WEIGHTS, read_config
 from emo_models.modeling.speech import SpeechConfig, SpeechEmotionModel
+from emo_models.modeling.speech_base import (
+    Base,
+    encoder_names,
+    read_base,
+    tensors_sha256,
+    unchanged_tensors,
+)
 from emo_models.modeling.text_classifier import POOLING_DECISIONS
 from emo_runtime.bundle.front_ends import FrontEndSettings
 
@@ -152,6 +160,7 @@ def save_speech(
     adaptation_weight: float | None = None,
     metrics: Mapping[str, Any] | None = None,
     extra: Mapping[str, str] | None = None,
+    base: tuple[str, Mapping[str, torch.Tensor]] | None = None,
 ) -> None:
     """Write a speech network atomically.
 
@@ -164,8 +173,10 @@ def save_speech(
             network was not trained for speaker adaptation.
         metrics: written to metrics.json.
         extra: more files by name, as text.
+        base: name and weights of the pretrained encoder. Tensors that training left unchanged are
+            not written: ``load_speech`` takes them from there.
     """
-    config = {
+    config: dict[str, Any] = {
         "model_type": SPEECH_MODEL_TYPE,
         "encoder": "whisper",
         **network.config.to_dict(),
@@ -173,8 +184,14 @@ def save_speech(
         "adaptation_weight": adaptation_weight,
         "front_end": msgspec.to_builtins(front_end),
     }
+    state = network.state_dict()
+    if base is not None:
+        name, weights = base
+        unchanged = unchanged_tensors({key: state[key] for key in encoder_names(state)}, weights)
+        config["base"] = asdict(Base(name, tensors_sha256(weights, unchanged)))
+        state = {key: tensor for key, tensor in state.items() if key not in unchanged}
     with replaced(Path(directory)) as new:
-        _save_half(new / WEIGHTS, network.state_dict())
+        _save_half(new / WEIGHTS, state)
         _write_json(new / "config.json", config)
         _write_extras(new, metrics, extra)
 
@@ -197,6 +214,9 @@ def load_speech(directory: Path | str) -> SpeechEmotionModel:
     try:
         network = SpeechEmotionModel(SpeechConfig.from_dict(config))
         weights = load_file(directory / WEIGHTS)
+        if "base" in config:
+            missing = encoder_names(set(network.state_dict()) - set(weights))
+            weights |= read_base(directory, Base(**config["base"]), missing)
         network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     except (KeyError, ValueError, TypeError, RuntimeError, OSError, SafetensorError) as error:
         message = " ".join(str(error).split())
