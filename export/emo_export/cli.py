@@ -7,8 +7,14 @@ from typing import Any
 import click
 
 from emo_export.options import SPEECH_POOLINGS, TARGETS, Gate, Identity, Options, Sources
-from emo_models.cli.options import table_options, take_layout
+from emo_models.cli.options import (
+    preparation_options,
+    table_options,
+    take_layout,
+    take_preparation,
+)
 from emo_runtime.bundle.manifest import PRECISIONS, Precision
+from emo_runtime.bundle.text_preparation import TextPreparation
 from emo_runtime.cli.common import Command, Failure, GateFailure, print_json, require_extra
 
 _NEEDED = ("onnx", "optimum", "torch", "transformers", "safetensors", "rich")
@@ -64,6 +70,7 @@ _NOTICES = {
     "--calibrate", type=click.Path(path_type=Path), help="Table with labels to fit temperatures on."
 )
 @table_options(labels=False)
+@preparation_options
 @click.option(
     "--min-agreement",
     type=click.FloatRange(0, 1),
@@ -134,6 +141,7 @@ def _check_early(options: Options) -> None:
 
 
 def _options(given: dict[str, Any]) -> Options:
+    preparation = take_preparation(given)
     text, fusion, encoder = given["text"], given["fusion"], given["encoder"]
     speech, toolkit = given["speech"], given["speech_emotion"]
     _check_sources(given)
@@ -161,6 +169,7 @@ def _options(given: dict[str, Any]) -> Options:
             pooling=given["pooling"],
             layers=given["layers"],
             speech_emotion=_string(toolkit),
+            preparation=None if preparation == TextPreparation() else preparation,
         ),
         output=_path(given["output"]) or Path("bundle"),
         identity=Identity(

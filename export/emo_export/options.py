@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from emo_models.data.corpora import TableFormat
 from emo_runtime.bundle.manifest import Precision
+from emo_runtime.bundle.text_preparation import TextPreparation
 
 Target = Literal["bundle", "triton"]
 TARGETS: tuple[Target, ...] = get_args(Target)
@@ -21,6 +22,7 @@ class Sources:
         text: Text classifier.
         encoder: Text side of the fusion network; None: the encoder of ``text``.
         fusion: Fusion network, a directory.
+        preparation: Text preparation of ``text``, in place of the one in its config.json.
         speech: Speech encoder or audio classifier.
         pooling: Pooling over time of a speech encoder without a head.
         layers: Number of layers of the speech encoder that are exported; None: all.
@@ -32,6 +34,7 @@ class Sources:
     encoder: str | None = None
     fusion: str | None = None
     speech: str | None = None
+    preparation: TextPreparation | None = None
     pooling: SpeechPooling | None = None
     layers: int | None = None
     speech_emotion: str | None = None

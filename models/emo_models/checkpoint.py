@@ -39,6 +39,7 @@ from emo_models.modeling.speech_base import (
 )
 from emo_models.modeling.text_classifier import POOLING_DECISIONS
 from emo_runtime.bundle.front_ends import FrontEndSettings
+from emo_runtime.bundle.text_preparation import TextPreparation
 
 ARCHITECTURE = "emo-fusion"
 SPEECH_MODEL_TYPE = "emo-speech"
@@ -83,6 +84,7 @@ def save_text(
     tokenizer: Any,
     *,
     temperature: float = 1.0,
+    preparation: TextPreparation | None = None,
     metrics: Mapping[str, Any] | None = None,
     extra: Mapping[str, str] | None = None,
 ) -> None:
@@ -93,6 +95,7 @@ def save_text(
         model: a transformers model.
         tokenizer: its transformers tokenizer, a fast one.
         temperature: divisor of the logits before the softmax.
+        preparation: changes to a transcript before it is tokenized.
         metrics: written to metrics.json.
         extra: more files by name, as text.
     """
@@ -100,6 +103,8 @@ def save_text(
     config["architectures"] = [type(model).__name__]
     config["temperature"] = temperature
     config["strip_text"] = False
+    if preparation is not None and preparation != TextPreparation():
+        config["text_preparation"] = msgspec.to_builtins(preparation)
     if pooling := config.get("pooling"):
         config["decisions"] = {"pooling": POOLING_DECISIONS[pooling]}
     config.pop("dtype", None)

@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import transformers
 
 from emo_export.options import Gate, Identity, Options, Sources
 from emo_export.pipeline import export
+from emo_runtime import EmotionRecognizer
+from emo_runtime.bundle.text_preparation import TextPreparation
 
 SHAPE = {
     "vocab_size": 600,
@@ -56,6 +59,8 @@ def make(maker: Any) -> Callable[[str], Path]:
     return directory
 
 
+# transformers compiles parts of DeBERTa when it is imported.
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_an_architecture_is_exported_and_opened(
     make: Callable[[str], Path], name: str, tmp_path: Path, few_texts: Path
@@ -77,3 +82,38 @@ def test_an_architecture_is_exported_and_opened(
     assert found["int8"].mean_probability_difference < 0.05
     assert report.files["text.fp32.onnx"] < ARCHITECTURES[name][1]
     assert report.files["text.int8.onnx"] < 0.7 * report.files["text.fp32.onnx"]
+
+
+def test_a_multi_label_classifier_with_prepared_text(
+    maker: Any, tmp_path: Path, few_texts: Path
+) -> None:
+    """Sigmoid scores and pysentimiento's preparation, against transformers."""
+    config = transformers.BertConfig(
+        **SHAPE, id2label=dict(enumerate("abcd")), problem_type="multi_label_classification"
+    )
+    directory = maker.other("multi", transformers.BertForSequenceClassification(config))
+    preparation = TextPreparation(lowercase=True, replace=("users", "hashtags"))
+    report = export(
+        Options(
+            Sources(str(directory), preparation=preparation),
+            tmp_path / "bundle",
+            Identity("test", "1.0", "LicenseRef-test", "For tests only."),
+            evaluate=few_texts,
+        )
+    )
+    [comparison] = report.findings.comparisons
+    assert comparison.agreement == 1
+    model = transformers.BertForSequenceClassification.from_pretrained(
+        directory, torch_dtype=torch.float32
+    ).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
+    batch = tokenizer("mira @usuario muy bien", return_tensors="pt")
+    with torch.no_grad():
+        expected = torch.sigmoid(model(**batch).logits[0])
+    with EmotionRecognizer.open(tmp_path / "bundle", providers="cpu", threads=1) as recognizer:
+        scores = recognizer.recognize(text="MIRA @maria #MuyBien").scores
+        task = recognizer.manifest.tasks["text"]
+    assert (task.activation, task.preparation) == ("sigmoid", preparation)
+    torch.testing.assert_close(
+        torch.tensor(list(scores.values()), dtype=torch.float32), expected, atol=1e-5, rtol=0
+    )

@@ -1,11 +1,13 @@
 """First step: checkpoints from disk (or the Hub) into memory, in float32 and evaluation mode."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import torch
+from numpy.typing import NDArray
 
 from emo_export.checkpoints.read_speech import read_speech
 from emo_export.checkpoints.speech import Output as SpeechOutput
@@ -14,10 +16,12 @@ from emo_export.checkpoints.tokenizer import BundleTokenizer, Ids, bundle_tokeni
 from emo_export.options import Sources
 from emo_models import checkpoint as fusion_checkpoint
 from emo_models.errors import CheckpointError
+from emo_models.evaluation.metrics import activate
 from emo_models.modeling.load import TextCheckpoint as LoadedText
 from emo_models.modeling.load import load_encoder, load_text
 from emo_models.modeling.source import checkpoint_directory, read_config, weights_sha256
-from emo_runtime.bundle.manifest import TaskName
+from emo_runtime.bundle.manifest import Activation, TaskName
+from emo_runtime.text.preparation import prepare
 
 TextPooling = Literal["cls", "mean"]
 
@@ -128,6 +132,18 @@ class Checkpoints:
         part = self._answering(task)
         return 1.0 if part is None else part.temperature
 
+    def activation(self, task: TaskName) -> Activation:
+        """Function that turns the logits of a task into probabilities."""
+        part = self._answering(task)
+        if isinstance(part, TextCheckpoint):
+            return "sigmoid" if part.multi_label else "softmax"
+        return part.activation if isinstance(part, SpeechCheckpoint) else "softmax"
+
+    def probabilities(self, task: TaskName, logits: NDArray[Any]) -> NDArray[Any]:
+        """Return the probabilities [rows, labels] of a task's logits."""
+        multi_label = self.activation(task) == "sigmoid"
+        return activate(logits, self.temperature(task), multi_label=multi_label)
+
     def _answering(
         self, task: TaskName
     ) -> TextCheckpoint | FusionCheckpoint | SpeechCheckpoint | None:
@@ -155,6 +171,9 @@ def load(sources: Sources) -> Checkpoints:
         CheckpointError: one is missing or incomplete.
     """
     text = None if sources.text is None else _with_tokenizer(load_text(sources.text))
+    if text is not None and sources.preparation is not None:
+        declared = msgspec.to_builtins(sources.preparation)
+        text = replace(text, config={**text.config, "text_preparation": declared})
     speech = None
     if sources.speech is not None:
         speech = read_speech(sources.speech, sources.pooling, sources.layers)
@@ -168,10 +187,17 @@ def load(sources: Sources) -> Checkpoints:
     return Checkpoints(text, encoder, _fusion(sources.fusion), speech)
 
 
-def token_ids(checkpoint: TextCheckpoint, texts: Sequence[str], *, strip: bool) -> list[Ids]:
-    """Return the token ids of each transcript, unpadded."""
-    encode = checkpoint.bundle_tokenizer.encode
-    return [encode(text.strip() if strip else text) for text in texts]
+def token_ids(
+    checkpoint: TextCheckpoint, texts: Sequence[str], *, strip: bool | None = None
+) -> list[Ids]:
+    """Return the token ids of each transcript, unpadded, after the checkpoint's preparation.
+
+    ``strip`` overrides whether outer blanks are removed.
+    """
+    encode, preparation = checkpoint.bundle_tokenizer.encode, checkpoint.preparation
+    if strip is not None:
+        preparation = msgspec.structs.replace(preparation, strip=strip)
+    return [encode(prepare(text, preparation)) for text in texts]
 
 
 def _with_tokenizer(loaded: LoadedText) -> TextCheckpoint:

@@ -57,6 +57,11 @@ def _check_labels(directory: Path, labels: tuple[str, ...]) -> None:
 
 def _check_fusion(checkpoints: Checkpoints, fusion: FusionCheckpoint) -> None:
     encoder, speech = checkpoints.encoder, checkpoints.speech
+    if checkpoints.text is not None and checkpoints.text.multi_label:
+        _refuse(
+            checkpoints.text.directory,
+            "it is a multi-label classifier, a fusion network is not: export it without --fusion",
+        )
     if encoder is None:
         _refuse(fusion.directory, "it reads text embeddings. Give --encoder or --text as well")
     if fusion.hidden != encoder.hidden:

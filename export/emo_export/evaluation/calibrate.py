@@ -47,6 +47,8 @@ def calibrate(
     Tasks with sound are fitted where every row has sound. Raises EmoError where rows have no
     labels, or unknown ones.
     """
+    if any(checkpoints.activation(task) == "sigmoid" for task in checkpoints.tasks):
+        raise EmoError("--calibrate is for single-label classifiers: this one is multi-label.")
     labels = rows.label_ids(checkpoints.labels)
     if labels is None:
         known = ", ".join(checkpoints.labels)

@@ -12,7 +12,7 @@ from emo_export.checkpoints.load import Checkpoints, token_ids
 from emo_export.evaluation.inputs import Inputs, Sound, encode_clips
 from emo_export.evaluation.reference import AUDIO_ONLY, Answers, adapted
 from emo_export.evaluation.session import GraphSession
-from emo_models.evaluation.metrics import macro_f1, softmax
+from emo_models.evaluation.metrics import activate, macro_f1
 from emo_runtime.bundle.manifest import TaskName
 
 Floats = NDArray[np.float32]
@@ -24,7 +24,7 @@ class Comparison:
     """One task's answers against the reference's, over ``rows`` utterances.
 
     Attributes:
-        agreement: share of rows with equal labels.
+        agreement: share of rows with equal labels (equal sets of labels, if multi-label).
         labels: number of different labels that the reference gives.
         largest_share: share of rows that the reference gives its most frequent label.
         mean_probability_difference: mean absolute change over rows and labels.
@@ -64,9 +64,9 @@ def verify(graphs: Graphs, checkpoints: Checkpoints, inputs: Inputs) -> Answers:
     logits = embeddings = None
     if text is not None and inputs.texts:
         session = GraphSession(graphs["text"])
-        rows = [session.text(ids) for ids in token_ids(text, inputs.texts, strip=text.strip)]
+        rows = [session.text(ids) for ids in token_ids(text, inputs.texts)]
         logits = np.stack([row["logits"] for row in rows])
-        if checkpoints.shared and text.strip:
+        if checkpoints.shared and text.preparation.strip:
             embeddings = np.stack([row["embedding"] for row in rows])
     if inputs.sound is None:
         return Answers(logits)
@@ -119,17 +119,21 @@ def compare(
     temperature: float,
     label_ids: NDArray[np.int64] | None = None,
     own_labels: bool = False,
+    multi_label: bool = False,
 ) -> Comparison:
     """Compare logits [rows, labels] with the reference's."""
     expected, answered = reference.argmax(axis=1), found.argmax(axis=1)
-    probabilities = np.abs(softmax(reference, temperature) - softmax(found, temperature))
+    probabilities = np.abs(
+        activate(reference, temperature, multi_label=multi_label)
+        - activate(found, temperature, multi_label=multi_label)
+    )
     shares = np.bincount(expected, minlength=reference.shape[1]) / len(expected)
     count = reference.shape[1]
     return Comparison(
         task=task,
         precision=precision,
         rows=len(reference),
-        agreement=float((expected == answered).mean()),
+        agreement=_agreement(reference, found, multi_label=multi_label),
         labels=int((shares > 0).sum()),
         largest_share=float(shares.max()),
         mean_probability_difference=float(probabilities.mean()),
@@ -139,3 +143,10 @@ def compare(
         macro_f1=None if label_ids is None else macro_f1(label_ids, answered, count),
         own_labels=own_labels and label_ids is not None,
     )
+
+
+def _agreement(reference: Floats, found: Floats, *, multi_label: bool) -> float:
+    """Share of rows with the same label; of multi-label networks, with the same set of labels."""
+    if multi_label:
+        return float(((reference > 0) == (found > 0)).all(axis=1).mean())
+    return float((reference.argmax(axis=1) == found.argmax(axis=1)).mean())

@@ -87,6 +87,7 @@ class Evaluator:
             expected, answered = self.expected.of(task), found.of(task)
             if expected is None or answered is None:
                 continue
+            multi_label = self.checkpoints.activation(task) == "sigmoid"
             labelled = task == "text" or (
                 self.has_sound and (task == "fusion" or self._one_clip_per_row)
             )
@@ -97,8 +98,9 @@ class Evaluator:
                     expected,
                     answered,
                     temperature=self.checkpoints.temperature(task),
-                    label_ids=labels if labelled else None,
+                    label_ids=labels if labelled and not multi_label else None,
                     own_labels=self.evaluation.name != SHIPPED,
+                    multi_label=multi_label,
                 )
             )
         return tuple(result)

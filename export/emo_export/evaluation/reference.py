@@ -46,7 +46,7 @@ def reference(checkpoints: Checkpoints, inputs: Inputs) -> Answers:
     text, fusion = checkpoints.text, checkpoints.fusion
     logits = None
     if text is not None and inputs.texts:
-        ids = token_ids(text, inputs.texts, strip=text.strip)
+        ids = token_ids(text, inputs.texts)
         logits = text_outputs(text, ids, "logits")
     if inputs.sound is None:
         return Answers(logits)

@@ -9,7 +9,6 @@ from emo_export.checkpoints.load import Checkpoints
 from emo_export.evaluation.inputs import Inputs, Sound
 from emo_export.evaluation.reference import Answers, reference
 from emo_export.evaluation.rows import golden_clip
-from emo_models.evaluation.metrics import softmax
 from emo_runtime.audio.decode import load_audio
 from emo_runtime.audio.front_end import make_front_end
 from emo_runtime.bundle.front_ends import FrontEndSettings, MeanMfccSettings
@@ -45,11 +44,10 @@ def golden_cases(
     cases: list[GoldenCase] = []
     spoken = list(texts[:CASES_PER_TASK])
     if expected.text is not None:
-        temperature = checkpoints.temperature("text")
-        probabilities = softmax(expected.text, temperature)
+        probabilities = checkpoints.probabilities("text", expected.text)
         worst = np.zeros(len(texts))
         for answers in found:
-            worst = np.maximum(worst, _change(probabilities, answers.text, temperature))
+            worst = np.maximum(worst, _change(checkpoints, "text", probabilities, answers))
         chosen = _spread(probabilities, worst)
         spoken = [texts[index] for index in chosen]
         cases = [_case("text", probabilities[index], texts[index]) for index in chosen]
@@ -59,12 +57,14 @@ def golden_cases(
 
 
 def _change(
-    probabilities: Probabilities, logits: Floats | None, temperature: float
+    checkpoints: Checkpoints, task: TaskName, probabilities: Probabilities, answers: Answers
 ) -> Probabilities:
     """Largest change of a probability of each row."""
+    logits = answers.of(task)
     if logits is None:
         return np.zeros(len(probabilities))
-    return np.asarray(np.abs(softmax(logits, temperature) - probabilities).max(axis=1))
+    found = checkpoints.probabilities(task, logits)
+    return np.asarray(np.abs(found - probabilities).max(axis=1))
 
 
 def _spread(probabilities: Probabilities, worst: NDArray[np.float64]) -> list[int]:
@@ -113,11 +113,10 @@ def _steady(
     task: TaskName, checkpoints: Checkpoints, logits: Floats, found: Sequence[Answers]
 ) -> tuple[list[int], Probabilities]:
     """Rows whose probabilities every variant keeps within ``STEADY``, or the best row."""
-    temperature = checkpoints.temperature(task)
-    probabilities = softmax(logits, temperature)
+    probabilities = checkpoints.probabilities(task, logits)
     worst = np.zeros(len(logits))
     for answers in found:
-        worst = np.maximum(worst, _change(probabilities, answers.of(task), temperature))
+        worst = np.maximum(worst, _change(checkpoints, task, probabilities, answers))
     limit = max(STEADY, float(worst.min()))
     return [row for row in range(len(worst)) if worst[row] <= limit], probabilities
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Literal
 
+import msgspec
+
 from emo_export.checkpoints.load import Checkpoints, FusionCheckpoint, TextCheckpoint
 from emo_export.checkpoints.speech import Adaptation, SpeechCheckpoint
 from emo_export.checkpoints.validate import front_end_of
@@ -86,15 +88,16 @@ def _tasks(checkpoints: Checkpoints) -> dict[TaskName, Task]:
     if text is not None:
         tasks["text"] = Task(
             graph="text",
-            preparation=TextPreparation(strip=text.strip),
+            preparation=text.preparation,
             temperature=text.temperature,
+            activation=checkpoints.activation("text"),
         )
     if fusion is not None:
         tasks["fusion"] = Task(
             graph="fusion",
             text_graph="text" if checkpoints.shared else "encoder",
             audio_graph=audio_graph,
-            preparation=TextPreparation(strip=True),
+            preparation=_fusion_preparation(checkpoints),
             temperature=fusion.temperature,
         )
         if fusion.present_input:
@@ -104,6 +107,11 @@ def _tasks(checkpoints: Checkpoints) -> dict[TaskName, Task]:
             "speech", temperature=speech.temperature, activation=speech.activation
         )
     return tasks
+
+
+def _fusion_preparation(checkpoints: Checkpoints) -> TextPreparation:
+    declared = checkpoints.encoder.preparation if checkpoints.encoder else TextPreparation()
+    return msgspec.structs.replace(declared, strip=True)
 
 
 def _graphs(checkpoints: Checkpoints, contents: BundleFiles) -> dict[str, Graph]:

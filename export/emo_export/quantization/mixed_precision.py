@@ -12,7 +12,6 @@ from emo_export.evaluation.reference import Answers
 from emo_export.options import Gate
 from emo_export.quantization.embedding import WORD_TABLE
 from emo_export.quantization.variants import Optimized, variant
-from emo_models.evaluation.metrics import softmax
 from emo_runtime.bundle.manifest import TaskName
 
 # With more of its products in float32 than this, a graph is hardly an int8 graph.
@@ -176,8 +175,8 @@ def _error_of(evaluator: Evaluator, tasks: Sequence[TaskName]) -> Callable[[Answ
         for task in tasks:
             expected, answered = evaluator.expected.of(task), found.of(task)
             if expected is not None and answered is not None:
-                temperature = evaluator.checkpoints.temperature(task)
-                change = softmax(answered, temperature) - softmax(expected, temperature)
+                probabilities = evaluator.checkpoints.probabilities
+                change = probabilities(task, answered) - probabilities(task, expected)
                 total += float(abs(change).mean())
         return total
 

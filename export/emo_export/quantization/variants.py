@@ -107,7 +107,7 @@ def static_variant(
     owner = checkpoints.text if name == "text" else checkpoints.encoder
     if owner is None:
         raise ValueError(f"no checkpoint for the graph {name!r}")
-    strip = owner.strip or name == "encoder"
+    strip = owner.preparation.strip or name == "encoder"
     model = quantize_static(optimized.standard[name], token_ids(owner, texts, strip=strip))
     share_constants(model)
     clean(model)

@@ -13,6 +13,7 @@ import click
 from emo_models.atomic import atomic_text
 from emo_models.data.corpora import TableFormat
 from emo_models.labels import parse_label_map
+from emo_runtime.bundle.text_preparation import RULES, TextPreparation
 from emo_runtime.errors import EmoError
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -85,6 +86,27 @@ def table_options(*, labels: bool = True) -> Callable[[_Function], _Function]:
         return function
 
     return decorate
+
+
+def preparation_options(function: _Function) -> _Function:
+    """Add ``--lowercase`` and ``--replace RULE``: changes to transcripts before the tokenizer."""
+    function = click.option(
+        "--replace",
+        multiple=True,
+        type=click.Choice(["all", *RULES]),
+        help="Replace in transcripts; may be repeated. all: as models of social media expect "
+        "(RoBERTuito).",
+    )(function)
+    return click.option("--lowercase", is_flag=True, help="Convert transcripts to lower case.")(
+        function
+    )
+
+
+def take_preparation(options: dict[str, Any]) -> TextPreparation:
+    """Take the options of ``preparation_options`` out of ``options``."""
+    rules = options.pop("replace")
+    chosen = RULES if "all" in rules else tuple(rule for rule in RULES if rule in rules)
+    return TextPreparation(lowercase=options.pop("lowercase"), replace=chosen)
 
 
 def take_layout(options: dict[str, Any]) -> TableFormat:

@@ -16,9 +16,11 @@ import click
 
 from emo_models.cli.options import (
     config_option,
+    preparation_options,
     recipe_options,
     table_options,
     take_layout,
+    take_preparation,
     take_recipe,
     write_config,
 )
@@ -75,6 +77,7 @@ def _data_options(function: _Function) -> _Function:
             click.option("--output", type=_FOLDER, required=True,
                          help="Directory of the run; the checkpoint is written into it."),
             config_option,
+    preparation_options,
         ]
     ):  # fmt: skip
         function = option(function)
@@ -92,6 +95,7 @@ def _data_options(function: _Function) -> _Function:
 @click.option("--ngram-buckets", type=click.IntRange(0), default=0,
               help="Add a linear head on hashed token n-grams (with --pooling mean).")  # fmt: skip
 @click.option("--baseline", is_flag=True, help="Also measure majority and TF-IDF + linear SVM.")
+@preparation_options
 @recipe_options(TextRecipe)
 def text(**options: Any) -> None:
     """Fine-tune a text classifier (Task 1)."""
@@ -100,10 +104,12 @@ def text(**options: Any) -> None:
 
     write, everything = _begin(options)
     recipe, tables = take_recipe(TextRecipe, options), _tables(options)
+    preparation = take_preparation(options)
     data = read_dataset(tables, allow_leak=options.pop("allow_leak"))
     from emo_models.runs.text import TextRun, run_text
 
-    metrics = run_text(TextRun(**options, options=everything), data, recipe, write)
+    run = TextRun(**options, preparation=preparation, options=everything)
+    metrics = run_text(run, data, recipe, write)
     _print_summary(metrics, options["output"])
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emo_runtime.probabilities import sigmoid
 from emo_runtime.probabilities import softmax as runtime_softmax
 
 Ints = NDArray[np.int64]
@@ -102,6 +103,15 @@ def paired_bootstrap(
 def softmax(logits: NDArray[Any], temperature: float = 1.0) -> Floats:
     """Probabilities [rows, classes] of logits divided by the temperature, in float64."""
     return runtime_softmax(np.asarray(logits, dtype=np.float64) / temperature)
+
+
+def activate(
+    logits: NDArray[Any], temperature: float = 1.0, *, multi_label: bool = False
+) -> Floats:
+    """Probabilities [rows, classes]: independent ones (sigmoid) for multi-label networks."""
+    if multi_label:
+        return sigmoid(np.asarray(logits, dtype=np.float64) / temperature)
+    return softmax(logits, temperature)
 
 
 def _resampled(

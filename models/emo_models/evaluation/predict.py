@@ -15,7 +15,7 @@ from emo_models.checkpoint import ARCHITECTURE, load_fusion
 from emo_models.data.corpora import Row
 from emo_models.data.features import audio_features, text_features
 from emo_models.errors import CheckpointError, DataError
-from emo_models.evaluation.metrics import Floats, softmax
+from emo_models.evaluation.metrics import Floats, activate, softmax
 from emo_models.modeling.fusion import AUDIO_ONLY, BOTH
 from emo_models.modeling.inference import predict_logits, token_ids
 from emo_models.modeling.load import load_encoder, load_text
@@ -23,6 +23,7 @@ from emo_models.modeling.source import checkpoint_directory, read_config
 from emo_runtime import EmotionRecognizer, Utterance
 from emo_runtime.bundle.manifest import MANIFEST_NAME, Audio, TaskName
 from emo_runtime.errors import EmoError
+from emo_runtime.text.preparation import prepare
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,11 @@ def predict_bundle(
 def predict_text_checkpoint(source: str | Path, rows: Sequence[Row]) -> Predictions:
     """Return the answers of a text classifier in PyTorch; ``source`` is a directory or a Hub id."""
     checkpoint = load_text(source)
-    given = [row.text or "" for row in rows]
-    if checkpoint.strip:
-        given = [text.strip() for text in given]
+    given = [prepare(row.text or "", checkpoint.preparation) for row in rows]
     ids = token_ids(checkpoint.tokenizer, given, checkpoint.max_tokens)
     logits = predict_logits(checkpoint.module, checkpoint.tokenizer, ids)
-    return Predictions(softmax(logits, checkpoint.temperature), checkpoint.labels)
+    probabilities = activate(logits, checkpoint.temperature, multi_label=checkpoint.multi_label)
+    return Predictions(probabilities, checkpoint.labels)
 
 
 @torch.no_grad()

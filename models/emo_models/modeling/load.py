@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from safetensors import SafetensorError
 from transformers import (
@@ -34,6 +35,7 @@ from emo_models.modeling.source import (
 )
 from emo_models.modeling.text_classifier import CLASSES
 from emo_models.modeling.tokenizer import read_tokenizer
+from emo_runtime.bundle.text_preparation import RULES, TextPreparation
 
 # Parts of a checkpoint that an encoder goes without: heads of other tasks, and their poolers.
 HEADS = frozenset(
@@ -102,9 +104,22 @@ class TextCheckpoint:
         return float(self.config.get("temperature", 1.0))
 
     @property
-    def strip(self) -> bool:
-        """True where outer blanks of the transcript are removed first."""
-        return bool(self.config.get("strip_text", False))
+    def preparation(self) -> TextPreparation:
+        """Changes to a transcript before it is tokenized (``text_preparation`` in config.json).
+
+        Raises:
+            CheckpointError: a preparation that the runtime does not know.
+        """
+        declared = self.config.get("text_preparation", {})
+        try:
+            found = msgspec.convert(declared, TextPreparation)
+        except msgspec.ValidationError as error:
+            raise CheckpointError(
+                f"{self.directory}/{CONFIG}: text_preparation: {error}. Known rules: "
+                f"{', '.join(RULES)}."
+            ) from None
+        strip = found.strip or bool(self.config.get("strip_text", False))
+        return msgspec.structs.replace(found, strip=strip)
 
     @property
     def multi_label(self) -> bool:

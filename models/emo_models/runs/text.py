@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ from emo_models.runs.tables import write_rows
 from emo_models.training.loop import History, averaged
 from emo_models.training.ngrams import fit_mixture, fit_ngrams
 from emo_models.training.text import train_text
+from emo_runtime.bundle.text_preparation import TextPreparation
+from emo_runtime.text.preparation import prepare
 
 CHECKPOINT = "checkpoint"
 MASKED_LANGUAGE = "masked language"
@@ -55,6 +57,7 @@ class TextRun:
     limit: int | None = None
     baseline: bool = False
     ngram_buckets: int = 0
+    preparation: TextPreparation = field(default_factory=TextPreparation)
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -83,7 +86,7 @@ def run_text(
         )
     transformers_logging.set_verbosity_error()
     check_classes(dataset)
-    data = limited(dataset, run.limit)
+    data = _prepared(limited(dataset, run.limit), run.preparation)
     labels = data.labels
     directory = checkpoint_directory(run.encoder)
     identity = {
@@ -143,7 +146,14 @@ def run_text(
         metrics["baselines"] = compare_baselines(data, svm, predicted)
     for name, rows in data.tests.items():
         write_rows(run.output, name, rows, labels, svm.get(name))
-    save_text(run.output / CHECKPOINT, model, tokenizer, temperature=temperature, metrics=metrics)
+    save_text(
+        run.output / CHECKPOINT,
+        model,
+        tokenizer,
+        temperature=temperature,
+        preparation=run.preparation,
+        metrics=metrics,
+    )
     draw(run.output, metrics, "Task 1 confusion matrix")
     finish_run(run.output)
     return metrics
@@ -157,6 +167,18 @@ class _Tuned:
     tokenizer: Any
     histories: list[History]
     held: list[int]
+
+
+def _prepared(data: Dataset, preparation: TextPreparation) -> Dataset:
+    """The rows with the transcripts that the network will see."""
+    if preparation == TextPreparation():
+        return data
+
+    def changed(rows: list[Row]) -> list[Row]:
+        return [replace(row, text=prepare(row.text or "", preparation)) for row in rows]
+
+    tests = {name: changed(rows) for name, rows in data.tests.items()}
+    return replace(data, train=changed(data.train), tests=tests)
 
 
 def _split_notes(data: Dataset, recipe: TextRecipe) -> list[str]:
