@@ -77,7 +77,6 @@ def _data_options(function: _Function) -> _Function:
             click.option("--output", type=_FOLDER, required=True,
                          help="Directory of the run; the checkpoint is written into it."),
             config_option,
-    preparation_options,
         ]
     ):  # fmt: skip
         function = option(function)
