@@ -55,6 +55,7 @@ class Findings:
             f"The checkpoint gives {item.labels} different labels; the most frequent one has "
             f"{item.largest_share:.1%} of the rows (task {item.task})."
             for item in {item.task: item for item in self.comparisons}.values()
+            if not item.random_sound
         ]
         found += [
             f"{len(kept)} matrix products of the graph `{name}` stay in float32, to meet the gate."

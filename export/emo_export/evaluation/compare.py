@@ -16,6 +16,7 @@ from emo_models.evaluation.metrics import activate, macro_f1
 from emo_runtime.bundle.manifest import TaskName
 
 Floats = NDArray[np.float32]
+_NOT_REPORTED = ("own_labels", "random_sound")
 Graphs = Mapping[str, onnx.ModelProto]
 
 
@@ -31,6 +32,7 @@ class Comparison:
         macro_f1: against the rows' own labels; None where there are none.
         reference_macro_f1: the same of the reference.
         own_labels: the labels are the caller's, not those of the sentences that ship.
+        random_sound: the audio vectors are random ones: the rows have no sound.
     """
 
     task: TaskName
@@ -45,13 +47,14 @@ class Comparison:
     reference_macro_f1: float | None = None
     macro_f1: float | None = None
     own_labels: bool = False
+    random_sound: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values, rounded so that the last bits of a float don't show."""
         return {
             key: round(value, 6) if isinstance(value, float) else value
             for key, value in asdict(self).items()
-            if value is not None and key != "own_labels"
+            if value is not None and key not in _NOT_REPORTED
         }
 
 

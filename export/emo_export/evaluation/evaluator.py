@@ -1,6 +1,6 @@
 """Comparison of any set of graphs with the answers of the reference, computed once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from emo_export.checkpoints.load import Checkpoints
 from emo_export.evaluation.compare import Comparison, Graphs, compare, verify
@@ -91,18 +91,18 @@ class Evaluator:
             labelled = task == "text" or (
                 self.has_sound and (task == "fusion" or self._one_clip_per_row)
             )
-            result.append(
-                compare(
-                    task,
-                    precision,
-                    expected,
-                    answered,
-                    temperature=self.checkpoints.temperature(task),
-                    label_ids=labels if labelled and not multi_label else None,
-                    own_labels=self.evaluation.name != SHIPPED,
-                    multi_label=multi_label,
-                )
+            found_here = compare(
+                task,
+                precision,
+                expected,
+                answered,
+                temperature=self.checkpoints.temperature(task),
+                label_ids=labels if labelled and not multi_label else None,
+                own_labels=self.evaluation.name != SHIPPED,
+                multi_label=multi_label,
             )
+            random = task != "text" and not self.has_sound and self.checkpoints.speech is None
+            result.append(replace(found_here, random_sound=random))
         return tuple(result)
 
     def try_out(self, inputs: Inputs, graphs: Graphs) -> Answers:
