@@ -21,6 +21,7 @@ _OPEN = ("/page/", "/healthz", "/readyz", "/v2/health/")
 _PREFIX = "bearer."
 _PREFIX_BASE64 = "bearer64."
 _ANY = "*"
+_STREAM = "/v1/stream/"
 
 
 class AccessRules:
@@ -67,9 +68,7 @@ class AccessRules:
         tokens = self._settings.tokens
         if not tokens:
             return None
-        kind, _, given = headers.get("authorization", "").partition(" ")
-        if kind.lower() != "bearer":
-            given = _offered_token(scope.get("subprotocols", ()))
+        given = _given_token(scope, headers)
         found = find_token(tokens, given.strip())
         if found is None:
             raise UnauthorizedError("send the server's token as 'Authorization: Bearer TOKEN'.")
@@ -135,14 +134,36 @@ def _is_address(name: str) -> bool:
     return True
 
 
+def _given_token(scope: Scope, headers: Headers) -> str:
+    """Return the token of a request, in one of the forms that browsers and platforms can send."""
+    kind, _, given = headers.get("authorization", "").partition(" ")
+    path: str = scope["path"]
+    if kind.lower() == "bearer" or scope["type"] != "websocket":
+        token = given if kind.lower() == "bearer" else ""
+    elif kind.lower() == "basic":  # Exotel: wss://any:TOKEN@host/
+        token = _decoded(given).partition(":")[2]
+    elif "x-api-key" in headers:  # AudioHook
+        token = headers["x-api-key"]
+    elif path.startswith(_STREAM) and "/" in path.removeprefix(_STREAM):
+        token = path.removeprefix(_STREAM).partition("/")[2]  # the others: in the path
+    else:
+        token = _offered_token(scope.get("subprotocols", ()))
+    return token
+
+
+def _decoded(text: str, alternative: bytes = b"+/") -> str:
+    """Decode base64, with or without its padding; empty if it is malformed."""
+    try:
+        return base64.b64decode(text.rstrip("=") + "==", alternative).decode()
+    except (binascii.Error, ValueError):
+        return ""
+
+
 def _offered_token(subprotocols: list[str]) -> str:
     for name in subprotocols:
         if name.startswith(_PREFIX):
             return name.removeprefix(_PREFIX)
         if name.startswith(_PREFIX_BASE64):
-            try:
-                encoded = name.removeprefix(_PREFIX_BASE64) + "=="
-                return base64.urlsafe_b64decode(encoded).decode()
-            except (binascii.Error, ValueError):
-                return ""
+            return _decoded(name.removeprefix(_PREFIX_BASE64), b"-_")
+    return ""
     return ""

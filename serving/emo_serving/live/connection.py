@@ -143,8 +143,6 @@ class _Connection:
             case Stop():
                 self._running("stop")
                 await self._finish()
-                if self._dialect.ends_call:
-                    raise CloseConnection(NORMAL, "call ended")
             case Reply():
                 await self._send_message(message.content)
 

@@ -8,12 +8,11 @@ from emo_serving.live.options import CallOptions
 
 @dataclass(frozen=True)
 class Start:
-    """An utterance begins. ``token`` is a bearer token among the call's parameters."""
+    """An utterance begins."""
 
     options: CallOptions
     stream_id: str = ""
     call_id: str = ""
-    token: str | None = None
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,7 @@ def _line(event: dict[str, Any]) -> bytes:
 ROUTES: list[BaseRoute] = [
     WebSocketRoute("/v1/stream", stream),
     WebSocketRoute("/v1/stream/{dialect}", stream),
+    WebSocketRoute("/v1/stream/{dialect}/{token}", stream),
 ]
 ENDPOINTS = [
     Endpoint(

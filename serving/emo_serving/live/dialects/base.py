@@ -22,12 +22,10 @@ class Dialect(Protocol):
 
     ``sends_events``: whether emotion and error events are sent over this connection. A platform
     would take them for something else: its calls have events by /v1/calls and the webhook.
-    ``ends_call``: whether the platform's end of the call closes the connection.
     """
 
     name: ClassVar[str]
     sends_events: ClassVar[bool]
-    ends_call: ClassVar[bool]
 
     def parse(self, data: str | bytes) -> Sequence[Message]:
         """Return what a WebSocket message means. Raises RequestError for an unknown one."""

@@ -107,7 +107,6 @@ class Generic:
 
     name: ClassVar[str] = "generic"
     sends_events: ClassVar[bool] = True
-    ends_call: ClassVar[bool] = False
 
     def parse(self, data: str | bytes) -> Sequence[messages.Message]:
         """Return what a message means."""

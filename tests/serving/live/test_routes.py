@@ -1,0 +1,124 @@
+"""Calls of platforms: events for the application by server-sent events, transcripts by requests."""
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx2 as httpx
+import numpy as np
+import pytest
+import websockets.sync.client as websockets
+from starlette.websockets import WebSocketDisconnect
+
+from emo_serving.tokens import Token
+from helpers.platform_calls import ALAW, MULAW, b64, codes, packets
+
+TEXT = "¡Llevo tres semanas esperando una solución!"
+
+
+def telnyx(table, encoding):
+    """The messages of a Telnyx call."""
+    form = {"encoding": encoding, "sample_rate": 8000, "channels": 1}
+    body = {"call_control_id": "c1", "media_format": form}
+    yield {"event": "start", "start": body, "stream_id": "s1"}
+    for number, packet in enumerate(packets(codes(table, 1.0), 160)):
+        media = {"track": "inbound", "chunk": str(number + 1), "payload": b64(packet)}
+        yield {"event": "media", "media": media, "stream_id": "s1"}
+
+
+def events_of(lines):
+    """Parse server-sent events."""
+    return [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
+
+
+@pytest.mark.parametrize("stop", [True, False], ids=["stop", "hang-up"])
+@pytest.mark.parametrize(("table", "encoding"), [(MULAW, "PCMU"), (ALAW, "PCMA")])
+def test_a_platforms_call_is_answered_to_the_application(
+    serving, recognizer, table, encoding, stop
+):
+    running = serving()
+    url = running.url.replace("http", "ws") + "v1/stream/telnyx"
+    calls = f"{running.url}v1/calls/c1"
+    with ThreadPoolExecutor(1) as pool:
+        with websockets.connect(url) as call:
+            start, *media = telnyx(table, encoding)
+            call.send(json.dumps(start))
+            while httpx.post(f"{calls}/transcript", json={"text": TEXT}).status_code == 404:
+                threading.Event().wait(0.01)
+            listening = pool.submit(lambda: httpx.get(f"{calls}/events", timeout=300).text)
+            for message in media:
+                call.send(json.dumps(message))
+            if stop:
+                call.send('{"event": "stop"}')
+        found = events_of(listening.result().splitlines())
+    sound = table[np.frombuffer(codes(table, 1.0), np.uint8)], 8000
+    assert found[-1]["final"]
+    assert found[-1]["answer"]["scores"] == recognizer.recognize(TEXT, sound).scores
+    assert events_of(httpx.get(f"{calls}/events").text.splitlines())[-1] == found[-1]
+    late = httpx.post(f"{calls}/transcript", json={"text": TEXT})
+    assert (late.status_code, late.json()["error"]["message"]) == (404, "this call has ended.")
+
+
+def test_nothing_but_the_protocol_is_sent_to_a_platform(client):
+    with client.websocket_connect("/v1/stream/audiohook") as socket:
+        media = {"type": "audio", "format": "PCMU", "channels": ["external"], "rate": 8000}
+        parameters = {"conversationId": "c2", "media": [media]}
+        head = {"version": "2", "id": "s2"}
+        socket.send_json(head | {"type": "open", "seq": 1, "parameters": parameters})
+        assert socket.receive_json()["type"] == "opened"
+        socket.send_bytes(codes(MULAW, 1.0))
+        socket.send_text("not a message")
+        socket.send_json(head | {"type": "close", "seq": 2, "parameters": {}})
+        assert socket.receive_json()["type"] == "closed"
+    lines = client.get("/v1/calls/c2/events").text.splitlines()
+    assert [event["event"] for event in events_of(lines)] == ["error", "emotion"]
+
+
+def test_unknown_dialects_and_calls_are_404(client):
+    with (
+        pytest.raises(WebSocketDisconnect) as caught,
+        client.websocket_connect("/v1/stream/nothing"),
+    ):
+        pass
+    assert caught.value.status_code == 404
+    assert client.get("/v1/calls/nothing/events").status_code == 404
+    assert client.post("/v1/calls/nothing/transcript", json={"text": "a"}).status_code == 404
+
+
+def test_calls_are_visible_to_their_own_token_only(start):
+    client = start(tokens=(Token("one", "one"), Token("t/w=o", "two")))
+    message = {"event": "start", "streamSid": "s3", "start": {}}
+    with client.websocket_connect("/v1/stream/generic/one") as socket:
+        socket.send_json(message)
+        socket.send_json({"event": "mark"})
+        socket.receive_json()
+        for secret, status in [("one", 200), ("t/w=o", 404), ("x", 401)]:
+            reply = client.post(
+                "/v1/calls/s3/transcript",
+                json={"text": TEXT},
+                headers={"authorization": f"Bearer {secret}"},
+            )
+            assert reply.status_code == status
+        socket.send_json({"event": "stop"})
+        assert socket.receive_json()["final"]
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/v1/stream/twilio/t=w+o", {}),
+        ("/v1/stream/exotel", {"authorization": "Basic a2V5OnQ9dytv"}),
+        ("/v1/stream/audiohook", {"x-api-key": "t=w+o"}),
+    ],
+)
+def test_tokens_in_the_forms_that_platforms_can_send(start, path, headers):
+    client = start(tokens=(Token("t=w+o"),))
+    with client.websocket_connect(path, headers=headers):
+        pass
+    for wrong in (path.replace("t=w", "x"), "/v1/stream/twilio/"):
+        with (
+            pytest.raises(WebSocketDisconnect) as caught,
+            client.websocket_connect(wrong, headers=dict.fromkeys(headers, "Basic eDp4")),
+        ):
+            pass
+        assert caught.value.status_code in {401, 404}
