@@ -1,4 +1,4 @@
-"""Ray Data spreads recordings over recognizers, writes Parquet files, and goes on after a stop."""
+"""A batch job on Ray Data: recognizes recordings, writes Parquet files, and can be resumed."""
 
 import logging
 import sys
@@ -14,35 +14,38 @@ from emo_serving.batch.recordings import ROW, Place, Recordings
 from emo_serving.batch.worker import BatchWorker
 from emo_serving.on_ray.cluster import CPUS
 
-# What is lost at most of each worker's work by a stop.
+# A stopped job repeats at most this many rows of each worker.
 BLOCK_ROWS = 256
-# Which rows are done. pyarrow and its users pass over names with an underscore.
+# The finished rows. pyarrow ignores names that begin with an underscore.
 FINISHED = "_finished"
 
 
 class BatchError(EmoError):
-    """A job over recordings that can't begin, or did not end."""
+    """A batch job that can't start, or that failed."""
 
 
 def run(source: str, output: str, workers: int, how: tuple[Any, ...]) -> tuple[int, int]:
-    """The job, on the cluster; ``how`` are the first arguments of BatchWorker. Raises EmoError."""
+    """Run the job; ``how`` are the first arguments of BatchWorker.
+
+    Returns the numbers of rows and of failed rows. Raises EmoError.
+    """
     target = Place.of(output)
     if Place.of(source).holds(target):
         raise BatchError(
-            f"{output}: is in {source}, whose tables the answers would become. Give a folder that "
-            "is elsewhere."
+            f"{output}: is inside {source}, so the answers would become input. Give a folder "
+            "elsewhere."
         )
     recordings = Recordings(source)
     recordings.check()
     _check_output(output, target)
     _set_up(target)
-    # A number of blocks is given, else Ray Data makes two hundred of them, however small.
+    # Without a number of blocks Ray Data makes two hundred, however small.
     rows = ray.data.read_datasource(recordings, override_num_blocks=1, num_cpus=CPUS)
     blocks = rows.repartition(target_num_rows_per_block=BLOCK_ROWS)
     answers = blocks.map_batches(
         BatchWorker,
         fn_constructor_args=(*how, recordings.filesystem),
-        # All of them soon; but the job goes on where there is room for one only.
+        # One worker is enough to begin; the others are added when there is room.
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers),
         num_cpus=CPUS,
         batch_size=None,
@@ -51,13 +54,13 @@ def run(source: str, output: str, workers: int, how: tuple[Any, ...]) -> tuple[i
     try:
         answers.write_parquet(target.path, filesystem=target.filesystem)
     except ray.exceptions.RayError as error:
-        raise BatchError(f"{source}: the job did not end: {_reason(error)}") from None
+        raise BatchError(f"{source}: the job failed: {_reason(error)}") from None
     return _count(target)
 
 
 def _set_up(target: Place) -> None:
-    """Ray Data keeps a file of finished rows beside each of answers, written in two phases."""
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # errors are raised, too
+    """Configure Ray Data: it records the finished rows of each file in two phases."""
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # errors are also raised
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = sys.stderr.isatty()
     context.print_on_execution_start = False
@@ -73,12 +76,12 @@ def _check_output(output: str, target: Place) -> None:
     finished = target.filesystem.get_file_info(f"{target.path}/{FINISHED}")
     if finished.type is fs.FileType.NotFound and target.files():
         raise BatchError(
-            f"{output}: holds files, and no {FINISHED!r} of an earlier run. Give another folder."
+            f"{output}: has files, but no {FINISHED!r} of an earlier run. Give another folder."
         )
 
 
 def _reason(error: BaseException) -> str:
-    """What a worker itself raised, where that is an error of ours; else all that Ray tells."""
+    """Return the message of a worker's own error if there is one, else all of Ray's."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, EmoError) and not isinstance(cause, ray.exceptions.RayError):

@@ -1,4 +1,4 @@
-"""Recordings by the thousand, as emo-predict --ray asks for them."""
+"""Batch prediction on Ray, for emo-predict --ray."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,9 +18,15 @@ def predict_recordings(
     workers: int | None,
     opening: Mapping[str, Any],
 ) -> tuple[int, int]:
-    """Answer all rows of ``source`` into Parquet files in ``output``: how many, how many failed.
+    """Answer all rows of ``source`` into Parquet files in ``output``.
 
-    Rows that an earlier run has written to ``output`` are not done again. Raises EmoError.
+    Rows that an earlier run wrote to ``output`` are not repeated.
+
+    Returns:
+        The numbers of rows and of failed rows.
+
+    Raises:
+        EmoError: The job can't start, or failed.
     """
     with local_bundle(bundle) as directory:
         open_bundle(directory)

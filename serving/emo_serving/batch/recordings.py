@@ -1,4 +1,4 @@
-"""Recordings for Ray Data: where they are, and their rows as Arrow tables."""
+"""Data source for Ray Data: recordings in tables and folders, as Arrow tables."""
 
 import io
 import itertools
@@ -36,22 +36,22 @@ _ROWS_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Place:
-    """A path on a file system of pyarrow's."""
+    """A path on one of pyarrow's file systems."""
 
     filesystem: fs.FileSystem
     path: str
 
     @classmethod
     def of(cls, where: str) -> "Place":
-        """What a path or a URI (``s3://``, ``gs://``, ``hdfs://``) names. Raises RowError."""
+        """Return the place of a path or a URI (``s3://``, ``gs://``). Raises RowError."""
         try:
             uri = where if "://" in where else str(Path(where).absolute())
             return cls(*fs.FileSystem.from_uri(uri))
         except (OSError, pa.ArrowException) as error:
-            raise RowError(f"{where}: no path, and no URI that can be read: {error}") from None
+            raise RowError(f"{where}: neither a path nor a supported URI: {error}") from None
 
     def holds(self, other: "Place") -> bool:
-        """Whether ``other`` is this one, or in it."""
+        """Return True if ``other`` is this place, or inside it."""
         same = self.filesystem == other.filesystem
         return same and PurePath(other._real).is_relative_to(self._real)
 
@@ -61,7 +61,7 @@ class Place:
         return os.path.realpath(self.path) if local else self.path
 
     def files(self) -> list[str]:
-        """Of a folder, in their order; hidden ones are none."""
+        """Return the files of a folder, sorted, without hidden ones."""
         found = self.filesystem.get_file_info(
             fs.FileSelector(self.path, recursive=True, allow_not_found=True)
         )
@@ -91,7 +91,7 @@ class Recordings(Datasource):  # type: ignore[misc]
             )
 
     def check(self) -> None:
-        """Raise RowError where the first table names its columns otherwise."""
+        """Raise RowError if the first table does not have the expected columns."""
         for path in self._tables[:1]:
             if _suffix(path) == _PARQUET:
                 self._columns(path)
@@ -100,11 +100,11 @@ class Recordings(Datasource):  # type: ignore[misc]
 
     @property
     def filesystem(self) -> fs.FileSystem:
-        """Where the tables and the sound files are."""
+        """The file system of the tables and the sound files."""
         return self._place.filesystem
 
     def get_read_tasks(self, *_: Any, **__: Any) -> list[ReadTask]:
-        """A task for each table, else one that lists the sound files."""
+        """Return a task for each table, else one that lists the sound files."""
         reads: list[Callable[[], Iterator[pa.Table]]]
         reads = [partial(self._read, path) for path in self._tables] or [self._list]
         unknown = BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None)
@@ -143,7 +143,7 @@ class Recordings(Datasource):  # type: ignore[misc]
             with self.filesystem.open_input_file(path) as stream:
                 return _check_columns(path, pq.read_schema(stream))
         except pa.ArrowException as error:
-            raise RowError(f"{path}: no Parquet file: {error}") from None
+            raise RowError(f"{path}: not a Parquet file: {error}") from None
 
     def _from_parquet(self, path: str) -> Iterator[tuple[int, dict[str, Any]]]:
         columns = self._columns(path)
@@ -189,7 +189,7 @@ def _from_row(row: Row) -> dict[str, Any]:
         (utterance.text or "").encode()
         (audio or "").encode()
     except UnicodeEncodeError:
-        return {"id": identity, "error": "the row is not UTF-8: write the file so."}
+        return {"id": identity, "error": "the row is not UTF-8: convert the file."}
     return {"id": identity, "text": utterance.text, "audio": audio}
 
 

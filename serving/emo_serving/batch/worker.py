@@ -1,4 +1,4 @@
-"""A recognizer of Ray Data's pool: rows in, answers out."""
+"""Worker of a batch job: recognizes rows with one thread."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from emo_serving.on_ray.bundle_uri import local_bundle
 
 
 class BatchWorker:
-    """One thread, one bundle; a block of rows at a time."""
+    """Recognizes a block of rows at a time."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class BatchWorker:
         )
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        """The answers, a row for each row."""
+        """Return the answers, one for each row."""
         found = [self._found(row) for row in rows.to_pylist()]
         return pa.Table.from_pylist(found, self._schema)
 
@@ -61,7 +61,7 @@ class BatchWorker:
         return head | answer.to_dict()
 
     def _sound(self, row: dict[str, Any]) -> str | bytes | None:
-        """Of a local file its path: the runtime reads no more of it than it may."""
+        """Return the sound, or the path of a local file, whose size the runtime limits."""
         sound: bytes | None = row["sound"]
         path: str | None = row["audio"]
         if sound is not None or path is None:

@@ -1,4 +1,4 @@
-"""A bundle from wherever pyarrow can read: copied to where it is opened."""
+"""Bundles at URIs that pyarrow can read: copied to a temporary directory to be opened."""
 
 import contextlib
 import re
@@ -12,16 +12,22 @@ from emo_runtime import BundleError
 
 
 def from_anywhere(where: str | None) -> str | None:
-    """The same bundle for a process with another working directory."""
+    """Return a path or URI that is valid in another working directory."""
     return where if where is None or "://" in where else str(Path(where).absolute())
 
 
 @contextlib.contextmanager
 def local_bundle(where: str | None) -> Iterator[str | None]:
-    """The bundle's directory while it is being opened; what was copied for that goes again.
+    """Yield the bundle's directory; a copy is removed at the end of the block.
 
-    ``where``: a directory, or a URI (``s3://``, ``gs://``, ``hdfs://``, ``file://``); None is the
-    installed default. Opening hashes every file, wherever it came from. Raises BundleError.
+    Opening verifies the hash of every file, whatever its source.
+
+    Args:
+        where: A directory, or a URI (``s3://``, ``gs://``, ``hdfs://``, ``file://``); None is the
+            installed default.
+
+    Raises:
+        BundleError: The bundle can't be copied.
     """
     if where is None or "://" not in where:
         yield where
@@ -33,11 +39,11 @@ def local_bundle(where: str | None) -> Iterator[str | None]:
             shown = _without_secret(where)
             raise BundleError(
                 f"{shown}: can't be copied: {str(error).replace(where, shown)}. Give the URI of a "
-                "bundle's directory, and see that this machine may read it."
+                "bundle's directory that this machine can read."
             ) from None
         yield folder
 
 
 def _without_secret(uri: str) -> str:
-    """Without what may be a key: user and password, and the query."""
+    """Return a URI without user, password and query, which may contain a key."""
     return re.sub(r"//.*@", "//", uri.partition("?")[0])

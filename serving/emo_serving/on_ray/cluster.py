@@ -1,6 +1,7 @@
-"""A Ray cluster to work on: the one that RAY_ADDRESS names, else one on this machine.
+"""Connect to a Ray cluster: the one that RAY_ADDRESS names, else a new one on this machine.
 
-Ray reads these variables in every process that it starts: they are set before it is imported.
+Ray reads its environment variables in every process that it starts, so they are set before it is
+imported.
 """
 
 import contextlib
@@ -14,19 +15,19 @@ from collections.abc import Iterator
 
 from emo_runtime.cpu import resolve_threads
 
-# What a process that recognizes asks for: two to a core, so that small machines have room.
+# Ray CPUs of a recognizing process: two share a core, so that they fit on small machines.
 CPUS = 0.5
-# What Ray Data itself places asks for whole CPUs, and would wait for ever on a small machine.
+# Ray Data's own tasks need whole CPUs, and would wait forever on a small machine.
 _RAYS_OWN_CPUS = 2
 
 
 @contextlib.contextmanager
 def cluster() -> Iterator[int]:
-    """Be connected to it, and know its cores. One of our own ends with the block.
+    """Connect, and yield the number of cores. A new cluster ends with the block.
 
-    It reports no usage to anybody, has no dashboard, asks for a token that nobody else knows, and
-    keeps its logs and what it spills to disk from other users, in a folder that goes with it. A
-    variable that is set stays so.
+    A new cluster reports no usage, has no dashboard and requires a random token. Its logs and
+    spilled objects are in a folder that other users can't read and that is removed at the end.
+    Variables that are already set are not changed.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if os.environ.get("RAY_ADDRESS"):
@@ -59,7 +60,7 @@ def _connected(address: str, **options: int) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _keeping_our_sigterm() -> Iterator[None]:
-    """Ray puts a handler of its own, with another exit code."""
+    """Restore the handler of SIGTERM: Ray installs its own, with another exit code."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield

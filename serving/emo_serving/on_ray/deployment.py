@@ -1,4 +1,4 @@
-"""An application on the cluster's Ray Serve: put there, and taken away with the block."""
+"""Deploy an application on the cluster's Ray Serve, and remove it at the end of a block."""
 
 import contextlib
 import time
@@ -13,7 +13,7 @@ from ray.serve.exceptions import RayServeException
 from emo_serving.errors import UnavailableError
 
 NAME = "emo"
-# What Ray itself needs to end a replica, once its calls have ended.
+# Time that Ray needs to end a replica whose requests have ended.
 _LAST_S = 10
 _POLL_S = 0.2
 _FAILURES = (RayError, RayServeException, RuntimeError, TimeoutError)
@@ -21,9 +21,9 @@ _FAILURES = (RayError, RayServeException, RuntimeError, TimeoutError)
 
 @contextlib.contextmanager
 def deployed(application: Application, address: tuple[str, int], drain_s: float) -> Iterator[None]:
-    """Serve it at ``address``; at the end its calls have ``drain_s``. Raises UnavailableError.
+    """Serve the application at ``address``; at the end its requests have ``drain_s``.
 
-    Others may be served by the same cluster: they stay as they are.
+    Other applications of the cluster are not changed. Raises UnavailableError.
     """
     try:
         _begin(address)
@@ -37,15 +37,14 @@ def deployed(application: Application, address: tuple[str, int], drain_s: float)
 def _begin(address: tuple[str, int]) -> None:
     if NAME in serve.status().applications:
         raise UnavailableError(
-            f"the cluster serves an application {NAME!r} already. Stop that one first, or take "
-            "another cluster."
+            f"the cluster already serves an application {NAME!r}: stop it, or use another cluster."
         )
     host, port = address
     serve.start(http_options={"host": host, "port": port})
     running = _get_global_client().http_config
     if (running.host, running.port) != address:
         raise UnavailableError(
-            f"Ray Serve listens at another address on this cluster already: give --host "
+            f"Ray Serve already listens on another address of this cluster: give --host "
             f"{running.host} --port {running.port}."
         )
 
@@ -55,14 +54,17 @@ def _deleted(drain_s: float) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with contextlib.suppress(*_FAILURES):  # the first error is the one to tell
+        with contextlib.suppress(*_FAILURES):  # the first error is the one to report
             _delete(0)
         raise
     _delete(drain_s + _LAST_S)
 
 
 def _delete(wait_s: float) -> None:
-    """As ``serve.delete`` does, but it would wait for 60 s. Ray goes on with it in any case."""
+    """Delete the application as ``serve.delete`` does, which would wait for 60 s.
+
+    Ray continues the deletion after ``wait_s``.
+    """
     serve.delete(NAME, _blocking=False)
     end = time.monotonic() + wait_s
     while NAME in serve.status().applications and time.monotonic() < end:

@@ -1,4 +1,4 @@
-"""The application on Ray Serve, until this process is told to stop."""
+"""Serve the application on Ray Serve until this process receives a signal."""
 
 import signal
 import time
@@ -21,9 +21,16 @@ def serve_on_ray(
     replicas: tuple[int, int],
     on_ready: Callable[[str, int], object],
 ) -> None:
-    """Deploy at ``address`` (host, port), between ``replicas`` (fewest, most). ``told`` when ready.
+    """Deploy the application until a signal.
 
-    Raises EmoError where there is no such bundle, or Ray Serve does not get it to run.
+    Args:
+        settings: Options of the server.
+        address: Host and port; port 0 takes a free one.
+        replicas: Smallest and largest number of recognizers.
+        on_ready: Called with host and port once requests are answered.
+
+    Raises:
+        EmoError: The bundle can't be opened, or Ray Serve can't deploy the application.
     """
     with local_bundle(settings.bundle) as bundle:
         open_bundle(bundle)
@@ -41,7 +48,7 @@ def serve_on_ray(
 
 
 class Signals:
-    """SIGTERM and SIGINT end the waiting; before it, and at a second one, they end the process."""
+    """SIGTERM and SIGINT end ``wait``; before it, and the second time, they end the process."""
 
     def __init__(self) -> None:
         self._waiting = False
@@ -49,9 +56,9 @@ class Signals:
             signal.signal(number, self._handle)
 
     def wait(self) -> None:
-        """Until one of them."""
+        """Wait for a signal."""
         self._waiting = True
-        while self._waiting:  # no lock, which a handler could never take while it is held here
+        while self._waiting:  # a lock could be held here while the handler needs it
             time.sleep(_POLL_S)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002

@@ -134,9 +134,9 @@ def test_answers_do_not_become_recordings(tmp_path, output):
 def test_wrong_columns_are_told_before_the_job(tmp_path):
     from emo_serving.batch.job import run
 
-    for name, content in (("a.csv", b"words\nhola"), ("b.parquet", b"no Parquet file")):
+    for name, content in (("a.csv", b"words\nhola"), ("b.parquet", b"not a Parquet file")):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(RowError, match=r"no column|no Parquet file"):
+        with pytest.raises(RowError, match=r"no column|not a Parquet file"):
             run(str(tmp_path / name), str(tmp_path / "answers"), 1, (None, None, {}))
 
 

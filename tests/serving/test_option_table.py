@@ -1,0 +1,10 @@
+"""The documented options are those of the command."""
+
+from emo_serving.option_table import option_table
+from helpers.corpora import ROOT
+
+
+def test_the_page_is_up_to_date():
+    page = (ROOT / "docs" / "serving-options.md").read_text(encoding="utf-8")
+    assert page == option_table(), "run: python -m emo_serving.option_table"
+    assert "| `--max-streams` | `EMO_SERVE_MAX_STREAMS` | `256` |" in page
