@@ -98,7 +98,7 @@ def test_a_terminal_without_the_letters(bundle, tmp_path):
         *PREDICT,
         *("--bundle", bundle, "--audio", CLIPS / "queja.flac", "--transcript", call),
         PYTHONIOENCODING="ascii",
-        timeout=120,
+        timeout=600,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "#" in done.stdout  # bars of plain letters; the words as the stream takes them
@@ -113,7 +113,7 @@ def test_a_full_disk_behind_standard_output(bundle, options):
             stdout=full,
             stderr=subprocess.PIPE,
             env=environment(),
-            timeout=120,
+            timeout=600,
             check=False,
         )
     assert done.returncode == 1
@@ -145,7 +145,7 @@ def test_without_home_cache_or_space(command, tmp_path):
         env=environment(HOME=None, XDG_CACHE_HOME=None),
         cwd=tmp_path,
         capture_output=True,
-        timeout=180,
+        timeout=600,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, b"")
@@ -163,7 +163,7 @@ def test_a_read_only_file_system(bundle, tmp_path):
         [*inside, sys.executable, *PREDICT, "--bundle", bundle, "--text", "hola", "--json"],
         env=environment(XDG_CACHE_HOME=str(tmp_path / "cache")),
         capture_output=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     if done.returncode == 77:

@@ -93,7 +93,7 @@ def test_a_command_without_its_extra_names_it(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 1

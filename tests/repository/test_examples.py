@@ -17,7 +17,7 @@ def run(script: str, *arguments: str) -> str:
         [sys.executable, EXAMPLES / script, *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -45,7 +45,7 @@ def test_a_folder_and_a_home_that_may_not_be_written(name, tmp_path):
         ),
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=600,
         check=False,
     )
     assert done.returncode == code, done.stderr

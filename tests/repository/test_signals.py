@@ -82,7 +82,7 @@ def test_a_command_at_work_ends_and_leaves_nothing(name, number, tmp_path):
             assert line, said.decode()
             said += line
         process.send_signal(number)
-        _, error = process.communicate(timeout=60)
+        _, error = process.communicate(timeout=600)
     finally:
         process.kill()
     assert process.returncode == CODES.get((name, number), 143), error

@@ -195,7 +195,7 @@ def test_killed_at_any_instant(files: dict[str, bytes], tmp_path: Path, kills: i
     package(files, target, force=False)
     (tmp_path / "bundles").write_bytes(pickle.dumps(bundles))
     done = run_python(
-        "-c", KILLED, tmp_path / "bundles", target, str(kills), timeout=60 + 10 * kills
+        "-c", KILLED, tmp_path / "bundles", target, str(kills), timeout=600 + 10 * kills
     )
     assert done.returncode == 0, done.stderr
     killed, at_work = map(int, done.stdout.split())

@@ -70,7 +70,7 @@ def test_a_killed_job_goes_on_and_does_nothing_twice(folder, tmp_path, recognize
     done = {path: path.stat().st_mtime_ns for path in output.glob("*.parquet")}
 
     again = start(folder, source, output)
-    said = again.communicate(timeout=120)[1]
+    said = again.communicate(timeout=600)[1]
     assert again.returncode == 1, said
     assert f"1 of {count} rows failed" in said
     assert len(done) < BLOCKS

@@ -37,7 +37,7 @@ def server(folder):
 
 
 def test_answers_and_refusals_are_those_of_one_machine(server, recognizer, clip):
-    with httpx.Client(base_url=server.url, headers=HEADERS, timeout=60) as client:
+    with httpx.Client(base_url=server.url, headers=HEADERS, timeout=600) as client:
         body = {"text": TEXT, "audio": base64.b64encode(clip).decode()}
         assert (
             client.post("/v1/recognize", json=body).json()["scores"]
@@ -76,7 +76,7 @@ def test_no_request_is_lost_with_a_recognizer(server, folder, recognizer):
         return found
 
     with (
-        httpx.Client(base_url=server.url, headers=HEADERS, timeout=60) as client,
+        httpx.Client(base_url=server.url, headers=HEADERS, timeout=600) as client,
         ThreadPoolExecutor(4) as pool,
     ):
         callers = [pool.submit(call, client) for _ in range(4)]
