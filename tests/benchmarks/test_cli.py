@@ -88,7 +88,7 @@ def test_errors_come_before_any_measuring(tiny_bundle, arguments, message):
     assert result.stderr.startswith("Error: ")
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
-    assert time.perf_counter() - start < 30
+    assert time.perf_counter() - start < 300
 
 
 def test_rivals_need_the_weights(tiny_bundle, tmp_path):
