@@ -25,7 +25,7 @@ def run_python(
     *arguments: str | Path,
     stdin: str | bytes | None = None,
     cwd: Path | None = None,
-    timeout: float = 60,
+    timeout: float = 300,
     **changes: str | None,
 ) -> subprocess.CompletedProcess[str]:
     """``python ARGUMENTS``, in UTF-8, with its output."""
