@@ -76,14 +76,20 @@ def _found(document: Any) -> str:
     if isinstance(document, dict):
         keys = ", ".join(repr(str(key)[:30]) for key in list(document)[:12])
         return f"keys found: {keys or 'none'}"
-    return f"a JSON {type(document).__name__}"
+    return f"a JSON {_json_type(document)}"
+
+
+def _json_type(value: object) -> str:
+    """Return the name of a decoded value's type in JSON."""
+    names = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
+    return names.get(type(value), "number")
 
 
 def _segments(segments: Sequence[Any]) -> Iterator[RawCue]:
     """Whisper and what follows its layout: start, end, text, speaker; in seconds."""
     for segment in segments:
         if not isinstance(segment, dict):
-            yield RawCue(None, None, "", problem=f"a JSON {type(segment).__name__}, no object")
+            yield RawCue(None, None, "", problem=f"a JSON {_json_type(segment)}, not an object")
             continue
         start, end = segment.get("start"), segment.get("end")
         pair = segment.get("timestamp")
@@ -96,7 +102,7 @@ def _whisper_cpp(segments: Sequence[Any]) -> Iterator[RawCue]:
     """whisper.cpp: offsets in milliseconds, or timestamps as text."""
     for segment in segments:
         if not isinstance(segment, dict):
-            yield RawCue(None, None, "", problem=f"a JSON {type(segment).__name__}, no object")
+            yield RawCue(None, None, "", problem=f"a JSON {_json_type(segment)}, not an object")
             continue
         times, scale = segment.get("offsets"), 1000.0
         if not isinstance(times, dict):

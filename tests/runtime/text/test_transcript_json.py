@@ -97,7 +97,7 @@ def test_channels_of_a_recording_are_kept():
 @pytest.mark.parametrize(
     ("segment", "problem"),
     [
-        (5, "a JSON int, no object"),
+        (5, "a JSON number, not an object"),
         ({"start": 0, "end": 1}, "it has no text"),
         ({"start": 0, "end": 1, "text": None}, "it has no text"),
         ({"start": 0, "end": 1, "text": 5}, "its text is not a string"),
@@ -120,8 +120,8 @@ def test_a_bad_segment_does_not_cost_the_file(segment, problem):
         ("[" * 100_000, "not valid JSON"),
         ('{"words": [], "duration": 3}', r"unknown layout .*keys found: 'words', 'duration'"),
         ("{}", "keys found: none"),
-        ('"hola"', "a JSON str"),
-        ("[1, 2]", "a JSON list"),
+        ('"hola"', "a JSON string"),
+        ("[1, 2]", "a JSON array"),
         ('{"segments": 5}', "keys found: 'segments'"),
     ],
 )
