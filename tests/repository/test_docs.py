@@ -103,7 +103,9 @@ def test_few_blocks_are_skipped() -> None:
         for block in blocks
         if block.language in {"sh", "shell", "bash", "console", "python"}
     ]
-    skipped = [str(block) for block in blocks if block.skip]
+    skipped = [
+        str(block) for block in blocks if block.skip and not block.skip.startswith("run by tests/")
+    ]
     assert len(skipped) <= 0.4 * len(blocks), skipped
 
 

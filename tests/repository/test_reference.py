@@ -34,7 +34,7 @@ def test_the_shipped_bundle_answers_as_its_checkpoint(rows):
     result = verify("--reference", CHECKPOINT, "--evaluate", rows, "--json")
     assert result.exit_code == 0, result.output
     comparisons = json.loads(result.stdout)["reference"]["comparisons"]
-    assert {item["task"] for item in comparisons} == {"text", "fusion"}
+    assert {item["task"] for item in comparisons} == {"text", "fusion", "audio"}
     assert all(item["rows"] == 3 and item["agreement"] == 1 for item in comparisons)
     assert all(0 < item["largest_probability_difference"] < 0.05 for item in comparisons)
 
