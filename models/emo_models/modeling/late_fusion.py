@@ -1,4 +1,4 @@
-"""Late fusion of calibrated speech and text posteriors, with a small learned correction."""
+"""Late fusion: a weighted product of calibrated speech and text posteriors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VARIANT = "late"
 DECISIONS = {
     "audio vector": "speech embedding minus the population mean, or the speaker's shrunken mean",
     "text vector": "mean of the encoder's last states, special tokens in it",
-    "fusion": "weighted sum of both log-probabilities, and a small network that reads them",
+    "fusion": "weighted sum of both log-probabilities",
 }
 
 
@@ -27,13 +27,11 @@ class LateFusionConfig:
     Attributes:
         audio_width: Width of the (adapted) speech embedding.
         hidden: Width of the text embedding.
-        correction: Width of the correction's hidden layer.
         labels: Labels in class order.
     """
 
     audio_width: int = 1024
     hidden: int = 384
-    correction: int = 16
     labels: tuple[str, ...] = LABELS
 
     @property
@@ -61,10 +59,13 @@ class LateFusionNetwork(nn.Module):
     """Speech embedding, text embedding and presence flags to logits [batch, labels].
 
     Each modality has its own linear head and temperature. With one modality present, the logits
-    are that modality's log-probabilities. With both, they are the weighted sum of both
-    log-probabilities, a bias, and the output of a small network that reads them. Without either
-    they are zero.
+    are that modality's log-probabilities. With both, they are the weighted sum of both (a product
+    of experts: given the label, the modalities are treated as independent). Without either they
+    are zero.
     """
+
+    temperature: Tensor
+    weight: Tensor
 
     def __init__(self, config: LateFusionConfig) -> None:
         super().__init__()
@@ -73,14 +74,8 @@ class LateFusionNetwork(nn.Module):
         labels = len(config.labels)
         self.audio_head = nn.Linear(config.audio_width, labels)
         self.text_head = nn.Linear(config.hidden, labels)
-        self.temperature = nn.Parameter(torch.ones(2))
-        self.weight = nn.Parameter(torch.ones(2))
-        self.bias = nn.Parameter(torch.zeros(labels))
-        self.correction = nn.Sequential(
-            nn.Linear(2 * labels, config.correction),
-            nn.Tanh(),
-            nn.Linear(config.correction, labels),
-        )
+        self.register_buffer("temperature", torch.ones(2))
+        self.register_buffer("weight", torch.ones(2))
 
     def forward(self, audio: Tensor, text: Tensor, present: Tensor) -> Tensor:
         """Return logits [batch, labels].
@@ -96,11 +91,7 @@ class LateFusionNetwork(nn.Module):
         """Return the fused logits for the logits of both heads; training needs only this part."""
         audio = torch.log_softmax(audio_logits / self.temperature[0], 1)
         text = torch.log_softmax(text_logits / self.temperature[1], 1)
-        correction: Tensor = self.correction(torch.cat([audio, text], 1))
-        both = self.weight[0] * audio + self.weight[1] * text + self.bias + correction
         has_audio, has_text = present[:, :1], present[:, 1:]
-        return (
-            has_audio * has_text * both
-            + has_audio * (1 - has_text) * audio
-            + (1 - has_audio) * has_text * text
-        )
+        audio_weight = 1.0 + has_text * (self.weight[0] - 1.0)
+        text_weight = 1.0 + has_audio * (self.weight[1] - 1.0)
+        return has_audio * audio_weight * audio + has_text * text_weight * text

@@ -11,7 +11,7 @@ AUDIO, TEXT = torch.randn(4, 10), torch.randn(4, 7)
 def network() -> LateFusionNetwork:
     torch.manual_seed(0)
     made = LateFusionNetwork(SHAPE).eval()
-    made.temperature.data = torch.tensor([1.5, 0.7])
+    made.temperature = torch.tensor([1.5, 0.7])
     return made
 
 
@@ -24,19 +24,19 @@ def posteriors(made: LateFusionNetwork) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_one_modality_gives_its_own_log_probabilities() -> None:
     made = network()
+    made.weight = torch.tensor([0.5, 2.0])
     audio, text = posteriors(made)
     for present, expected in (((1.0, 0.0), audio), ((0.0, 1.0), text)):
         found = made(AUDIO, TEXT, torch.tensor(present).expand(4, 2))
         torch.testing.assert_close(found, expected)
 
 
-def test_both_give_the_product_of_posteriors_where_the_correction_is_zero() -> None:
+def test_both_give_the_weighted_product_of_posteriors() -> None:
     made = network()
-    for parameter in made.correction.parameters():
-        parameter.data.zero_()
+    made.weight = torch.tensor([0.5, 2.0])
     audio, text = posteriors(made)
     found = made(AUDIO, TEXT, torch.ones(4, 2)).softmax(1)
-    product = audio.exp() * text.exp()
+    product = audio.exp() ** 0.5 * text.exp() ** 2
     torch.testing.assert_close(found, product / product.sum(1, keepdim=True))
 
 
