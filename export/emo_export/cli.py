@@ -43,6 +43,11 @@ _NOTICES = {
     "--speech-emotion",
     help="Audio or multimodal model of the toolkit speech-emotion: a directory or a Hub id.",
 )
+@click.option(
+    "--speech-emotion-kind",
+    type=click.Choice(["audio", "mean"]),
+    help="Kind of that model, where the names of its class and directory don't say it.",
+)
 @click.option("--output", type=click.Path(path_type=Path), default="bundle", show_default=True)
 @click.option("--force", is_flag=True, help="Replace an export that is already there.")
 @click.option(
@@ -136,7 +141,9 @@ def _check_early(options: Options) -> None:
             read_config(checkpoint_directory(source))
     for table in (options.evaluate, options.calibrate):
         if table is not None:
-            with_text = bool(sources.text or sources.fusion or sources.encoder)
+            with_text = bool(
+                sources.text or sources.fusion or sources.encoder or sources.speech_emotion
+            )
             read_rows(table, options.layout, with_text=with_text)
 
 
@@ -169,6 +176,7 @@ def _options(given: dict[str, Any]) -> Options:
             pooling=given["pooling"],
             layers=given["layers"],
             speech_emotion=_string(toolkit),
+            speech_emotion_kind=given["speech_emotion_kind"],
             preparation=None if preparation == TextPreparation() else preparation,
         ),
         output=_path(given["output"]) or Path("bundle"),
@@ -206,6 +214,8 @@ def _check_sources(given: dict[str, Any]) -> None:
         raise click.UsageError(
             "--encoder is the text side of --fusion or --speech-emotion: give that as well."
         )
+    if given["speech_emotion_kind"] is not None and toolkit is None:
+        raise click.UsageError("--speech-emotion-kind is for --speech-emotion: give that as well.")
     for name in ("pooling", "layers"):
         if given[name] is not None and speech is None:
             raise click.UsageError(f"--{name} is for --speech: give that as well.")

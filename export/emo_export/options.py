@@ -11,6 +11,7 @@ from emo_runtime.bundle.text_preparation import TextPreparation
 Target = Literal["bundle", "triton"]
 TARGETS: tuple[Target, ...] = get_args(Target)
 SpeechPooling = Literal["mean", "mean_std"]
+ToolkitKind = Literal["audio", "mean"]
 SPEECH_POOLINGS: tuple[SpeechPooling, ...] = get_args(SpeechPooling)
 
 
@@ -28,6 +29,7 @@ class Sources:
         layers: Number of layers of the speech encoder that are exported; None: all.
         speech_emotion: Audio or multimodal model of the toolkit speech-emotion, in place of
             ``speech`` and ``fusion``.
+        speech_emotion_kind: Kind of that model where its names don't say it.
     """
 
     text: str | None = None
@@ -38,6 +40,7 @@ class Sources:
     pooling: SpeechPooling | None = None
     layers: int | None = None
     speech_emotion: str | None = None
+    speech_emotion_kind: ToolkitKind | None = None
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def speech_graph(
     with tempfile.TemporaryDirectory(prefix="emo-export-") as folder, _quiet(), torch.no_grad():
         path = Path(folder) / "graph.onnx"
         torch.onnx.export(
-            _SpeechOutputs(checkpoint.module, outputs),
+            _SpeechOutputs(checkpoint.module, outputs).eval(),  # the exporter restores its mode
             (features.float(),),
             path,
             input_names=[name],
@@ -219,4 +219,5 @@ def _quiet() -> Iterator[None]:
         )
         warnings.filterwarnings("ignore", "The feature will be removed", DeprecationWarning)
         warnings.filterwarnings("ignore", category=TracerWarning)
+        warnings.filterwarnings("ignore", "Constant folding", UserWarning)
         yield

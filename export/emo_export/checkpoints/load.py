@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from emo_export.checkpoints.read_speech import read_speech
 from emo_export.checkpoints.speech import Output as SpeechOutput
 from emo_export.checkpoints.speech import SpeechCheckpoint
+from emo_export.checkpoints.speech_emotion import TEXT_ENCODER, read_speech_emotion
 from emo_export.checkpoints.tokenizer import BundleTokenizer, Ids, bundle_tokenizer
 from emo_export.options import Sources
 from emo_models import checkpoint as fusion_checkpoint
@@ -174,6 +175,8 @@ def load(sources: Sources) -> Checkpoints:
     if text is not None and sources.preparation is not None:
         declared = msgspec.to_builtins(sources.preparation)
         text = replace(text, config={**text.config, "text_preparation": declared})
+    if sources.speech_emotion is not None:
+        return _toolkit(sources, sources.speech_emotion, text)
     speech = None
     if sources.speech is not None:
         speech = read_speech(sources.speech, sources.pooling, sources.layers)
@@ -185,6 +188,21 @@ def load(sources: Sources) -> Checkpoints:
         if text is None or weights_sha256(directory) != text.sha256:
             encoder = _with_tokenizer(load_encoder(directory))
     return Checkpoints(text, encoder, _fusion(sources.fusion), speech)
+
+
+def _toolkit(sources: Sources, source: str, text: TextCheckpoint | None) -> Checkpoints:
+    model = read_speech_emotion(source, sources.speech_emotion_kind)
+    if model.fusion is None:
+        return Checkpoints(text, speech=model.speech)
+    encoder = _with_tokenizer(load_encoder(sources.encoder or TEXT_ENCODER))
+    fusion = FusionCheckpoint(
+        model.speech.directory,
+        model.fusion,
+        model.fusion_config,
+        model.labels,
+        model.speech.sha256,
+    )
+    return Checkpoints(text, encoder, fusion, model.speech)
 
 
 def token_ids(

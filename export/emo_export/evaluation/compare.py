@@ -1,6 +1,6 @@
 """Sixth step: the answers of the graphs, compared with those of the checkpoint in PyTorch."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from emo_export.checkpoints.load import Checkpoints, token_ids
+from emo_export.checkpoints.load import Checkpoints, TextCheckpoint, token_ids
+from emo_export.checkpoints.tokenizer import Ids
 from emo_export.evaluation.inputs import Inputs, Sound, encode_clips
 from emo_export.evaluation.reference import AUDIO_ONLY, Answers, adapted
 from emo_export.evaluation.session import GraphSession
@@ -18,6 +19,7 @@ from emo_runtime.bundle.manifest import TaskName
 Floats = NDArray[np.float32]
 _NOT_REPORTED = ("own_labels", "random_sound")
 Graphs = Mapping[str, onnx.ModelProto]
+Outputs = Mapping[str, Floats]
 
 
 @dataclass(frozen=True)
@@ -58,45 +60,79 @@ class Comparison:
         }
 
 
-def verify(graphs: Graphs, checkpoints: Checkpoints, inputs: Inputs) -> Answers:
+class Memory:
+    """Outputs of the graphs that were asked last, by name.
+
+    A repair asks dozens of variants of one graph: the outputs of the others stay the same.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[onnx.ModelProto, Outputs]] = {}
+
+    def outputs(self, name: str, model: onnx.ModelProto, ask: Callable[[], Outputs]) -> Outputs:
+        """Return the outputs of a graph, asked only if it is another one than the last."""
+        last = self._last.get(name)
+        if last is None or last[0] is not model:
+            last = self._last[name] = (model, ask())
+        return last[1]
+
+
+def verify(
+    graphs: Graphs, checkpoints: Checkpoints, inputs: Inputs, memory: Memory | None = None
+) -> Answers:
     """Return the answers of a set of graphs, one row at a time, as in the runtime.
 
-    ``graphs`` has one variant of every graph of the bundle, by name.
+    ``graphs`` has one variant of every graph of the bundle, by name. ``memory`` is for one set of
+    inputs.
     """
-    text, fusion = checkpoints.text, checkpoints.fusion
-    logits = embeddings = None
-    if text is not None and inputs.texts:
-        session = GraphSession(graphs["text"])
-        rows = [session.text(ids) for ids in token_ids(text, inputs.texts)]
-        logits = np.stack([row["logits"] for row in rows])
-        if checkpoints.shared and text.preparation.strip:
-            embeddings = np.stack([row["embedding"] for row in rows])
-    if inputs.sound is None:
+    memory = memory or Memory()
+    text, fusion, encoder = checkpoints.text, checkpoints.fusion, checkpoints.encoder
+    sound, texts = inputs.sound, inputs.texts
+
+    def read(name: str, checkpoint: TextCheckpoint, *, strip: bool) -> Outputs:
+        return memory.outputs(
+            name if strip or not checkpoints.shared else f"{name}, unstripped",
+            graphs[name],
+            lambda: _texts(graphs[name], token_ids(checkpoint, texts, strip=strip)),
+        )
+
+    logits = fused = None
+    if text is not None and texts:
+        logits = read("text", text, strip=text.preparation.strip)["logits"]
+    if sound is None:
         return Answers(logits)
-    vectors, audio = _sound(graphs, checkpoints, inputs.sound)
+    vectors, audio = _sound(graphs, checkpoints, sound, memory)
     if fusion is None or vectors is None:
         return Answers(logits, audio=audio)
-    fused = None
-    if checkpoints.encoder is not None and inputs.texts:
-        if embeddings is None:
-            session = GraphSession(graphs["text" if checkpoints.shared else "encoder"])
-            ids = token_ids(checkpoints.encoder, inputs.texts, strip=True)
-            embeddings = np.stack([session.text(row)["embedding"] for row in ids])
-        fused = run_fusion(graphs["fusion"], vectors[inputs.sound.rows], embeddings)
+    if encoder is not None and texts:
+        name = "text" if checkpoints.shared else "encoder"
+        embeddings = read(name, encoder, strip=True)["embedding"]
+        fused = run_fusion(graphs["fusion"], vectors[sound.rows], embeddings)
     if checkpoints.audio_by_fusion:
         silent = np.zeros((len(vectors), fusion.hidden), np.float32)
         audio = run_fusion(graphs["fusion"], vectors, silent, AUDIO_ONLY)
     return Answers(logits, fused, audio)
 
 
+def _texts(model: onnx.ModelProto, rows: Sequence[Ids]) -> Outputs:
+    session = GraphSession(model)
+    found = [session.text(ids) for ids in rows]
+    return {name: np.stack([row[name] for row in found]) for name in session.outputs}
+
+
 def _sound(
-    graphs: Graphs, checkpoints: Checkpoints, sound: Sound
+    graphs: Graphs, checkpoints: Checkpoints, sound: Sound, memory: Memory
 ) -> tuple[Floats | None, Floats | None]:
     """Audio vectors of the fusion graph, and logits of the speech graph, each [clips, width]."""
     if checkpoints.speech is None:
         return sound.vectors, None
-    session, name = GraphSession(graphs["speech"]), checkpoints.speech.input_name
-    outputs = encode_clips(lambda part: session.run(**{name: part}), sound.clips)
+    name = checkpoints.speech.input_name
+
+    def listen() -> Outputs:
+        session = GraphSession(graphs["speech"])
+        return encode_clips(lambda part: session.run(**{name: part}), sound.clips)
+
+    outputs = memory.outputs("speech", graphs["speech"], listen)
     return adapted(checkpoints, outputs.get("embedding")), outputs.get("logits")
 
 

@@ -1,9 +1,9 @@
 """Comparison of any set of graphs with the answers of the reference, computed once."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from emo_export.checkpoints.load import Checkpoints
-from emo_export.evaluation.compare import Comparison, Graphs, compare, verify
+from emo_export.evaluation.compare import Comparison, Graphs, Memory, compare, verify
 from emo_export.evaluation.inputs import Inputs
 from emo_export.evaluation.reference import Answers, reference
 from emo_export.evaluation.rows import SHIPPED, SHIPPED_CLIPS, Evaluation
@@ -19,6 +19,7 @@ class Evaluator:
     evaluation: Evaluation
     inputs: Inputs
     expected: Answers
+    _memory: Memory = field(default_factory=Memory)
 
     @classmethod
     def of(
@@ -77,7 +78,7 @@ class Evaluator:
 
     def ask(self, graphs: Graphs) -> Answers:
         """Return the answers of a complete set of graphs to the rows."""
-        return verify(graphs, self.checkpoints, self.inputs)
+        return verify(graphs, self.checkpoints, self.inputs, self._memory)
 
     def compare(self, precision: Precision, found: Answers) -> tuple[Comparison, ...]:
         """Compare answers with the reference's, by task."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -23,13 +24,14 @@ _SAFETENSORS = [WEIGHTS, "model-*-of-*.safetensors"]
 _PICKLES = [PICKLED, "pytorch_model-*-of-*.bin"]
 
 
-def checkpoint_directory(source: str | Path) -> Path:
+def checkpoint_directory(source: str | Path, also: Sequence[str] = ()) -> Path:
     """Return the local directory of ``source``.
 
     Args:
         source: a directory, or a Hub id such as ``dccuchile/bert-base-spanish-wwm-cased``. A Hub
             id is downloaded into the Hub client's cache, or read from that cache when offline.
             Pickled weights are downloaded only where there are no safetensors weights.
+        also: names of more files to download, as ``model.bin``.
 
     Raises:
         CheckpointError: neither a directory nor a Hub id that is available.
@@ -45,8 +47,8 @@ def checkpoint_directory(source: str | Path) -> Path:
             "'dccuchile/bert-base-spanish-wwm-cased'."
         )
     try:
-        found = Path(snapshot_download(name, allow_patterns=[*_SMALL_FILES, *_SAFETENSORS]))
-        if not any((found / weights).is_file() for weights in WEIGHT_FILES[:2]):
+        found = Path(snapshot_download(name, allow_patterns=[*_SMALL_FILES, *_SAFETENSORS, *also]))
+        if not any((found / name).is_file() for name in (*WEIGHT_FILES[:2], *also)):
             found = Path(snapshot_download(name, allow_patterns=[*_SMALL_FILES, *_PICKLES]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(
