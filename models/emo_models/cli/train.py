@@ -24,6 +24,7 @@ from emo_models.cli.options import (
     take_recipe,
     write_config,
 )
+from emo_models.cli.text_data import synthetic, trim
 from emo_models.labels import parse_labels
 from emo_models.recipes import FusionRecipe, PretrainRecipe, TextRecipe
 from emo_runtime.cli.common import Group, print_json, require_extra
@@ -248,6 +249,10 @@ def card(text: Path, fusion: Path, bundle: Path, output: Path) -> None:
     figures = bundle_figures(bundle, text, fusion, lambda name: click.echo(name, err=True))
     write_card(text, fusion, figures, output)
     click.echo(f"wrote {output}")
+
+
+main.add_command(synthetic)
+main.add_command(trim)
 
 
 def _begin(options: dict[str, Any]) -> tuple[Callable[[], None], dict[str, Any]]:
