@@ -1,7 +1,7 @@
 """Spanish sentences with emotion labels, generated from hand-written templates.
 
-The templates and word lists in ``synthetic/`` were written for this project (Apache-2.0). Each
-line of ``synthetic/<label>.txt`` is a template: ``[a|b|]`` is one of several alternatives, which
+The templates and word lists in ``synthetic_templates/`` were written for this project (Apache-2.0). Each
+line of ``synthetic_templates/<label>.txt`` is a template: ``[a|b|]`` is one of several alternatives, which
 may be empty, and ``{name}`` is a word of the list ``name`` in ``slots.txt``. Topic words such as
 *miedo*, *problema* or *reclamación* also occur in neutral templates, and emotions are negated in
 others, so that no single word decides the label.
@@ -20,7 +20,7 @@ import numpy as np
 
 from emo_models.errors import DataError
 
-DIRECTORY = Path(__file__).parent / "synthetic"
+DIRECTORY = Path(__file__).parent / "synthetic_templates"
 COUNTS: Mapping[str, int] = MappingProxyType(
     {
         "anger": 1100,
@@ -117,11 +117,11 @@ def expand(template: str, slots: Mapping[str, Sequence[str]], rng: np.random.Gen
 
     def choose(match: re.Match[str]) -> str:
         options = match.group(1).split("|")
-        return options[rng.integers(len(options))]
+        return options[int(rng.integers(len(options)))]
 
     def fill(match: re.Match[str]) -> str:
         options = slots[match.group(1)]
-        return options[rng.integers(len(options))]
+        return options[int(rng.integers(len(options)))]
 
     return tidy(_SLOT.sub(fill, _CHOICE.sub(choose, template)))
 
