@@ -1,10 +1,10 @@
 """Spanish sentences with emotion labels, generated from hand-written templates.
 
-The templates and word lists in ``synthetic_templates/`` were written for this project (Apache-2.0). Each
-line of ``synthetic_templates/<label>.txt`` is a template: ``[a|b|]`` is one of several alternatives, which
-may be empty, and ``{name}`` is a word of the list ``name`` in ``slots.txt``. Topic words such as
-*miedo*, *problema* or *reclamación* also occur in neutral templates, and emotions are negated in
-others, so that no single word decides the label.
+The templates and word lists in ``synthetic_templates/`` were written for this project (Apache-2.0).
+Each line of ``synthetic_templates/<label>.txt`` is a template: ``[a|b|]`` is one of several
+alternatives, which may be empty, and ``{name}`` is a word of the list ``name`` in ``slots.txt``.
+Topic words such as *miedo*, *problema* or *reclamación* also occur in neutral templates, and
+emotions are negated in others, so that no single word decides the label.
 """
 
 from __future__ import annotations
