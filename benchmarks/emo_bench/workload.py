@@ -30,7 +30,7 @@ responsabilidad comunidad importante situación nuestros vergüenza alegría""".
 
 @dataclass(frozen=True)
 class Sample:
-    """One utterance: its transcript, the bytes of its sound file (or None), and its true label."""
+    """An utterance: transcript, bytes of the sound file (or None), and true label."""
 
     text: str
     audio: bytes | None

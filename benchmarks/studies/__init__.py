@@ -1,1 +1,1 @@
-"""Single measurement scripts behind docs/performance.md."""
+"""Measurement scripts for the results in docs/performance.md."""

@@ -1,11 +1,11 @@
-"""Checkpoints of BETO's size with random weights, for measuring where BETO itself is not to be had.
+"""Write checkpoints of BETO's size with random weights, to measure without BETO's own weights.
 
 python -m studies.beto_size OUTPUT [--vocabulary DIR]
 
 Writes OUTPUT/text (12 layers of 768, 31,002 words) and OUTPUT/fusion (128 + 768 -> 6). Biases and
-layer-norm parameters are random as well: zeros and ones, as PyTorch initialises them, would be
-merged when the graph is optimized, which those of a trained network are not. ``--vocabulary`` is a
-folder with BETO's vocab.txt; without it the words are made up.
+layer-norm parameters are random as well: the zeros and ones of PyTorch's initialization would be
+folded when the graph is optimized, unlike those of a trained network. ``--vocabulary`` is a folder
+with BETO's vocab.txt; without it the words are generated.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def classifier() -> BertForSequenceClassification:
-    """A stock BERT classifier with nothing left at its initial zeros and ones."""
+    """Return a stock BERT classifier without initial zeros and ones."""
     model = BertForSequenceClassification(
         BertConfig(
             vocab_size=WORDS,
@@ -73,7 +73,7 @@ def classifier() -> BertForSequenceClassification:
 
 
 def made_up_words() -> list[str]:
-    """As many entries as BETO's vocabulary has: its special tokens, letters, then syllables."""
+    """Return a vocabulary of BETO's size: its special tokens, letters, then syllables."""
     letters = string.ascii_letters + string.digits + string.punctuation + "áéíóúüñÁÉÍÓÚÜÑ¿¡"
     syllables = (a + b for a, b in itertools.product("bcdfglmnprstv", "aeiouáéíóú"))
     parts = list(syllables)

@@ -1,12 +1,12 @@
-"""The text network against its rivals at one token length after another, round by round.
+"""Compare the text network with its rivals at several token lengths, in interleaved rounds.
 
 python -m studies.by_length --bundle BUNDLE --checkpoint FOLDER [--tokens 8 16 32 64]
     [--rounds 10] [--passes 5] [--threads 2] [--engines emo pytorch-fp32 ...]
 
-One process per engine, asked in turn (A B C A B C ...). Timed is the network alone, from token ids
-to logits, in passes over 8 sentences; what counts is the ratio of the median passes within a round,
-so that a drifting machine favours none. FOLDER is what the bundle was exported from, with text/ in
-it. A rival that is not installed is a named gap.
+Each engine runs in its own process, in turn (A B C A B C ...). Only the network is timed, from
+token ids to logits, in passes over 8 sentences. The result is the ratio of the median passes within
+a round, so that machine drift favours no engine. FOLDER is the checkpoint from which the bundle was
+exported and contains text/. A rival that is not installed is reported as not measured.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from emo_bench.workload import Workload
 
 WARM_UP = 20
 SAMPLES = 8
-# Idle threads wait actively for a while: those of the engine before are to be asleep.
+# Idle threads spin for a while: wait until those of the previous engine sleep.
 PAUSE_S = 0.3
 
 
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def measure(count: int, file: Path, engines: Sequence[str], options: argparse.Namespace) -> None:
-    """All engines at one length."""
+    """Measure all engines at one length."""
     workload = Workload(texts=str(file))
     workers: dict[str, WorkerProcess] = {}
     try:
@@ -92,7 +92,7 @@ def measure(count: int, file: Path, engines: Sequence[str], options: argparse.Na
 
 
 def write_texts(path: Path, checkpoint: Path, count: int) -> Path:
-    """Lines of exactly ``count`` tokens, [CLS] and [SEP] included, of words that are one token."""
+    """Write lines of exactly ``count`` tokens, [CLS] and [SEP] included, of one-token words."""
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     words = [word for word in sorted(tokenizer.get_vocab()) if word.isalpha() and len(word) > 3]
     single = [
@@ -104,7 +104,7 @@ def write_texts(path: Path, checkpoint: Path, count: int) -> Path:
     ]
     for line in lines:
         if len(tokenizer(line)["input_ids"]) != count:
-            raise SystemExit(f"{line!r} has not {count} tokens")
+            raise SystemExit(f"{line!r} does not have {count} tokens")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 

@@ -1,10 +1,10 @@
-"""What a fresh process pays until its first answer, and what warming up leaves of it.
+"""Measure the first answer of a fresh process, with and without a warm-up.
 
 python -m studies.first_answer [--bundle BUNDLE] [--rounds 10]
 
-Each round starts two processes: one opens the bundle and answers (the self-test of this machine is
-remembered, as for every process but the first); the other opens it with ``warm=True``, and its
-first answer is set against the median of the next fifty.
+Each round starts two processes. One opens the bundle and answers; the result of the self-test is
+cached, as for every process but the first. The other opens the bundle with ``warm=True``, and its
+first answer is compared with the median of the next fifty.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--bundle")
     parser.add_argument("--rounds", type=int, default=10)
     options = parser.parse_args()
-    measure(options.bundle, warm=False)  # the self-test, and the files into the system's cache
+    measure(options.bundle, warm=False)  # cache the result of the self-test and the files
     rounds = [
         {warm: measure(options.bundle, warm=warm) for warm in (False, True)}
         for _ in range(options.rounds)
@@ -62,9 +62,9 @@ def main() -> None:
 
 
 def measure(bundle: str | None, *, warm: bool) -> dict[str, float]:
-    """The figures of one fresh process."""
+    """Return the figures of a fresh process."""
     done = subprocess.run(
-        # A shell between: the peak that a process is told begins at that of the one it came from.
+        # Through a shell: the reported peak memory of a process starts at that of its parent.
         ["sh", "-c", 'exec "$@"', "sh", sys.executable, "-c", _PROCESS, json.dumps([bundle, warm])],
         capture_output=True,
         text=True,

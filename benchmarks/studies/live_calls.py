@@ -1,13 +1,13 @@
-"""How many live calls two cores hold while p99 of the answer after the last packet meets a bound.
+"""Measure how many live calls two cores can answer while p99 meets a bound.
 
-Open loop: utterances begin as a Poisson process, each call one every PERIOD_S on average; packets
-of 20 ms arrive in real time and are never held back for a system that is behind. The latency of an
-answer counts from the moment its last packet was due. Each system runs in a process of its own:
+Open loop: utterances begin as a Poisson process, one every PERIOD_S per call on average. Packets of
+20 ms arrive in real time, even if the system is late. The latency of an answer counts from when its
+last packet was due. Each system runs in a separate process:
 
     python -m studies.live_calls ours --bundle BUNDLE [--calls 20 40 80]
     python -m studies.live_calls rival --text CHECKPOINT --fusion CHECKPOINT [--calls 2 4 8]
 
-"rival" is the same system as its paper describes it: transformers and librosa, in threads.
+"rival" is the same system as described in the paper: transformers and librosa, in threads.
 """
 
 import argparse
@@ -33,25 +33,25 @@ WORDS = (
 
 
 class Line(Protocol):
-    """One utterance in progress."""
+    """An utterance in progress."""
 
     def feed(self, packet: NDArray[np.int16]) -> None:
-        """Take 20 ms of sound."""
+        """Feed 20 ms of sound."""
 
     def finish(self) -> Any:
-        """The answer, when the last packet is there."""
+        """Return the answer after the last packet."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What one load gave: latencies in ms from the moment that the last packet was due."""
+    """Result of one load: latencies in ms from when the last packet was due."""
 
     calls: int
     latencies_ms: NDArray[np.float64]
     late_feeds_ms: NDArray[np.float64]
 
     def percentile(self, share: float) -> float:
-        """A percentile of the latencies."""
+        """Return a percentile of the latencies."""
         return float(np.percentile(self.latencies_ms, share))
 
 
@@ -93,7 +93,7 @@ def _finish(line: Line) -> float:
 
 
 def ours(options: argparse.Namespace) -> Callable[[], Line]:
-    """Streams of this package."""
+    """Return a function that opens streams of this package."""
     from emo_runtime import EmotionRecognizer
 
     recognizer = EmotionRecognizer.open(options.bundle, mode="throughput", warm=True)
@@ -107,7 +107,7 @@ def ours(options: argparse.Namespace) -> Callable[[], Line]:
 
 
 def rival(options: argparse.Namespace) -> Callable[[], Line]:
-    """transformers + librosa, called when the last packet is there."""
+    """Return a function that opens buffers, answered by transformers and librosa at the end."""
     import librosa
     import torch
 
@@ -145,7 +145,7 @@ def rival(options: argparse.Namespace) -> Callable[[], Line]:
 
 
 def main() -> None:
-    """Print a table of p50, p99 and the holding load."""
+    """Print p50 and p99 of each load, and the largest load that meets the bound."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("system", choices=["ours", "rival"])
     parser.add_argument("--bundle", help="ours: a bundle (else the default)")

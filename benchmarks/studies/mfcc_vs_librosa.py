@@ -1,8 +1,8 @@
-"""How much faster the front end is than librosa's warm call, for the mean MFCCs of a clip.
+"""Measure the speed of the mean MFCCs of a clip, relative to a warm call of librosa.
 
 python -m studies.mfcc_vs_librosa [--seconds 5] [--rounds 15] [--calls 40]
 
-Each engine has a process of its own; rounds alternate, so that a drifting machine favours none.
+Each engine runs in its own process; rounds alternate, so that machine drift favours none.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def mean_mfcc(samples):
 
 
 def main() -> None:
-    """Print milliseconds of both, and their ratio with its spread over the rounds."""
+    """Print the milliseconds of both, and their ratio with its range over the rounds."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--rounds", type=int, default=15)
@@ -59,8 +59,8 @@ def main() -> None:
     for process in processes.values():
         process.communicate()
     if abs(values["emo_runtime"] - values["librosa"]) > 1e-3:
-        raise SystemExit(f"the two do not agree: {values}")
-    # The first round warmed both up.
+        raise SystemExit(f"the results differ: {values}")
+    # The first round was the warm-up.
     ours, theirs = (medians[name][1:] for name in ENGINES)
     ratios = sorted(slow / fast for fast, slow in zip(ours, theirs, strict=True))
     print(f"mean MFCC ({N_MFCC}) of {options.seconds:g} s at {SAMPLE_RATE:,} Hz, median per round")
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def start(code: str, seconds: float) -> "subprocess.Popen[str]":
-    """A process that waits for a number of calls to time."""
+    """Start a process that reads the number of calls to time."""
     return subprocess.Popen(
         [sys.executable, "-c", _SETUP + code + _LOOP, str(seconds)],
         stdin=subprocess.PIPE,
@@ -83,7 +83,7 @@ def start(code: str, seconds: float) -> "subprocess.Popen[str]":
 
 
 def ask(process: "subprocess.Popen[str]", calls: int) -> tuple[float, float]:
-    """The median of so many calls in milliseconds, and a coefficient to compare."""
+    """Return the median of ``calls`` calls in milliseconds, and a coefficient to compare."""
     if process.stdin is None or process.stdout is None:
         raise SystemExit("no pipes")
     process.stdin.write(f"{calls}\n")

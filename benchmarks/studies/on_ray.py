@@ -1,13 +1,15 @@
-"""What Ray gives and bears on this machine: kills under load, and rows a second.
+"""Measure Ray on this machine: replicas killed under load, and rows per second.
 
     python -m studies.on_ray kill [--what recognizer|front] [--seconds 30]
     python -m studies.on_ray rows [--rows 20000]
     python -m studies.on_ray workers [--rows 4000 --rounds 3]
 
-"kill": closed loops call emo-serve --ray while a replica is killed (-9) every 5 s; every answer is
-compared with the library's. "rows": emo-predict --ray over so many utterances, a worker killed in
-the middle; rows and answers are compared with a single process. "workers": rows a second of the
-job itself with 1 and 2 workers in turn, from the first file written to the last.
+* "kill": closed loops call emo-serve --ray while a replica is killed (-9) every 5 s. Every answer
+  is compared with the library's.
+* "rows": emo-predict --ray answers ROWS utterances, and a worker is killed halfway. Rows and
+  answers are compared with a single process.
+* "workers": rows per second of the job with 1 and 2 workers in turn, from the first written file to
+  the last.
 """
 
 import argparse
@@ -41,7 +43,7 @@ KILL_EVERY_S = 5.0
 
 
 def kill_replicas(what: str, seconds: float) -> None:
-    """Statuses and latencies while replicas are killed."""
+    """Print statuses and latencies while replicas are killed."""
     body = {"text": TEXT, "audio": base64.b64encode(CLIP.read_bytes()).decode()}
     with EmotionRecognizer.open(mode="throughput") as recognizer:
         expected = recognizer.recognize(TEXT, CLIP.read_bytes()).scores
@@ -77,7 +79,7 @@ def kill_replicas(what: str, seconds: float) -> None:
 
 
 def all_rows(rows: int) -> None:
-    """Rows in and out with a worker killed in the middle, and their answers."""
+    """Compare rows and answers with a single process, after a worker was killed halfway."""
     with ray_folder() as folder:
         source, output = _source(folder, rows), folder / "answers"
         begun = time.perf_counter()
@@ -94,12 +96,12 @@ def all_rows(rows: int) -> None:
         with EmotionRecognizer.open(mode="throughput") as recognizer:
             answers = recognizer.recognize_batch(Utterance(text) for text in texts)
         equal = sum(found[f"c{n}"]["scores"] == answer.scores for n, answer in enumerate(answers))
-    print(f"{rows} rows in, {table.num_rows} out ({len(found)} different), a worker killed at half")
-    print(f"equal to the single process: {equal}; {took:.0f} s with Ray's start and end")
+    print(f"{rows} rows in, {table.num_rows} out ({len(found)} different), a worker killed halfway")
+    print(f"equal to the single process: {equal}; {took:.0f} s including start and shutdown of Ray")
 
 
 def compare_workers(rows: int, rounds: int) -> None:
-    """Rows a second of 1 and 2 workers, in turn."""
+    """Print rows per second with 1 and 2 workers, in turn."""
     rates: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(rounds):
         for workers, found in rates.items():
@@ -112,7 +114,7 @@ def compare_workers(rows: int, rounds: int) -> None:
                 found.append(done / (last[0] - first[0]))
     ratios = [two / one for one, two in zip(rates[1], rates[2], strict=True)]
     for workers, found in rates.items():
-        print(f"{workers}: {', '.join(f'{rate:.0f}' for rate in found)} rows a second")
+        print(f"{workers}: {', '.join(f'{rate:.0f}' for rate in found)} rows per second")
     print(f"ratio: {', '.join(f'{ratio:.2f}' for ratio in ratios)}")
 
 
@@ -163,7 +165,7 @@ def _source(folder: Path, rows: int) -> Path:
 
 
 def main() -> None:
-    """Print what was found."""
+    """Run a measurement and print its results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("measure", choices=["kill", "rows", "workers"])
     parser.add_argument("--what", choices=["recognizer", "front"], default="recognizer")

@@ -1,14 +1,15 @@
-"""OpenVINO's provider on `int8-qdq` against OpenVINO itself, at BETO size, in interleaved rounds.
+"""Compare OpenVINO's provider on `int8-qdq` with OpenVINO itself at BETO size.
 
-The three engines need three installations (`onnxruntime-openvino` brings the same module as
-`onnxruntime`), so that each runs in a process of its own, under the Python that is given for it:
+The engines need separate installations, because `onnxruntime-openvino` and `onnxruntime` install
+the same module. Each runs in its own process with the given Python, in interleaved rounds:
 
     python -m studies.beto_size CHECKPOINT
     python -m studies.openvino_provider make FOLDER --checkpoint CHECKPOINT/text
     python -m studies.openvino_provider run FOLDER --openvino PYTHON --provider PYTHON
 
-`make` (needs emo-runtime[peers]) writes the checkpoint's bundle (int8 and int8-qdq), and OpenVINO's
-own int8 by NNCF of the same checkpoint. `run` prints milliseconds and ratios.
+`make` (needs emo-runtime[peers]) writes the checkpoint's bundle (int8 and int8-qdq), and an
+OpenVINO model of the same checkpoint, quantized to int8 by NNCF. `run` prints milliseconds and
+ratios.
 """
 
 import argparse
@@ -29,11 +30,11 @@ ENGINES = {
     "cpu": "bundle, CPU provider, int8",
 }
 THREADS = 2
-PAUSE_S = 0.1  # idle threads of ONNX Runtime wait actively for a while
+PAUSE_S = 0.1  # idle threads of ONNX Runtime spin for a while
 
 
 def main() -> None:
-    """Make the models, measure them, or be one of the processes that are measured."""
+    """Make the models, measure them, or run as one of the measured processes."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("action", choices=["make", "run", "worker"])
     parser.add_argument("folder", type=Path)
@@ -55,8 +56,8 @@ def main() -> None:
 
 
 def make(folder: Path, checkpoint: Path) -> None:
-    """The bundle of a text checkpoint, and OpenVINO's own int8 of it."""
-    os.environ["NNCF_CI"] = "1"  # else it reports its use to its makers
+    """Write the bundle of a text checkpoint, and OpenVINO's int8 model of it."""
+    os.environ["NNCF_CI"] = "1"  # disable its telemetry
     from emo_export.options import Gate, Identity, Options, Sources
     from emo_export.pipeline import export
 
@@ -76,7 +77,7 @@ def make(folder: Path, checkpoint: Path) -> None:
 
 
 def _quantize_by_openvino(folder: Path, checkpoint: Path) -> None:
-    """The untouched graph in OpenVINO's own format, by NNCF's defaults for transformers."""
+    """Quantize the exported graph with NNCF's defaults for transformers."""
     import nncf
     import onnx
     import openvino
@@ -102,7 +103,7 @@ def _quantize_by_openvino(folder: Path, checkpoint: Path) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """The engines in turn, round by round; only one computes at any time."""
+    """Measure the engines in interleaved rounds; only one computes at any time."""
     workers = {name: _worker(getattr(options, name), name, options.folder) for name in ENGINES}
     medians: dict[tuple[str, int], list[float]] = {}
     for number in range(options.rounds + 1):
@@ -110,7 +111,7 @@ def run(options: argparse.Namespace) -> None:
             for name, ask in workers.items():
                 time.sleep(PAUSE_S)
                 took = ask(tokens, options.calls)
-                if number:  # the first round is for warming up
+                if number:  # the first round is the warm-up
                     medians.setdefault((name, tokens), []).append(took)
     for tokens in options.tokens:
         base = np.array(medians["openvino", tokens])
@@ -125,7 +126,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _worker(python: str, engine: str, folder: Path) -> Callable[[int, int], float]:
-    """Start a process; the function that asks it for a round's median in milliseconds."""
+    """Start a process. Return a function that gives the median of a round in milliseconds."""
     process = subprocess.Popen(
         [python, __file__, "worker", str(folder), "--engine", engine],
         stdin=subprocess.PIPE,
@@ -139,14 +140,14 @@ def _worker(python: str, engine: str, folder: Path) -> Callable[[int, int], floa
         print(tokens, calls, file=process.stdin, flush=True)
         line = process.stdout.readline()
         if not line:
-            raise SystemExit(f"{engine}: its process ended with {process.wait()}")
+            raise SystemExit(f"{engine}: its process exited with code {process.wait()}")
         return float(np.median(json.loads(line)))
 
     return ask
 
 
 def work(engine: str, folder: Path) -> None:
-    """Answer lines of "tokens calls" with the times of so many calls, in milliseconds."""
+    """Answer each input line "tokens calls" with the times of the calls in milliseconds."""
     random = np.random.default_rng(0)
     answer = _openvino(folder) if engine == "openvino" else _bundle(folder, engine)
     for line in sys.stdin:
@@ -174,7 +175,7 @@ def _openvino(folder: Path) -> Callable[[dict[str, Any]], object]:
 
 
 def _bundle(folder: Path, engine: str) -> Callable[[dict[str, Any]], object]:
-    """The text graph as the runtime loads it; an error where the provider does not attach."""
+    """Load the text graph as the runtime does; exit with an error unless the provider attaches."""
     from emo_runtime.bundle.reader import open_bundle
     from emo_runtime.ort.loading import LoadOptions, load_graphs
 

@@ -1,4 +1,4 @@
-"""Processes that others started on our behalf, known by a variable of their environment (Linux)."""
+"""Find processes that Ray started, by a variable of their environment (Linux)."""
 
 import contextlib
 import tempfile
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def processes_with(variable: str, value: object, command: str = "") -> list[int]:
-    """Those that ``variable`` is ``value`` for, and whose command line begins with ``command``."""
+    """Return processes with ``variable`` set to ``value`` whose command begins with ``command``."""
     mark = f"{variable}={value}".encode()
     found = []
     for process in Path("/proc").glob("[0-9]*"):
@@ -19,12 +19,12 @@ def processes_with(variable: str, value: object, command: str = "") -> list[int]
 
 
 def ray_processes(folder: Path, command: str = "") -> list[int]:
-    """Those of the Ray cluster whose files are in ``folder``."""
+    """Return the processes of the Ray cluster whose files are in ``folder``."""
     return processes_with("RAY_TMPDIR", folder, command)
 
 
 @contextlib.contextmanager
 def ray_folder() -> Iterator[Path]:
-    """A folder for Ray's files, which goes with the block; its name is short, for Ray's sockets."""
+    """Yield a temporary folder for Ray's files; its name is short because of Ray's sockets."""
     with tempfile.TemporaryDirectory(prefix="emo-ray-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)

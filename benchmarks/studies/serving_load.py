@@ -1,17 +1,18 @@
-"""What a running emo-serve bears: capacity, failures at 70 % of it, refusals at 3 x, live calls.
+"""Load test of a running emo-serve: capacity, failures at 0.7 x, refusals at 3 x, live calls.
 
-The server runs in a process of its own on loopback, this one is the load:
+The server runs in a separate process on loopback; this process generates the load:
 
     emo-serve --port 8000 &
     python -m studies.serving_load http http://127.0.0.1:8000 [--requests 100000]
     python -m studies.serving_load stop http://127.0.0.1:8000 --pid PID
     python -m studies.serving_load calls http://127.0.0.1:8000 [--calls 200 --minutes 10]
 
-"http": closed loops give the capacity; then requests of a Poisson process, which nothing holds
-back, at 0.7 x and 3 x of it. Latencies count from the moment a request was due. "stop": the server
-is told to stop (SIGTERM) under 0.7 x; a request is lost that was sent and got no answer. "calls":
-so many connections send mu-law packets of 20 ms in real time, utterance after utterance, and every
-final answer is compared with the library's.
+* "http": closed loops measure the capacity. Then requests arrive as a Poisson process (open loop)
+  at 0.7 x and 3 x of it. Latencies count from when a request was due.
+* "stop": the server receives SIGTERM under 0.7 x of its capacity. A request that was sent and got
+  no answer counts as lost.
+* "calls": CALLS connections send mu-law packets of 20 ms in real time, utterance after utterance.
+  Every final answer is compared with the library's.
 """
 
 import argparse
@@ -48,19 +49,19 @@ TIMEOUT_S = 60.0
 
 @dataclass
 class Seen:
-    """What became of the requests of one run; latencies in ms by status."""
+    """Results of the requests of one run: counts and latencies in ms by status."""
 
     statuses: Counter[str] = field(default_factory=Counter)
     latencies_ms: dict[str, list[float]] = field(default_factory=dict)
     wrong: int = 0
 
     def add(self, status: str, latency_ms: float) -> None:
-        """Count one."""
+        """Count a request."""
         self.statuses[status] += 1
         self.latencies_ms.setdefault(status, []).append(latency_ms)
 
     def percentiles(self, status: str) -> str:
-        """P50, p99 and the largest."""
+        """Return p50, p99 and the maximum as text."""
         found = self.latencies_ms.get(status)
         if not found:
             return "-"
@@ -68,63 +69,63 @@ class Seen:
         return f"p50 {p50:.1f}  p99 {p99:.1f}  max {top:.1f} ms"
 
 
-# One request, counted from when it was due (perf_counter).
+# Sends a request; its latency counts from when it was due (perf_counter).
 Post = Callable[[Seen, float], Awaitable[None]]
 
 
 class Scores(msgspec.Struct):
-    """What is compared of an answer."""
+    """Part of an answer that is compared."""
 
     scores: dict[str, float]
 
 
 class Connection(asyncio.Protocol):
-    """One request at a time. A client that costs little: it takes its time from the server's."""
+    """Lightweight HTTP client, one request at a time: it shares the CPU with the server."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection is there."""
+        """Store the transport."""
         self.transport = cast(asyncio.Transport, transport)
         self._reply: asyncio.Future[tuple[int, bytes]] | None = None
 
     def ask(self, request: bytes) -> asyncio.Future[tuple[int, bytes]]:
-        """Send it; status and body are to come. ConnectionError where the server hangs up."""
+        """Send a request. The future gives status and body, or ConnectionError if it was closed."""
         self._parser = httptools.HttpResponseParser(self)
         self._body = b""
         self._reply = asyncio.get_running_loop().create_future()
         if self.transport.is_closing():
-            self._reply.set_exception(ConnectionError("the server hung up"))
+            self._reply.set_exception(ConnectionError("the server closed the connection"))
         else:
             self.transport.write(request)
         return self._reply
 
     def data_received(self, data: bytes) -> None:
-        """A part of the reply."""
+        """Parse a part of the reply."""
         self._parser.feed_data(data)
 
     def on_body(self, part: bytes) -> None:
-        """Of httptools: a part of the body."""
+        """Append a part of the body (httptools callback)."""
         self._body += part
 
     def on_message_complete(self) -> None:
-        """Of httptools: the reply is whole."""
+        """Set the result (httptools callback)."""
         if not self._parser.should_keep_alive():
             self.transport.close()
         if self._reply is not None and not self._reply.done():
             self._reply.set_result((self._parser.get_status_code(), self._body))
 
     def connection_lost(self, error: Exception | None) -> None:
-        """By either side."""
+        """Fail the pending request."""
         if self._reply is not None and not self._reply.done():
             self._reply.set_exception(ConnectionError(f"no answer: {error}"))
 
 
 class Caller:
-    """Posts one and the same utterance, and compares the answer with the library's."""
+    """Posts the same utterance each time, and compares the answer with the library's."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         parts = urlsplit(options.url)
         if parts.scheme != "http" or parts.path:
-            raise SystemExit("the load speaks plain HTTP to http://host:port")
+            raise SystemExit("the URL must have the form http://host:port (no TLS, no path)")
         self._address = parts.hostname, parts.port or 80
         utterance = {"text": TEXT}
         audio = None if options.text_only else CLIP.read_bytes()
@@ -141,7 +142,7 @@ class Caller:
         self._free: list[Connection] = []
 
     async def post(self, seen: Seen, due: float) -> None:
-        """One request, counted from ``due`` (perf_counter)."""
+        """Post the utterance; the latency counts from ``due`` (perf_counter)."""
         try:
             connection = await self._connect()
             async with asyncio.timeout(TIMEOUT_S):
@@ -168,7 +169,7 @@ class Caller:
 
 
 async def closed(post: Post, loops: int, seconds: float) -> float:
-    """Answers a second of ``loops`` callers that wait for them."""
+    """Return answers per second of ``loops`` closed loops."""
     seen = Seen()
     end = time.perf_counter() + seconds
 
@@ -181,7 +182,7 @@ async def closed(post: Post, loops: int, seconds: float) -> float:
 
 
 async def open_loop(post: Post, rate: float, requests: int) -> Seen:
-    """``requests`` of a Poisson process of ``rate`` a second."""
+    """Send requests as a Poisson process of ``rate`` per second, without waiting for answers."""
     seen = Seen()
     due = np.cumsum(np.random.default_rng(0).exponential(1 / rate, requests))
     begun = time.perf_counter()
@@ -195,7 +196,7 @@ async def open_loop(post: Post, rate: float, requests: int) -> Seen:
 
 
 async def library(options: argparse.Namespace, rate: float) -> None:
-    """The same arrivals, answered in this process: no server, no network; and 0.7 x of its own."""
+    """Answer the same arrivals in this process, then at 0.7 x of the library's own capacity."""
     audio = None if options.text_only else CLIP.read_bytes()
     requests = options.library_requests
     with EmotionRecognizer.open(options.bundle, mode="throughput", warm=True) as recognizer:
@@ -216,11 +217,11 @@ async def library(options: argparse.Namespace, rate: float) -> None:
 
 
 async def http(options: argparse.Namespace) -> None:
-    """Capacity, 70 % and 3 x."""
+    """Measure the capacity, then the load at 0.7 x and 3 x of it."""
     caller = Caller(options)
     await closed(caller.post, 4, 1.0)
     capacity = await closed(caller.post, 8, options.seconds)
-    print(f"capacity: {capacity:.0f} requests a second (8 callers, {options.seconds:g} s)")
+    print(f"capacity: {capacity:.0f} requests per second (8 callers, {options.seconds:g} s)")
     await library(options, 0.7 * capacity)
     for share in (0.7, 3.0):
         used = time.process_time()
@@ -229,11 +230,11 @@ async def http(options: argparse.Namespace) -> None:
         print(f"{share:g} x capacity, {options.requests} requests: {dict(seen.statuses)}")
         print(f"  answered: {seen.percentiles('200')}; wrong: {seen.wrong}")
         print(f"  refused:  {seen.percentiles('429')}")
-        print(f"  (the load itself: {used_ms:.2f} ms of CPU a request)", flush=True)
+        print(f"  (load generator: {used_ms:.2f} ms of CPU per request)", flush=True)
 
 
 async def stop(options: argparse.Namespace) -> None:
-    """SIGTERM after half of the requests."""
+    """Send SIGTERM under load and count the lost requests."""
     caller = Caller(options)
     capacity = await closed(caller.post, 8, options.seconds)
     requests = int(20 * 0.7 * capacity)
@@ -241,13 +242,13 @@ async def stop(options: argparse.Namespace) -> None:
     seen = await open_loop(caller.post, 0.7 * capacity, requests)
     unsent = seen.statuses.pop(UNSENT, 0)
     lost = sum(count for status, count in seen.statuses.items() if not status.isdigit())
-    print(f"{requests} requests at {0.7 * capacity:.0f} a second, SIGTERM after 10 s:")
+    print(f"{requests} requests at {0.7 * capacity:.0f} per second, SIGTERM after 10 s:")
     print(f"  {dict(seen.statuses)}; wrong: {seen.wrong}; lost: {lost}")
-    print(f"  found no server any more, and were not sent: {unsent}")
+    print(f"  not sent, because the server had stopped: {unsent}")
 
 
 async def calls(options: argparse.Namespace) -> None:
-    """Live calls in real time."""
+    """Run live calls in real time."""
     sound = _mulaw()
     samples, _ = PacketDecoder("mulaw", 1)(sound)
     expected = _library(options, (samples, RATE))
@@ -298,7 +299,7 @@ async def calls(options: argparse.Namespace) -> None:
 
 
 def _mulaw() -> bytes:
-    """An utterance of 5 s: a code for each of 40,000 samples, noise in bursts."""
+    """Return an utterance of 5 s as 40,000 mu-law codes: noise in bursts."""
     draw = np.random.default_rng(1)
     loud = np.sin(np.arange(5 * RATE) / RATE * 2 * np.pi * 2) > 0
     codes = np.where(loud, draw.integers(0, 256, 5 * RATE), 0xFF)
@@ -311,7 +312,7 @@ def _library(options: argparse.Namespace, audio: AudioSource | None) -> dict[str
 
 
 def main() -> None:
-    """Print what was found."""
+    """Run a measurement and print its results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=["http", "stop", "calls"])
     parser.add_argument("url", help="such as http://127.0.0.1:8000")

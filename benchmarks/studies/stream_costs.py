@@ -1,4 +1,4 @@
-"""What a live stream costs: feed() of 20 ms, finish() beyond its text pass, CPU per second heard.
+"""Measure a live stream: feed() of 20 ms, finish() without its text pass, CPU per second of sound.
 
 python -m studies.stream_costs [--bundle BUNDLE] [--rate 8000] [--seconds 10] [--repeat 50]
 """

@@ -14,7 +14,7 @@ from emo_models.modeling.load import load_text
 def open_engine(
     *, checkpoint: str, precision: str, threads: int | None, serving: bool
 ) -> RivalEngine:
-    """``precision``: CTranslate2's compute type."""
+    """Open CTranslate2; ``precision`` is its compute type."""
     import ctranslate2
 
     concurrency = set_threads(threads, serving=serving)

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the graph as it is exported, and on optimum's dynamic int8 of it."""
+"""ONNX Runtime on the exported graph, and on its dynamic int8 quantization by optimum."""
 
 import tempfile
 from pathlib import Path
@@ -18,7 +18,10 @@ from emo_runtime.ort.session import load_onnxruntime
 def open_engine(
     *, checkpoint: str, precision: str, threads: int | None, serving: bool
 ) -> RivalEngine:
-    """``precision``: fp32, or int8 as ``optimum-cli onnxruntime quantize --avx512_vnni``."""
+    """Open a session.
+
+    ``precision``: fp32, or int8 as ``optimum-cli onnxruntime quantize --avx512_vnni``.
+    """
     runtime = load_onnxruntime()
     concurrency = set_threads(threads, serving=serving)
     with tempfile.TemporaryDirectory(prefix="emo-bench-") as name:

@@ -19,7 +19,7 @@ _CALIBRATION = 256
 def open_engine(
     *, checkpoint: str, precision: str, threads: int | None, serving: bool
 ) -> RivalEngine:
-    """``precision``: fp32, bf16, or int8 (NNCF's post-training quantization for transformers)."""
+    """Open OpenVINO; ``precision``: fp32, bf16, or int8 (NNCF post-training quantization)."""
     import openvino
 
     concurrency = set_threads(threads, serving=serving)
@@ -36,7 +36,7 @@ def open_engine(
         if serving:
             properties |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": concurrency}
         compiled = core.compile_model(model, "CPU", properties)
-    # A request of its own for each thread that asks.
+    # One inference request per thread.
     requests = threading.local()
 
     def run(ids: Ids, mask: Ids) -> tuple[Floats, Floats]:
@@ -50,7 +50,7 @@ def open_engine(
 
 
 def _quantized(model: Any, checkpoint: Path) -> Any:
-    os.environ["NNCF_CI"] = "1"  # else it reports its use to its makers
+    os.environ["NNCF_CI"] = "1"  # disable its telemetry
     import nncf
 
     tokenizer = AutoTokenizer.from_pretrained(checkpoint / "text")

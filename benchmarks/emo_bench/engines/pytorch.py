@@ -12,13 +12,13 @@ from emo_bench.engines.torch_stack import Floats, Ids, RivalEngine, load_both, s
 def open_engine(
     *, checkpoint: str, precision: str, threads: int | None, serving: bool
 ) -> RivalEngine:
-    """``precision``: fp32, or int8 (``torch.ao.quantization.quantize_dynamic``)."""
+    """Open PyTorch; ``precision``: fp32, or int8 (``torch.ao.quantization.quantize_dynamic``)."""
     concurrency = set_threads(threads, serving=serving)
     network: torch.nn.Module = load_both(Path(checkpoint))
     size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
     if precision == "int8":
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PyTorch moves this API elsewhere, slowly
+            warnings.simplefilter("ignore")  # PyTorch has deprecated this API in favour of torchao
             quantize: Any = torch.ao.quantization.quantize_dynamic
             network = quantize(network, {torch.nn.Linear}, dtype=torch.qint8)
         size = 0

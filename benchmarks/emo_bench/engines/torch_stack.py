@@ -1,6 +1,6 @@
-"""What all rivals share: librosa for the sound, transformers' tokenizer, the fusion in PyTorch.
+"""Shared parts of all rivals: librosa, the tokenizer of transformers, the fusion in PyTorch.
 
-That is the paper's stack; a rival replaces the text network, where nearly all arithmetic is.
+This is the paper's stack. A rival replaces the text network, which takes most of the time.
 """
 
 import io
@@ -39,7 +39,7 @@ class Both(torch.nn.Module):
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits [batch, labels] and embedding [batch, hidden]."""
+        """Return logits [batch, labels] and embedding [batch, hidden]."""
         states: list[torch.Tensor] = []
         handle = self.model.bert.register_forward_hook(
             lambda _module, _inputs, output: states.append(output[0])
@@ -69,7 +69,7 @@ class RivalEngine:
         self._labels = list(text.labels)
 
     def answer(self, sample: Sample) -> Outcome:
-        """Text alone, or text and sound, as the sample has them."""
+        """Answer from the text, and the sound if the sample has any."""
         marks = [("", time.perf_counter())]
 
         def mark(name: str) -> None:
@@ -106,27 +106,27 @@ class RivalEngine:
         )
 
     def describe(self) -> dict[str, Any]:
-        """What the text network is, and its size."""
+        """Return the description and the size of the text network."""
         return self._described
 
     def close(self) -> None:
-        """Nothing outlives the process."""
+        """Do nothing: there are no resources to release."""
 
 
 def set_threads(threads: int | None, *, serving: bool) -> int:
-    """Threads of PyTorch for one utterance; returns how many utterances are answered at once."""
+    """Set PyTorch's threads per utterance; return how many utterances are answered at once."""
     usable = threads or len(os.sched_getaffinity(0))
     torch.set_num_threads(1 if serving else usable)
     return usable if serving else 1
 
 
 def load_both(checkpoint: Path) -> Both:
-    """The text network of a checkpoint, in float32."""
+    """Load the text network of a checkpoint in float32."""
     return Both(load_text(checkpoint / "text").module).eval()
 
 
 def export_onnx(checkpoint: Path, path: Path) -> Path:
-    """The network as PyTorch exports it, untouched."""
+    """Export the network to ONNX without any optimization."""
     ids = torch.ones(1, 8, dtype=torch.int64)
     axes = {0: "batch", 1: "tokens"}
     torch.onnx.export(
@@ -143,7 +143,7 @@ def export_onnx(checkpoint: Path, path: Path) -> Path:
 
 
 def folder_bytes(path: Path) -> int:
-    """Size of a file, or of all files in a folder."""
+    """Return the size of a file, or of all files in a folder."""
     files = [path] if path.is_file() else [item for item in path.rglob("*") if item.is_file()]
     return sum(item.stat().st_size for item in files)
 

@@ -1,4 +1,4 @@
-"""Two reports side by side: which differences are real, and which are regressions."""
+"""Compare two reports: significant differences and regressions."""
 
 from dataclasses import dataclass
 
@@ -12,10 +12,10 @@ _COMPARED = (50.0, 99.0)
 
 @dataclass(frozen=True)
 class Difference:
-    """New over old at one percentile; above 1 is slower.
+    """Ratio of new to old at one percentile; above 1 is slower.
 
-    ``significant``: the 95 % interval does not include 1. ``regression``: all of the interval
-    lies above 1 + the tolerance.
+    ``significant``: the 95 % interval does not include 1. ``regression``: the whole interval is
+    above 1 + the tolerance.
     """
 
     engine: str
@@ -29,7 +29,7 @@ class Difference:
 
 
 def compare(old: Report, new: Report, tolerance: float) -> list[Difference]:
-    """Every percentile that both reports have, for engines and scenarios in both."""
+    """Return the differences at all percentiles, engines and scenarios that both reports have."""
     differences = []
     for engine in new.engines:
         other = next((item for item in old.engines if item.name == engine.name), None)

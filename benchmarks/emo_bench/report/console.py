@@ -1,4 +1,4 @@
-"""The report as tables on the terminal (rich), and progress meanwhile."""
+"""Terminal output (rich): tables of a report, and progress."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from emo_bench.report.schema import Report
 
 def show(report: Report) -> None:
     """Print the tables on standard output."""
-    # Without a terminal there is no width to fit into: nothing is cut.
+    # Without a terminal there is no width limit: do not truncate.
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=200)
@@ -42,7 +42,7 @@ def show(report: Report) -> None:
 
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
-    """Says on standard error what is being measured; on a terminal only."""
+    """Report progress on standard error, if it is a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda _: None

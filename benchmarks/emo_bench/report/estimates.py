@@ -1,4 +1,4 @@
-"""Percentiles with bootstrap intervals, and none where there are too few samples."""
+"""Percentiles with bootstrap intervals; None where there are too few samples."""
 
 import math
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 Values = NDArray[np.float64]
 
 PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
-# A percentile is an order statistic: with fewer samples beyond it, it is mere luck.
+# A percentile is an order statistic: with fewer samples beyond it, it is unreliable.
 SAMPLES_BEYOND = 10
 _RESAMPLES = 1000
 _CONFIDENCE = 0.95
@@ -24,24 +24,24 @@ class Estimate(msgspec.Struct, frozen=True):
 
 
 def needed_samples(percentile: float) -> int:
-    """How many samples a percentile takes: ten beyond it on the thinner side."""
+    """Return how many samples a percentile needs: ten beyond it on the side with fewer."""
     share = min(percentile, 100 - percentile) / 100
     return math.ceil(SAMPLES_BEYOND / share - 1e-9)
 
 
 def percentile(values: Values, wanted: float) -> float:
-    """The smallest value that at least ``wanted`` per cent do not exceed (LoadGen's definition)."""
+    """Return the smallest value that at least ``wanted`` % do not exceed, as LoadGen does."""
     return float(np.percentile(values, wanted, method="inverted_cdf"))
 
 
 def estimate(values: Values, wanted: float, seed: int = 0) -> Estimate | None:
-    """A percentile with its interval; None where the samples are too few."""
+    """Return a percentile with its interval; None if there are too few samples."""
     if len(values) < needed_samples(wanted):
         return None
     ordered = np.sort(values)
     rank = max(0, math.ceil(wanted / 100 * len(values) - 1e-9) - 1)
     # The rank-th value of a resample: draw the ranks, not the values. A resample's i-th smallest
-    # rank of uniform draws is Beta distributed, which needs no resample in memory.
+    # rank of uniform draws is Beta distributed, so no resample is kept in memory.
     draw = np.random.default_rng(seed)
     shares = draw.beta(rank + 1, len(values) - rank, _RESAMPLES)
     places = np.minimum((shares * len(values)).astype(np.int64), len(values) - 1)
@@ -50,7 +50,7 @@ def estimate(values: Values, wanted: float, seed: int = 0) -> Estimate | None:
 
 
 def mean_estimate(values: Values, seed: int = 0) -> Estimate:
-    """The mean with its bootstrap interval."""
+    """Return the mean with its bootstrap interval."""
     draw = np.random.default_rng(seed)
     means = [float(draw.choice(values, len(values)).mean()) for _ in range(_RESAMPLES)]
     low, high = np.percentile(means, _tails())
@@ -58,7 +58,7 @@ def mean_estimate(values: Values, seed: int = 0) -> Estimate:
 
 
 def ratio_of_percentiles(new: Values, old: Values, wanted: float, seed: int = 0) -> Estimate:
-    """``new`` over ``old`` at a percentile; both are resampled independently."""
+    """Return ``new`` / ``old`` at a percentile; both are resampled independently."""
     draw = np.random.default_rng(seed)
     ratios = []
     for _ in range(_RESAMPLES):

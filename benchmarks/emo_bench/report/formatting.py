@@ -1,4 +1,4 @@
-"""Figures in words and cells: the same on the terminal and in report.md."""
+"""Text and table cells, shared by the terminal output and report.md."""
 
 from collections.abc import Iterable
 
@@ -11,14 +11,14 @@ MEGABYTE = 1 << 20
 
 
 def milliseconds(estimate: Estimate | None) -> str:
-    """``3.21 [3.18, 3.30]``; a dash where there were too few samples."""
+    """Return ``3.21 [3.18, 3.30]``, or a dash if there were too few samples."""
     if estimate is None:
         return "-"
     return f"{_short(estimate.value)} [{_short(estimate.low)}, {_short(estimate.high)}]"
 
 
 def scenario_row(engine: EngineReport, measurement: Measurement) -> list[str]:
-    """Engine, scenario, samples, the percentiles, utterances a second."""
+    """Return engine, scenario, samples, percentiles and utterances per second."""
     cells = [milliseconds(measurement.percentiles.get(name)) for name in SHOWN]
     if measurement.scenario == "Offline":
         cells = ["" for _ in SHOWN]
@@ -36,7 +36,7 @@ SCENARIO_HEADER = ("engine", "scenario", "samples", *SHOWN, "per second")
 
 
 def engine_row(engine: EngineReport) -> list[str]:
-    """What an engine costs: load time, memory, sizes, CPU and energy of an utterance."""
+    """Return load time, memory and sizes of an engine, and CPU and energy per utterance."""
     costs = engine.costs
     return [
         engine.name,
@@ -58,7 +58,7 @@ ENGINE_HEADER = (
 
 
 def phases(engine: EngineReport) -> str:
-    """``decode 0.21 ms, ...``: the means of a plain pass."""
+    """Return the mean time of each phase: ``decode 0.21 ms, ...``."""
     if engine.costs is None:
         return ""
     return ", ".join(
@@ -67,10 +67,10 @@ def phases(engine: EngineReport) -> str:
 
 
 def remarks(report: Report) -> list[str]:
-    """What a reader must know: warnings, gaps, percentiles that are not there."""
+    """Return warnings, gaps and missing percentiles."""
     lines = list(report.warnings)
     if report.interrupted:
-        lines.append("interrupted: this is what had been measured until then")
+        lines.append("interrupted: the report is incomplete")
     for engine in report.engines:
         if engine.failure is not None:
             lines.append(f"{engine.name} was not measured: {engine.failure}")
@@ -79,7 +79,7 @@ def remarks(report: Report) -> list[str]:
 
 
 def figures(engine: EngineReport) -> Iterable[str]:
-    """Scenario-specific numbers, a line for each scenario that has any."""
+    """Return scenario-specific numbers, one line per scenario that has any."""
     for measurement in engine.measurements:
         if measurement.figures:
             shown = ", ".join(
@@ -96,14 +96,14 @@ RATIO_HEADER = (
 
 
 def ratio_rows(report: Report) -> list[list[str]]:
-    """The rivals' ratios, where there are any."""
+    """Return the table rows of the rivals' ratios, if there are any."""
     return [
         [found.other, found.scenario, f"x {milliseconds(found.ratio)}"] for found in ratios(report)
     ]
 
 
 def machine_line(report: Report) -> str:
-    """Processor, cores, versions of what matters most."""
+    """Return processor, cores and the most important versions."""
     found = report.machine
     versions = ", ".join(
         f"{name} {version}"

@@ -1,4 +1,4 @@
-"""report.md: the report as a page."""
+"""Write a report as Markdown: report.md."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,7 +7,7 @@ from emo_bench.report.schema import Report
 
 
 def to_markdown(report: Report) -> str:
-    """Tables of latencies and costs, phases, remarks, machine."""
+    """Return tables of latencies and costs, phases, remarks, and the machine."""
     lines = [
         "# emo-bench",
         "",
@@ -42,7 +42,7 @@ def to_markdown(report: Report) -> str:
             lines += [f"{engine.name}, mean of each phase: {phases}.", ""]
         lines += [f"{line}.\n" for line in words.figures(engine)]
     if remarks := words.remarks(report):
-        lines += ["## To know before trusting a figure", "", *(f"- {line}" for line in remarks), ""]
+        lines += ["## Warnings and gaps", "", *(f"- {line}" for line in remarks), ""]
     lines += ["## Workload", "", *_pairs(report.workload), "", "## Machine", ""]
     lines += [*_pairs(report.machine), ""]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The plots of a report, as PNG files that one would put on a slide."""
+"""Plots of a report as PNG files."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ _SCENARIO = "SingleStream"
 
 
 def draw(report: Report, folder: Path) -> list[Path]:
-    """Whichever of the plots the report has figures for."""
+    """Draw each plot for which the report has figures; return the paths."""
     paths = []
     for name, plot in (
         ("latency-cdf.png", _cdf),
@@ -46,7 +46,7 @@ def _cdf(report: Report, axes: Any) -> bool:
         axes.step(latencies, shares, where="post", color=colour, label=engine.name)
     axes.set(xscale="log", xlabel="latency (ms)", ylabel="share of utterances")
     _plain_numbers(axes.xaxis)
-    axes.set_title("How many utterances are answered within how long")
+    axes.set_title("Share of utterances answered within a latency")
     return _finish(axes)
 
 
@@ -65,7 +65,7 @@ def _over_tokens(report: Report, axes: Any) -> bool:
         axes.plot(*zip(*medians, strict=True), "o-", color=colour, label=engine.name)
     axes.set(xlabel="tokens", ylabel="latency (ms)")
     axes.set_ylim(bottom=0)
-    axes.set_title("Latency over the length of the transcript (line: medians)")
+    axes.set_title("Latency by length of the transcript (line: medians)")
     return _finish(axes)
 
 
@@ -107,7 +107,7 @@ def _phases(report: Report, axes: Any) -> bool:
         shown = f"{total:,.0f} ms" if total >= 100 else f"{total:.3g} ms"
         axes.annotate(shown, (total, place), (4, 0), textcoords="offset points", va="center")
     axes.set(xlabel="mean (ms)")
-    axes.set_title("Where the time of an utterance goes")
+    axes.set_title("Time of an utterance by phase")
     axes.margins(x=0.12)
     axes.invert_yaxis()
     axes.figure.set_size_inches(8, 1.8 + 0.4 * len(engines))
@@ -115,7 +115,7 @@ def _phases(report: Report, axes: Any) -> bool:
 
 
 def _finish(axes: Any, place: str = "outside right upper", columns: int = 1) -> bool:
-    """Whether anything was drawn; if so, a legend beside it, where it covers nothing."""
+    """Add a legend beside the plot. Return True if anything was drawn."""
     if not axes.get_legend_handles_labels()[0]:
         return False
     axes.figure.legend(frameon=False, loc=place, ncols=columns)
@@ -123,7 +123,7 @@ def _finish(axes: Any, place: str = "outside right upper", columns: int = 1) -> 
 
 
 def _plain_numbers(axis: Any) -> None:
-    """1, 2, 5, 10 ... on a logarithmic axis, not powers."""
+    """Label a logarithmic axis with 1, 2, 5, 10 ... instead of powers."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())

@@ -1,4 +1,4 @@
-"""Engines against each other, round by round: a drifting machine moves both sides of a ratio."""
+"""Latency ratios of engines in each round: machine drift affects both sides of a ratio."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from emo_bench.report.schema import EngineReport, Measurement, Report
 
 @dataclass(frozen=True)
 class Ratio:
-    """The other engine's median latency over the first engine's, in one scenario.
+    """Ratio of an engine's median latency to the first engine's, in one scenario.
 
     ``ratio`` is the median over the rounds, with the smallest and the largest as its interval.
     """
@@ -22,7 +22,7 @@ class Ratio:
 
 
 def ratios(report: Report) -> Iterator[Ratio]:
-    """All engines against the report's first, in scenarios with latencies of both."""
+    """Compare all engines with the first one, in scenarios with latencies of both."""
     first, *others = report.engines
     for measurement in first.measurements:
         own = round_medians(measurement)
@@ -36,7 +36,7 @@ def ratios(report: Report) -> Iterator[Ratio]:
 
 
 def round_medians(measurement: Measurement | None) -> Values:
-    """The median latency of each round."""
+    """Return the median latency of each round."""
     if measurement is None or not measurement.latencies_ms:
         return np.empty(0)
     ends = np.cumsum(measurement.rounds)

@@ -1,4 +1,4 @@
-"""report.json: everything measured, with the raw latencies, so that reports can be compared."""
+"""Schema of report.json: all results with the raw latencies, so that reports can be compared."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -20,12 +20,16 @@ SCHEMA = "emo-report/1"
 
 
 class Measurement(msgspec.Struct, frozen=True):
-    """One scenario of one engine; all rounds together.
+    """Results of one engine in one scenario, over all rounds.
 
-    ``latencies_ms`` are those of the queries in the order of the rounds, ``rounds`` how many each
-    round gave; ``percentiles`` has None where the samples are too few. ``tokens`` belongs to each
-    query (0: not known). ``figures`` are scenario-specific numbers by name; ``settings`` say how
-    it was asked; ``loadgen`` are LoadGen's own results of the last round.
+    Attributes:
+        latencies_ms: Latency of each query, in the order of the rounds.
+        rounds: Number of queries of each round.
+        percentiles: None where there are too few samples.
+        tokens: Number of tokens of each query; 0 if unknown.
+        figures: Scenario-specific numbers by name.
+        settings: Settings of the load.
+        loadgen: LoadGen's own results of the last round.
     """
 
     scenario: str
@@ -42,7 +46,7 @@ class Measurement(msgspec.Struct, frozen=True):
 
 
 class Costs(msgspec.Struct, frozen=True):
-    """What one utterance takes, from a plain pass over the workload."""
+    """CPU time, energy and phases of one utterance, from a plain pass over the workload."""
 
     cpu_s: float
     phases_ms: dict[str, float]
@@ -50,9 +54,9 @@ class Costs(msgspec.Struct, frozen=True):
 
 
 class EngineReport(msgspec.Struct, frozen=True):
-    """One engine: what ran, what it costs, how right it is, and its measurements.
+    """Description, costs, accuracy and measurements of one engine.
 
-    ``failure`` says why a rival was not measured; then nothing else is there.
+    ``failure`` is the reason why a rival was not measured; the other fields are empty then.
     """
 
     name: str
@@ -69,7 +73,7 @@ class EngineReport(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """A whole report; ``warnings`` are what a reader must know before trusting a figure."""
+    """A report; ``warnings`` are conditions that make its figures less reliable."""
 
     schema: Literal["emo-report/1"]
     created: str
@@ -91,7 +95,7 @@ def measure(
     settings: dict[str, Any] | None = None,
     loadgen: dict[str, float] | None = None,
 ) -> Measurement:
-    """Percentiles and intervals of the rounds' latencies in milliseconds."""
+    """Return a measurement with the percentiles and intervals of the rounds' latencies."""
     latencies = np.concatenate(rounds) if rounds else np.empty(0)
     return Measurement(
         scenario=scenario,
@@ -109,17 +113,17 @@ def measure(
 
 
 def percentiles(values: Values) -> dict[str, Estimate | None]:
-    """``{"p50": ..., "p99.9": None where too few}``."""
+    """Return ``{"p50": ..., "p99.9": ...}``; None where there are too few samples."""
     return {f"p{wanted:g}": estimate(values, wanted) for wanted in PERCENTILES}
 
 
 def too_few(name: str, count: int) -> str:
-    """Why a percentile is not there."""
+    """Return the reason for which a percentile is missing."""
     return f"{name} needs {needed_samples(float(name[1:])):,} samples, {count:,} are there"
 
 
 def encode_report(report: Report) -> bytes:
-    """The bytes of report.json."""
+    """Return the bytes of report.json."""
     return msgspec.json.encode(report) + b"\n"
 
 
@@ -134,5 +138,5 @@ def read_report(path: Path) -> Report:
 
 
 def report_schema() -> dict[str, Any]:
-    """JSON Schema of report.json, as kept in ``docs/report.schema.json``."""
+    """Return the JSON Schema of report.json, as kept in ``docs/report.schema.json``."""
     return msgspec.json.schema(Report)

@@ -1,4 +1,4 @@
-"""A report's files: report.json, report.md and the plots."""
+"""Write the files of a report: report.json, report.md and the plots."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from emo_bench.report.schema import Report, encode_report
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write all of them; returns their paths. Raises OSError."""
+    """Write all files and return their paths. Raises OSError."""
     data, page = folder / "report.json", folder / "report.md"
     data.write_bytes(encode_report(report))
     page.write_text(to_markdown(report), encoding="utf-8")

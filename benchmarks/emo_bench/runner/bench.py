@@ -46,7 +46,7 @@ _SETTLE_S = 0.3
 
 
 class BenchmarkRun:
-    """One run of a plan. ``report()`` may be called at any time."""
+    """A run of a plan. ``report()`` may be called at any time."""
 
     def __init__(self, plan: Plan, on_progress: Callable[[str], None]) -> None:
         self._plan = plan

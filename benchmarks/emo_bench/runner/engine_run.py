@@ -16,7 +16,7 @@ from emo_bench.worker.protocol import LoadResult, LoadSettings, MemoryResult, Op
 
 @dataclass(frozen=True)
 class Round:
-    """One measured LoadGen run."""
+    """A measured LoadGen run."""
 
     settings: LoadSettings
     result: LoadResult

@@ -1,4 +1,4 @@
-"""The measured process: one engine that obeys requests from standard input.
+"""The measured process: one engine that handles requests from standard input.
 
 Run as ``python -m emo_bench.worker.main``. Requests and replies are the structs of
 ``emo_bench.worker.protocol``, one JSON document per line. The first request is ``Open``. Output of
@@ -143,7 +143,7 @@ def _costs(engine: Engine, samples: list[Sample]) -> CostsResult:
 
 def main() -> None:
     """Serve standard input."""
-    # Libraries print to standard output: replies get a descriptor of their own.
+    # Libraries print to standard output: replies use a separate descriptor.
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 

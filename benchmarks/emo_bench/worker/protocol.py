@@ -1,6 +1,6 @@
 """Messages between the measuring process and a worker: one JSON document per line.
 
-A request is one of the structs below, told apart by its field ``command``. The reply is either
+The field ``command`` names the struct of a request. The reply is either
 the result type that belongs to the request, or ``Failed``.
 """
 
@@ -15,7 +15,7 @@ Scenario = Literal["SingleStream", "MultiStream", "Server", "Offline"]
 
 
 class LoadSettings(msgspec.Struct, frozen=True):
-    """One run of LoadGen: at least ``queries`` queries (Offline: samples) or ``max_duration_s``.
+    """A LoadGen run: at least ``queries`` queries (Offline: samples) or ``max_duration_s``.
 
     ``rate`` is the arrival rate of the Server scenario in queries per second.
     """
