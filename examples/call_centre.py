@@ -1,7 +1,7 @@
-"""A call centre that sees the course of a call, and is told when a customer's anger rises.
+"""Call centre: the timeline of a call, with an alert when the customer's anger rises.
 
-A recording with the agent and the customer on two channels, and a transcript of each, become a
-timeline, a plot, and an alert.
+The input is a recording with the agent and the customer on two channels, and a transcript of each.
+The output is a timeline, an optional plot, and alerts.
 
     python examples/call_centre.py [CALL.flac AGENT.vtt CUSTOMER.vtt] [--plot call.png]
 """
@@ -15,13 +15,13 @@ from emo_runtime.plot import plot_timeline
 
 CALL = Path(__file__).parent / "call"
 CUSTOMER_CHANNEL = 1
-# An alert is for a rise, not for one loud sentence: an exponential mean over the customer's turns.
+# Alerts use an exponential moving average over turns, so one loud sentence is not enough.
 MEMORY = 0.5
 RISE = 0.15
 
 
 def course(recognizer: EmotionRecognizer, call: Path, transcripts: list[Path]) -> list[Moment]:
-    """A moment for each cue of both transcripts, by the time it begins."""
+    """Return a moment for each cue of both transcripts, ordered by start time."""
     cues = [
         cue
         for channel, transcript in enumerate(transcripts)
@@ -31,7 +31,7 @@ def course(recognizer: EmotionRecognizer, call: Path, transcripts: list[Path]) -
 
 
 def rises_of_anger(moments: Iterable[Moment]) -> Iterator[tuple[Moment, float]]:
-    """The customer's turns at which the mean of anger has risen by RISE since its lowest."""
+    """Yield the customer's turns where the average anger is RISE above its last minimum."""
     mean = lowest = None
     for moment in moments:
         if moment.cue.channel != CUSTOMER_CHANNEL or moment.answer is None:
@@ -45,19 +45,19 @@ def rises_of_anger(moments: Iterable[Moment]) -> Iterator[tuple[Moment, float]]:
 
 
 def main() -> None:
-    """Read the arguments, show the course, and raise the alerts."""
+    """Read the arguments, and print the timeline and the alerts."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("call", nargs="?", type=Path, default=CALL / "call.flac")
     parser.add_argument("agent", nargs="?", type=Path, default=CALL / "agent.vtt")
     parser.add_argument("customer", nargs="?", type=Path, default=CALL / "customer.vtt")
-    parser.add_argument("--plot", type=Path, help="write the course as a PNG")
+    parser.add_argument("--plot", type=Path, help="write a plot of the timeline (PNG)")
     options = parser.parse_args()
     with EmotionRecognizer.open(mode="throughput") as recognizer:
         moments = course(recognizer, options.call, [options.agent, options.customer])
         labels = recognizer.labels
     for moment in moments:
-        said = moment.answer
-        emotion = f"{said.label:<8} {said.confidence:4.0%}" if said else f"({moment.error})"
+        answer = moment.answer
+        emotion = f"{answer.label:<8} {answer.confidence:4.0%}" if answer else f"({moment.error})"
         print(
             f"{moment.cue.start_s:6.1f} s  {moment.cue.speaker or '':<8} {emotion}  "
             f"{moment.cue.text}"

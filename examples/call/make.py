@@ -1,7 +1,7 @@
-"""Makes call.flac, agent.vtt and customer.vtt: a call of our own, spoken by eSpeak NG.
+"""Make call.flac, agent.vtt and customer.vtt: a synthetic call, spoken by eSpeak NG.
 
 Run with espeak-ng installed: ``python examples/call/make.py``. The dialogue was written for this
-project; voices are synthetic. Apache-2.0, like the code.
+project. Licence: Apache-2.0, like the code.
 """
 
 import io
@@ -28,7 +28,7 @@ DIALOGUE = [
 
 
 def speak(voice: tuple[str, int, int], text: str) -> np.ndarray:
-    """Samples [time] at RATE."""
+    """Return samples [time] at RATE."""
     name, pitch, speed = voice
     command = ["espeak-ng", "-v", name, "-p", str(pitch), "-s", str(speed), "--stdout", text]
     wav = subprocess.run(command, check=True, capture_output=True).stdout
@@ -37,12 +37,12 @@ def speak(voice: tuple[str, int, int], text: str) -> np.ndarray:
 
 
 def clock(seconds: float) -> str:
-    """WebVTT's form of a time."""
+    """Format a time for WebVTT."""
     return f"{int(seconds // 3600):02d}:{int(seconds // 60 % 60):02d}:{seconds % 60:06.3f}"
 
 
 def main() -> None:
-    """Write the three files beside this one."""
+    """Write the three files to the directory of this script."""
     folder = Path(__file__).parent
     channels: list[list[np.ndarray]] = [[], []]
     cues: list[list[str]] = [["WEBVTT", ""], ["WEBVTT", ""]]
@@ -52,8 +52,8 @@ def main() -> None:
         silent = np.zeros(int(PAUSE_S * RATE), np.float32)
         who = 0 if voice is AGENT else 1
         for channel in (0, 1):
-            heard = samples if channel == who else np.zeros_like(samples)
-            channels[channel] += [heard, silent]
+            audible = samples if channel == who else np.zeros_like(samples)
+            channels[channel] += [audible, silent]
         end = now + len(samples) / RATE
         name = ("Agente", "Cliente")[who]
         cues[who] += [f"{clock(now)} --> {clock(end)}", f"<v {name}>{text}", ""]

@@ -1,4 +1,4 @@
-"""Speaker adaptation: the mean of a speaker's audio vectors is removed from each vector."""
+"""Speaker adaptation: subtract the mean of a speaker's audio vectors from each vector."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

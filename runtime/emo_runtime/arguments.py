@@ -1,4 +1,4 @@
-"""Checks of arguments: a wrong type or value is an ``ArgumentError`` that says what is accepted."""
+"""Argument checks that raise ``ArgumentError`` with the accepted types and values."""
 
 import math
 import numbers

@@ -1,4 +1,4 @@
-"""Batches: many utterances on several threads, answered in their order."""
+"""Batches: many utterances on several threads, with the answers in input order."""
 
 import contextlib
 from collections import deque
@@ -14,7 +14,7 @@ from emo_runtime.speaker import Speaker
 
 
 def check_utterances(utterances: Any) -> Iterator[Utterance]:
-    """Return an iterator. Raises ArgumentError for what has none, and for strings and mappings."""
+    """Return an iterator. Raises ArgumentError for strings, mappings and objects without one."""
     if not isinstance(utterances, str | bytes | Mapping):
         with contextlib.suppress(TypeError):
             return iter(utterances)

@@ -1,4 +1,4 @@
-"""A check of a two-channel call: do the transcripts belong to the channels they were given?"""
+"""Detect transcripts that were assigned to the wrong channels of a two-channel call."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ def channels_look_swapped(recording: Recording, cues: Sequence[Cue]) -> bool:
     """True if the other channel is clearly louder under most cues.
 
     The levels of both channels are compared under the longest cues; cues of less than 0.2 s and
-    cues without a channel say nothing. A recording with the same sound in both channels is never
+    cues without a channel are ignored. A recording with the same sound in both channels is never
     reported.
     """
     if recording.channels != 2:
@@ -36,7 +36,7 @@ def channels_look_swapped(recording: Recording, cues: Sequence[Cue]) -> bool:
         try:
             own, other = (_level_db(recording, cue, channel) for channel in _channels(cue))
         except EmoError:
-            continue  # The cue's own answer reports it.
+            continue  # Reported in the answer of the cue.
         differences.append(other - own)
     swapped = sum(difference >= _MIN_DIFFERENCE_DB for difference in differences)
     return len(differences) >= _MIN_CUES and swapped >= _MIN_SHARE * len(differences)

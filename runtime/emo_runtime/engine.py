@@ -40,7 +40,7 @@ class AudioFeatures:
 
     Attributes:
         vector: The audio vector of the fusion graph, or the logits of a speech graph that answers
-            by itself; [1, width].
+            the task directly; [1, width].
         duration_s: Seconds of sound.
         notes: Remarks on the sound.
     """
@@ -125,7 +125,7 @@ class Engine:
         audio: AudioSource | None,
         task: TaskName | None = None,
     ) -> EncodedUtterance:
-        """Run everything that does not depend on the speaker's profile."""
+        """Compute everything that does not depend on the speaker's profile."""
         name = self.resolve_task(task, has_text=text is not None, has_audio=audio is not None)
         clock = Clock()
         audio_features = text_features = None
@@ -229,7 +229,7 @@ class Engine:
 
     @property
     def bandwidth_hz(self) -> float | None:
-        """The bandwidth of the sound that the model was trained on; None: it is not known."""
+        """The bandwidth of the sound that the model was trained on; None: unknown."""
         return None if self.manifest.audio is None else self.manifest.audio.bandwidth_hz
 
     def uses_speech_graph(self, name: TaskName) -> bool:
@@ -408,7 +408,7 @@ def _load_tokenizers(
 def _check_row(row: Floats, width: int | None, graph: str) -> None:
     if row.shape != (1, width) or not np.isfinite(row).all():
         raise BundleError(
-            f"graph {graph!r} returned values that are not finite, or of shape {row.shape} instead "
-            f"of {(1, width)}. Its weights or the provider are damaged: run `emo-bundle verify`, "
+            f"graph {graph!r} returned shape {row.shape} instead of {(1, width)}, or values that "
+            f"are not finite. Its weights or the provider are damaged: run `emo-bundle verify`, "
             "or use providers='cpu'."
         )

@@ -1,4 +1,4 @@
-"""Callbacks of the caller: every answer and every error."""
+"""User callbacks for every answer and every error."""
 
 import contextlib
 import logging
@@ -14,7 +14,7 @@ logger = logging.getLogger("emo_runtime")
 
 @dataclass(frozen=True)
 class Hooks:
-    """Calls ``on_answer`` and ``on_error``; an exception in them is logged and goes no further."""
+    """Calls ``on_answer`` and ``on_error``; exceptions in them are logged and suppressed."""
 
     on_answer: Callable[[Answer], object] | None = None
     on_error: Callable[[EmoError], object] | None = None
@@ -29,7 +29,7 @@ class Hooks:
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
-        """Report an EmoError that leaves the block."""
+        """Report an EmoError that is raised in the block."""
         try:
             yield
         except EmoError as error:

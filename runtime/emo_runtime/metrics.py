@@ -22,7 +22,7 @@ class PrometheusMetrics:
     - ``emo_step_seconds{step}``: time of a step.
     - ``emo_sound_seconds_total``: seconds of sound.
 
-    ``registry`` defaults to prometheus-client's own. Raises MissingExtraError.
+    ``registry`` defaults to the global registry of prometheus-client. Raises MissingExtraError.
     """
 
     def __init__(self, registry: Any = None) -> None:

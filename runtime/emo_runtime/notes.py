@@ -32,15 +32,15 @@ NOTE_CODES: Final[dict[NoteCode, str]] = {
     "clipped": "Many samples are at full scale.",
     "cue_adjusted": "The start or the end of a cue was missing or impossible and was adjusted.",
     "cut_off": "The recording ends before the length that its header states.",
-    "damaged": "Parts of the recording could not be decoded; what could be was used.",
+    "damaged": "Parts of the recording could not be decoded; the rest was used.",
     "narrow_band": "The sound has a smaller bandwidth than the training data of the model.",
     "quiet": "The level of the sound is very low.",
-    "silent": "The sound has no energy that speech could have.",
+    "silent": "The sound has no speech: its level is too low, or constant (noise, a tone).",
     "silent_channel": "One of several channels is silent.",
     "text_truncated": "The transcript has more tokens than the model accepts; the rest is ignored.",
-    "too_short": "The sound is too short for a dependable answer.",
+    "too_short": "The sound is too short for a reliable answer.",
     "trailing_data": "The file holds data after the sound that was used.",
-    "transcript_without_speech": "There is a transcript, but no energy that speech could have.",
+    "transcript_without_speech": "There is a transcript, but the sound has no speech.",
     "unknown_text": "The vocabulary of the model has no word of the transcript.",
 }
 
@@ -59,5 +59,5 @@ class Note:
         return self.message
 
     def to_dict(self) -> dict[str, str]:
-        """The note as plain values, ready for JSON."""
+        """Return the note as plain values for JSON."""
         return {"code": self.code, "message": self.message}

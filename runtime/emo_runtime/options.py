@@ -22,7 +22,7 @@ MAX_WAITING = 1_000_000
 
 @dataclass(frozen=True)
 class OpenOptions:
-    """The arguments of ``open``: a pickled recognizer is opened again with them."""
+    """Arguments of ``open``, kept to open a pickled recognizer again."""
 
     bundle: str | None
     public_key: str | None

@@ -9,7 +9,7 @@ from emo_runtime.text.transcripts import Cue
 from emo_runtime.timeline import Moment
 
 MAX_SPEAKERS = 32
-# Okabe and Ito's colours, which colour-blind people can distinguish.
+# The colour-blind-safe palette of Okabe and Ito.
 _COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#7F7F7F", "#0072B2", "#56B4E9", "#F0E442")
 
 
@@ -30,7 +30,7 @@ def plot_timeline(
     speakers = list(dict.fromkeys(who(moment.cue) for moment in moments)) or [""]
     if len(speakers) > MAX_SPEAKERS:
         raise TextError(
-            f"{len(speakers):,} speakers, at most {MAX_SPEAKERS} can be drawn. Correct their names."
+            f"{len(speakers):,} speakers, at most {MAX_SPEAKERS} can be drawn. Correct the names."
         )
     figure = Figure(figsize=(12, 1.0 + 2.2 * len(speakers)), layout="constrained")
     FigureCanvasAgg(figure)

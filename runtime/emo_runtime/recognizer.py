@@ -1,4 +1,4 @@
-"""The recognizer: answers whole utterances and batches, and makes streams and timelines."""
+"""The recognizer: utterances and batches to answers; factory of streams and timelines."""
 
 import logging
 import os
@@ -108,8 +108,8 @@ class EmotionRecognizer:
             threads: Cores to use. None: the cores that this process may use.
             mode: "latency" uses all threads for one utterance; "throughput" uses one thread for
                 each of as many concurrent utterances.
-            spin: In "latency" mode idle threads wait actively. False is kinder to shared hosts and
-                slower.
+            spin: In "latency" mode idle threads spin. False uses less CPU on shared hosts and
+                is slower.
             huge_pages: Ask Linux to keep the weights in huge pages. Does not change answers.
             variant: Required precision of the text graphs. None: the best for the provider.
             tasks: Tasks to load. None: all tasks of the bundle.
@@ -262,8 +262,8 @@ class EmotionRecognizer:
             task: Task to run. None: as given by the inputs, as in ``recognize``.
             max_duration_s: Packets beyond this duration are rejected.
             window_s: Use only the last ``window_s`` seconds of sound, with no limit of duration.
-            partial_interval_s: ``partial()`` runs the speech graph again only if so many seconds of
-                sound have arrived since its last run.
+            partial_interval_s: Seconds of new sound after which ``partial()`` runs the speech graph
+                again.
             speaker: Profile of the speaker; ``finish()`` adds the utterance to it.
             prefix_s: Wait for ``begin()``, and let the utterance start this many seconds before
                 it. For voice activity detection, which notices speech late.
@@ -294,8 +294,8 @@ class EmotionRecognizer:
         """Yield an answer for each cue of a recording's transcript, in their order.
 
         Only the cue's part of the recording is decoded, from the cue's channel if it has one. A cue
-        that fails has its error in place of an answer. A bundle that adapts to speakers uses all
-        cues of a channel and speaker as that speaker's profile.
+        that fails has an error instead of an answer. A bundle that adapts to speakers uses all cues
+        of a channel and speaker as that speaker's profile.
 
         Args:
             audio: The recording.
@@ -342,11 +342,11 @@ class EmotionRecognizer:
         return run_self_test(golden, self._tasks, engine.recognize, engine.precisions)
 
     def warm_up(self) -> None:
-        """Answer synthetic inputs of usual lengths, so that the first real answer is not slow."""
+        """Answer synthetic inputs of typical lengths, so that the first real answer is not slow."""
         self._opened().warm_up()
 
     def describe(self) -> dict[str, Any]:
-        """Return what was opened and how it runs, as plain values."""
+        """Return the bundle, its graphs and their execution settings as plain values."""
         providers = self._options.providers
         return {
             "bundle": {

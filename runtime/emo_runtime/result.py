@@ -27,7 +27,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Timings:
-    """Milliseconds of each step of one answer; 0 where a step was not needed."""
+    """Milliseconds of each step of one answer; 0 if a step was not needed."""
 
     decode_ms: float = 0.0
     resample_ms: float = 0.0
@@ -49,7 +49,7 @@ class Answer:
 
     Attributes:
         task: The task that was run.
-        label: The likeliest label.
+        label: The most probable label.
         confidence: Its probability.
         scores: Calibrated probability of every label, in the bundle's order. They sum to 1, except
             those of multi-label models.
@@ -57,7 +57,7 @@ class Answer:
         duration_s: Seconds of sound.
         provider: Execution provider that computed the logits.
         timings: Milliseconds by step.
-        notes: Remarks on the input, such as a recording that was cut off; each has a stable
+        notes: Remarks on the input, such as a truncated recording; each has a stable
             ``code`` (see ``emo_runtime.notes``).
         uncertain: True if ``confidence`` is below ``open(min_confidence=)``.
     """
@@ -74,7 +74,7 @@ class Answer:
     uncertain: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """The answer as plain values, ready for JSON."""
+        """Return the answer as plain values for JSON."""
         return {
             **vars(self),
             "scores": dict(self.scores),

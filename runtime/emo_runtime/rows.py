@@ -1,4 +1,4 @@
-"""Rows of a CSV or JSON Lines file as utterances; a bad row is the error of that row only."""
+"""Read rows of a CSV or JSON Lines file as utterances; an invalid row fails alone."""
 
 import contextlib
 import itertools
@@ -40,7 +40,7 @@ class Row:
 
 @dataclass(frozen=True)
 class RowFormat:
-    """How to read a file of rows; None means: detect it.
+    """How to read a file of rows; None: detected.
 
     ``text`` and ``audio`` name the columns (or JSON keys) of the transcript and of the sound file.
     """
@@ -62,7 +62,7 @@ def open_rows(source: str, layout: RowFormat, task: TaskName | None) -> Iterator
     Args:
         source: a path, or "-" for standard input.
         layout: format, delimiter, encoding and column names.
-        task: the task of every row; None lets the inputs decide.
+        task: the task of every row; None: as given by the inputs.
 
     Raises:
         RowError: the file is missing, or its header names neither column.
@@ -83,7 +83,7 @@ def open_rows(source: str, layout: RowFormat, task: TaskName | None) -> Iterator
 
 
 def format_of(path: str | PurePath) -> Format | None:
-    """Return the format that a file name's ending stands for; None if the ending is unknown."""
+    """Return the format for the suffix of a file name; None if unknown."""
     return _FORMATS.get(PurePath(path).suffix.lower())
 
 

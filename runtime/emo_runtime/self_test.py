@@ -59,7 +59,7 @@ def was_passed(fingerprint: str) -> bool:
 
 
 def remember_passed(fingerprint: str) -> None:
-    """Record a passed self-test in the user's cache; does nothing if that can't be written."""
+    """Record a passed self-test in the user's cache; does nothing if it can't be written."""
     with contextlib.suppress(OSError, RuntimeError):
         _cache().mkdir(parents=True, exist_ok=True)
         (_cache() / fingerprint).touch()

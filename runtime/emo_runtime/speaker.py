@@ -1,4 +1,4 @@
-"""Speaker profiles: what a voice sounds like on average, removed before the fusion graph."""
+"""Speaker profiles: a speaker's mean audio vector, subtracted before the fusion graph."""
 
 import base64
 import binascii
@@ -28,11 +28,11 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Speaker:
-    """The number and the sum of a speaker's audio vectors. Made by ``EmotionRecognizer.speaker``.
+    """Count and sum of a speaker's audio vectors. Created by ``EmotionRecognizer.speaker``.
 
-    ``recognize(..., speaker=)`` removes the mean of the profile from the utterance's vector and
+    ``recognize(..., speaker=)`` subtracts the mean of the profile from the utterance's vector and
     adds the vector to the profile after the answer. A profile describes a person's voice: it is
-    personal data, and is written to disk by ``save`` only. Safe to share between threads.
+    personal data, and is written to disk only by ``save``. Safe to share between threads.
     """
 
     def __init__(self, width: int, space: str) -> None:
@@ -48,7 +48,7 @@ class Speaker:
 
     @property
     def space(self) -> str:
-        """Identifies the vectors: profiles work with bundles of the same space only."""
+        """Identifier of the vector space; a profile works only with bundles of the same space."""
         return self._space
 
     @property

@@ -34,7 +34,7 @@ _MAX_S = 86_400.0
 
 
 class EmotionStream:
-    """One utterance that is still being spoken. Made by ``EmotionRecognizer.stream``.
+    """One utterance that arrives in packets. Created by ``EmotionRecognizer.stream``.
 
     ``finish()`` equals ``recognize()`` on the whole utterance. A lock makes it safe to share
     between threads and asyncio tasks; packets are taken in the order in which they are fed.
@@ -104,7 +104,7 @@ class EmotionStream:
         self._text: str | None = None
         self._encoded_text: tuple[TaskName, TextFeatures] | None = None
         self._encoded_audio: tuple[TaskName, AudioFeatures] | None = None
-        self._encoded_s = 0.0  # received when the sound was encoded
+        self._encoded_s = 0.0  # value of received_s when the sound was encoded
         self._is_whole = False  # the encoded sound is the whole utterance
         self._in_profile = False
         self._final: Answer | None = None

@@ -72,7 +72,7 @@ def decode_text(data: bytes, encoding: str | None = None) -> str:
 def detect_delimiter(header: str, wanted: Collection[str]) -> str:
     """Return the delimiter that splits a header line into the most of the ``wanted`` columns.
 
-    Where no delimiter gives a wanted column, the one that splits the header into the most columns.
+    If no delimiter gives a wanted column: the one that gives the most columns.
     """
 
     def rank(delimiter: str) -> tuple[int, int]:
@@ -86,7 +86,7 @@ def detect_delimiter(header: str, wanted: Collection[str]) -> str:
 def open_table(path: Path, encoding: str | None = None) -> Iterator[TextIO]:
     """Open a text file in its detected or given encoding, ready for ``read_records``.
 
-    Bytes that are not valid in UTF-8 become surrogates, so that they spoil one row, not the file.
+    Bytes that are not valid in UTF-8 become surrogates, so that only their row fails.
 
     Raises:
         TableError: the file cannot be opened, or the encoding is unknown.
@@ -122,7 +122,7 @@ def read_records(
 
     Args:
         lines: the lines of the table, header first.
-        wanted: column names that help to recognize the delimiter.
+        wanted: column names used to detect the delimiter.
         delimiter: the delimiter; None detects it from the header.
 
     Returns:
@@ -150,11 +150,11 @@ def read_records(
 
 
 def missing_column(columns: Iterable[str], wanted: Iterable[str]) -> str:
-    """Return the sentence for a table without any of the ``wanted`` columns."""
+    """Return the message for a table without any of the ``wanted`` columns."""
     found = ", ".join(repr(name[:40]) for name in columns) or "none"
     return (
-        f"no column {' or '.join(map(repr, wanted))} in the header (columns found: {found}). Name "
-        "the columns so, or give the delimiter and the encoding of the file."
+        f"no column {' or '.join(map(repr, wanted))} in the header (columns found: {found}). "
+        "Rename the columns, or give the delimiter and the encoding of the file."
     )
 
 
@@ -206,7 +206,7 @@ def _known(encoding: str) -> str:
 
 
 def _without_cut_end(text: str, sample: bytes) -> str:
-    """Drop a multi-byte character that the end of the sample cuts: it is not damage."""
+    """Drop a multi-byte character that is cut by the end of the sample."""
     if len(sample) < _SAMPLE_BYTES:
         return text
     return text[:-3]

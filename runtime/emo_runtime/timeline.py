@@ -1,4 +1,4 @@
-"""Emotion over the course of a recording: one answer for each cue of its transcript."""
+"""Timelines: one answer for each cue of the transcript of a recording."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -26,7 +26,7 @@ _SWAPPED = Note(
 
 
 class CueEngine(Protocol):
-    """What a timeline needs of ``Engine``."""
+    """The methods of ``Engine`` that a timeline uses."""
 
     @property
     def tasks(self) -> tuple[TaskName, ...]:
@@ -37,7 +37,7 @@ class CueEngine(Protocol):
         """True if profiles have an effect."""
 
     def encode(self, text: str | None, audio: AudioSource | None) -> EncodedUtterance:
-        """Run everything that does not depend on a profile."""
+        """Compute everything that does not depend on a profile."""
 
     def answer(self, encoded: EncodedUtterance, speaker: Speaker | None) -> Answer:
         """Answer an encoded utterance."""
@@ -174,7 +174,7 @@ def _check_times(cue: Cue, recording: Recording) -> None:
     if cue.start_s >= recording.duration_s:
         raise AudioError(
             f"the cue at {cue.start_s:g} s is beyond the end of the recording "
-            f"({recording.duration_s:g} s). Check that transcript and recording belong together."
+            f"({recording.duration_s:g} s). Check that the transcript belongs to the recording."
         )
     if cue.end_s <= cue.start_s:
         raise AudioError(f"the cue at {cue.start_s:g} s has no length: it ends where it starts.")

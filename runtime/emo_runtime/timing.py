@@ -8,7 +8,7 @@ from emo_runtime.result import Timings
 
 
 class Clock:
-    """Measures the steps of one answer, from its creation on."""
+    """Measures the steps of one answer; the total counts from the creation of the clock."""
 
     def __init__(self) -> None:
         self._start = time.perf_counter()
@@ -25,7 +25,7 @@ class Clock:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Count only the time inside such blocks, for an answer that is made in two parts."""
+        """Count only the time inside such blocks, for an answer computed in two parts."""
         self._start = time.perf_counter() - self._elapsed
         yield
         self._elapsed = time.perf_counter() - self._start

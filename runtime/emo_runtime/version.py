@@ -1,4 +1,4 @@
-"""The version of the distribution, written once, in pyproject.toml."""
+"""Version of the distribution, read from its metadata."""
 
 import importlib.metadata
 

@@ -421,7 +421,7 @@ def test_a_provider_that_fails_in_the_middle(tiny_bundle, monkeypatch):
             raise RuntimeError("the device is gone\nand more")
 
     monkeypatch.setattr(session, "_session", Unplugged())
-    with pytest.raises(ProviderError, match=r"failed while it ran: the device is gone\. No"):
+    with pytest.raises(ProviderError, match=r"failed during a run: the device is gone\. No"):
         recognizer.recognize("hola")
     assert isinstance(next(recognizer.recognize_each([Utterance("hola")])), ProviderError)
 

@@ -205,8 +205,8 @@ def test_a_bad_cue_costs_no_other(recognizer, call):
     moments = list(recognizer.timeline(call, cues))
     assert [str(moment.error) for moment in moments[:3]] == [
         "the cue at 1 s has no length: it ends where it starts.",
-        "the cue at 60 s is beyond the end of the recording (6 s). Check that transcript and "
-        "recording belong together.",
+        "the cue at 60 s is beyond the end of the recording (6 s). Check that the "
+        "transcript belongs to the recording.",
         "the cue at 2 s: it has no start.",
     ]
     assert moments[3].cue.end_s == 6
@@ -252,4 +252,4 @@ def test_the_command_keeps_what_it_is_asked_to(tiny_bundle, call, tmp_path):
     for alone in (["--keep", "tags"], ["--encoding", "cp437"]):
         result = run("--bundle", tiny_bundle(), "--text", "hola", *alone)
         assert result.exit_code == 2
-        assert "goes with" in result.stderr
+        assert "requires" in result.stderr

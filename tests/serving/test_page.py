@@ -91,7 +91,7 @@ def test_an_unreadable_file_is_reported_and_its_name_is_not_run(server, tmp_path
     with browser(CLIPS / "asco.wav", dark=True, size=(390, 844)) as driver:
         page = Page(driver, server.url)
         page.at("file").send_keys(str(wrong))
-        until(lambda: "not a sound that can be read" in page.text("error"))
+        until(lambda: "not a supported sound file" in page.text("error"))
         assert page.text("sound-name") == wrong.name
         width = driver.execute_script("return document.documentElement.scrollWidth")
         assert width <= 390, "the page fits a telephone"

@@ -1,4 +1,4 @@
-"""Arrays of samples: their shape, their full scale, and what is refused."""
+"""Sample arrays: conversion to float32 [time, channels], and checks of scale, rate and channels."""
 
 import math
 import numbers
@@ -21,7 +21,7 @@ _UNKNOWN_SCALE = "Give float32 in [-1, 1], or integers of 16 or 32 bits, or unsi
 
 
 def pair_of(source: tuple[Any, ...] | list[Any]) -> tuple[NDArray[Any], int]:
-    """The samples and the rate of sound given as a pair, in either order. Raises AudioError."""
+    """Return samples and sample rate of a pair in either order. Raises AudioError."""
     if len(source) != 2:
         raise AudioError("audio given as a tuple must be a pair (samples, sample_rate).")
     samples, rate = source
@@ -29,14 +29,14 @@ def pair_of(source: tuple[Any, ...] | list[Any]) -> tuple[NDArray[Any], int]:
         samples, rate = rate, samples  # the order of scipy.io.wavfile.read
     if not _is_number(rate) or float(rate) % 1:
         given = repr(rate) if isinstance(rate, (str, numbers.Real)) else type(rate).__name__
-        raise AudioError(f"sample_rate {given:.50} is no whole number of Hz.")
+        raise AudioError(f"sample_rate {given:.50} is not a whole number of Hz.")
     sample_rate = int(float(rate))
     check_rate(sample_rate, "the sound")
     return as_array(samples), sample_rate
 
 
 def as_array(samples: Any) -> NDArray[Any]:
-    """Samples as a NumPy array. Raises AudioError, for bytes too: their type is not known."""
+    """Return samples as a NumPy array. Raises AudioError, also for bytes: their type is unknown."""
     if isinstance(samples, (bytes, bytearray)) or _is_raw_memory(samples):
         raise AudioError(
             "samples given as bytes: their type is not known. Give "
@@ -45,13 +45,13 @@ def as_array(samples: Any) -> NDArray[Any]:
     try:
         return np.asarray(samples)
     except Exception as error:  # noqa: BLE001  (other libraries' arrays raise anything)
-        raise AudioError(f"samples that make no array: {error!s:.200}.") from None
+        raise AudioError(f"samples that can't be converted to an array: {error!s:.200}.") from None
 
 
 def time_by_channels(samples: NDArray[Any]) -> NDArray[Any]:
-    """A view of [time], [time, channels] or [channels, time] as [time, channels].
+    """Return a view of [time], [time, channels] or [channels, time] as [time, channels].
 
-    The shorter axis is the channels. Raises AudioError.
+    The shorter axis is taken as the channels. Raises AudioError.
     """
     if samples.ndim not in {1, 2}:
         raise AudioError(
@@ -65,7 +65,7 @@ def time_by_channels(samples: NDArray[Any]) -> NDArray[Any]:
 
 
 def as_floats(samples: NDArray[Any]) -> Floats:
-    """Samples of any shape as float32 at full scale 1. Raises AudioError on unknown scales."""
+    """Return samples as float32 at full scale 1. Raises AudioError if their scale is unknown."""
     kind, bits = samples.dtype.kind, samples.dtype.itemsize * 8
     if kind == "f":
         with np.errstate(over="ignore"):
@@ -80,7 +80,7 @@ def as_floats(samples: NDArray[Any]) -> Floats:
 
 
 def check_scale(samples: NDArray[Any]) -> None:
-    """Raise AudioError if whole sound has samples of 16 bits in a type of another full scale."""
+    """Raise AudioError if 16-bit samples are stored in a type with another full scale."""
     if not samples.size:
         return
     if samples.dtype.kind == "i" and samples.dtype.itemsize == 4:
@@ -97,32 +97,32 @@ def check_scale(samples: NDArray[Any]) -> None:
         if 2 < loudest <= MAX_PEAK and bool((samples == np.rint(samples)).all()):
             raise AudioError(
                 f"the sound's peak is {loudest:.4g} and all samples are whole numbers, floats must "
-                "lie in about [-1, 1]. Divide 16-bit samples by 32768."
+                "be in about [-1, 1]. Divide 16-bit samples by 32768."
             )
 
 
 def to_mono(frames: Floats) -> Floats:
-    """[time] of [time, channels]: the mean over the channels, which may not be finite either."""
+    """Return the mean over the channels, [time] of [time, channels]; NaN and infinity are kept."""
     with np.errstate(over="ignore", invalid="ignore"):
         mono: Floats = frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1)
     return np.ascontiguousarray(mono)
 
 
 def check_channels(channels: int, name: str) -> None:
-    """Raise AudioError unless that many channels can be mixed."""
+    """Raise AudioError unless the number of channels is supported."""
     if not 1 <= channels <= MAX_CHANNELS:
         raise AudioError(
-            f"{name}: {channels} channels, 1 to {MAX_CHANNELS} can be mixed. Select the speaker's "
+            f"{name}: {channels} channels; 1 to {MAX_CHANNELS} are supported. Select the speaker's "
             "channel first."
         )
 
 
 def check_rate(sample_rate: int, name: str) -> None:
-    """Raise AudioError unless a rate is one that speech is recorded at."""
+    """Raise AudioError unless the sample rate is supported."""
     if not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE:
         raise AudioError(
             f"{name}: a sample rate of {sample_rate} Hz; {MIN_SAMPLE_RATE:,} to "
-            f"{MAX_SAMPLE_RATE:,} Hz can be used. Check the header or the argument."
+            f"{MAX_SAMPLE_RATE:,} Hz are supported. Check the header or the argument."
         )
 
 
@@ -135,7 +135,7 @@ def check_samples(samples: Floats) -> None:
         raise AudioError("the sound has samples that are NaN or infinite. Check what produced it.")
     if max(-low, high) > MAX_PEAK:
         raise AudioError(
-            f"the sound's peak is {max(-low, high):.4g}, floats must lie in about [-1, 1]. "
+            f"the sound's peak is {max(-low, high):.4g}, floats must be in about [-1, 1]. "
             "Divide 16-bit samples by 32768."
         )
 

@@ -1,6 +1,6 @@
-"""Decode sound of any accepted form to mono float32, and resample it.
+"""Decode files, bytes and arrays to mono float32, and resample them.
 
-Equals ``librosa.load`` for intact files.
+For intact files the result equals ``librosa.load``.
 """
 
 import io
@@ -78,9 +78,9 @@ def decode(source: AudioSource, max_duration_s: float = MAX_DURATION_S) -> Sound
 
 
 def resample(sound: Sound, sample_rate: int) -> Floats:
-    """Return the samples at ``sample_rate``: soxr's HQ, then ceil(time * ratio) samples.
+    """Return the samples at ``sample_rate``, resampled by soxr HQ to ceil(time * ratio) samples.
 
-    ``librosa.resample(y, orig_sr=, target_sr=, res_type="soxr_hq")``.
+    Equals ``librosa.resample(y, orig_sr=, target_sr=, res_type="soxr_hq")``.
     """
     if sound.sample_rate == sample_rate:
         return sound.samples

@@ -36,7 +36,7 @@ ALIASES: Final[dict[str, Encoding]] = {
 
 
 def resolve_encoding(name: Any) -> Encoding:
-    """The encoding of a name or an alias, without media type parameters. Raises AudioError."""
+    """Return the encoding of a name or alias, without MIME parameters. Raises AudioError."""
     if isinstance(name, str):
         plain = name.split(";")[0].strip().lower()
         for encoding in get_args(Encoding):
@@ -47,7 +47,7 @@ def resolve_encoding(name: Any) -> Encoding:
     given = repr(name) if isinstance(name, str) else type(name).__name__
     raise AudioError(
         f"encoding {given:.50} is not known. Give one of: {', '.join(get_args(Encoding))} (or a "
-        "usual alias, such as PCMU, ulaw, L16)."
+        "common alias, such as PCMU, ulaw, L16)."
     )
 
 
@@ -110,9 +110,9 @@ class PacketDecoder:
         return self._first.notes + (self._mixer.notes if self._channel is None else ())
 
     def __call__(self, data: bytes) -> tuple[Floats, bytes]:
-        """Mono samples [time] of all whole frames, and the bytes of a frame that was cut.
+        """Return mono samples [time] of all complete frames, and the bytes of an incomplete one.
 
-        Raises AudioError if the first packets are a sound file or text instead of samples.
+        Raises AudioError if the first packets contain a sound file or text instead of samples.
         """
         whole = len(data) - len(data) % (self._type.itemsize * self._channels)
         self._first.check(data[:whole])

@@ -1,4 +1,4 @@
-"""What a front end returns, and the division of long sound into windows."""
+"""Output of a front end, and the division of long sound into windows."""
 
 import itertools
 import math
@@ -34,7 +34,7 @@ def split_windows(length: int, limit: int | None) -> list[slice]:
     """Divide ``length`` time steps into the fewest consecutive windows of at most ``limit`` steps.
 
     The windows have equal lengths, except for one step where the division leaves a remainder: a
-    short last window would get an embedding of its own from almost no sound.
+    short last window would be embedded from almost no sound.
     """
     count = 1 if limit is None else max(1, math.ceil(length / limit))
     edges = [length * index // count for index in range(count + 1)]

@@ -1,7 +1,7 @@
-"""Decode other formats (AAC, AMR, WebM, Speex, G.726) with PyAV, of the extra ``ffmpeg``.
+"""Decode other formats (AAC, AMR, WebM, Speex, G.726) with PyAV, from the extra ``ffmpeg``.
 
-The demultiplexer is chosen by the caller, so that FFmpeg does not guess: formats that open other
-files or network addresses (playlists) are never used.
+The caller chooses the demultiplexer, so FFmpeg never detects the format itself. Formats that open
+other files or network addresses (playlists) can therefore not be used.
 """
 
 import importlib.util
@@ -39,7 +39,7 @@ class FfmpegDecoder:
         self.notes = notes
 
     def blocks(self, *, fill_gaps: bool = False) -> Iterator[Floats]:  # noqa: ARG002
-        """The decoded sound in blocks [time, channels]. Damaged packets are left out."""
+        """The decoded sound in blocks [time, channels]. Damaged packets are skipped."""
         import av  # noqa: PLC0415  (an optional dependency)
 
         resampler = av.AudioResampler(
@@ -76,14 +76,14 @@ def open_part(stream: BinaryIO, part: Part, name: str) -> Iterator[FfmpegDecoder
     try:
         with av.open(source, format=part.kind.removeprefix(PREFIX)) as container:
             if not container.streams.audio:
-                raise AudioError(f"{name}: has no sound. Check how it was recorded.")
+                raise AudioError(f"{name}: has no audio stream. Check how it was recorded.")
             if container.streams.audio[0].codec_context is None:
-                raise AudioError(f"{name}: not a sound that can be read: its codec is not known.")
+                raise AudioError(f"{name}: not a supported sound file: unknown codec.")
             yield FfmpegDecoder(container, part.notes)
     except (av.FFmpegError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise AudioError(
-            f"{name}: not a sound that can be read (FFmpeg: {reason!s:.200}). Record or convert it "
+            f"{name}: not a supported sound file (FFmpeg: {reason!s:.200}). Record or convert it "
             "again."
         ) from None
     if source.error is not None:

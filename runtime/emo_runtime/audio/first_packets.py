@@ -12,7 +12,7 @@ _MIN_TEXT_BYTES = 128
 _MIN_TEXT_CHARACTERS = 16  # different ones: A-law silence is a row of equal letters
 _ORDER_BYTES = 32_000  # one second at 16 kHz
 _SWAPPED = {"pcm_s16le": "pcm_s16be", "pcm_s16be": "pcm_s16le"}
-# Energy of the differences of neighbouring samples, by twice their energy: 1 for white noise.
+# Energy of the differences of neighbouring samples / (2 x their energy): 1 for white noise.
 _NOISE_LIKE, _SPEECH_LIKE = 0.8, 0.5
 _MIN_LEVEL = 100.0
 _FILES = (
@@ -30,7 +30,7 @@ _TEXT = re.compile(rb"[\t\n\r\x20-\x7e]+")
 
 
 class FirstPackets:
-    """Looks at the first bytes of a stream.
+    """Checks the first bytes of a stream.
 
     ``notes`` has a note if the samples look like noise in the stated byte order and like speech in
     the other one.
@@ -43,7 +43,7 @@ class FirstPackets:
         self.notes: tuple[Note, ...] = ()
 
     def check(self, data: bytes) -> None:
-        """Take the next bytes. Raises AudioError if they are no samples."""
+        """Take the next bytes. Raises AudioError if they are not samples."""
         if len(self._head) < _MAX_BYTES:
             head = bytes(self._head) + data[: _MAX_BYTES - len(self._head)]
             _refuse_files(head)
@@ -55,7 +55,7 @@ class FirstPackets:
     def _check_order(self, data: bytes) -> None:
         given = "<i2" if self._encoding == "pcm_s16le" else ">i2"
         samples = np.frombuffer(data, given, len(data) // 2)
-        # Silence says nothing: in either order it has few values.
+        # Silence is not judged: it has few values in either order.
         if len(samples) and float(np.abs(samples.astype(np.float32)).max()) > _MIN_LEVEL:
             self._order += data
         if len(self._order) < _ORDER_BYTES:
@@ -73,13 +73,13 @@ def _refuse_files(head: bytes) -> None:
     for pattern, name in _FILES:
         if pattern.match(head):
             raise AudioError(
-                f"the stream starts with {name}: a stream takes bare samples. Decode it first, or "
-                "give the whole file to recognize()."
+                f"the stream starts with {name}: a stream accepts raw samples only. Decode it, "
+                "or give the whole file to recognize()."
             )
     if is_mp3_start(head):
         raise AudioError(
-            "the stream starts with MP3 frames: a stream takes bare samples. Decode them first, or "
-            "give the whole file to recognize()."
+            "the stream starts with MP3 frames: a stream accepts raw samples only. Decode "
+            "them, or give the whole file to recognize()."
         )
 
 

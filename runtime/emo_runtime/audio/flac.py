@@ -1,7 +1,7 @@
-"""FLAC files (RFC 9639): recordings in a row, and the frame to go on with after damage.
+"""FLAC files (RFC 9639): find the recordings, and the next intact frame after damage.
 
-libFLAC gives up at the first damaged frame. Every frame has its own header with a checksum and its
-place in the recording, so that decoding can go on with the next intact one.
+libFLAC stops at the first damaged frame. Every frame has a header with a checksum and its position
+in the recording, so that decoding can continue with the next intact frame.
 """
 
 import re
@@ -40,7 +40,7 @@ class Frame(NamedTuple):
 
 
 def read_flac(stream: BinaryIO, span: Span) -> tuple[Part, ...]:
-    """The recordings of a native FLAC file: several if files were joined."""
+    """Return the recordings of a native FLAC file: several if files were joined."""
     starts = [span.start]
     for position, data in windows(stream, span, _WINDOW_BYTES, overlap=7):
         starts += [position + found.start() for found in _FILE_START.finditer(data)]
@@ -50,7 +50,7 @@ def read_flac(stream: BinaryIO, span: Span) -> tuple[Part, ...]:
 
 
 def read_info(stream: SegmentStream) -> FlacInfo | None:
-    """The stream information of a FLAC file; None if the header is not complete."""
+    """Return the stream information of a FLAC file; None if the header is incomplete."""
     stream.seek(0)
     head = stream.read(42)
     if len(head) < 42 or head[:4] != b"fLaC" or head[4] & 0x7F:
@@ -74,7 +74,7 @@ def read_info(stream: SegmentStream) -> FlacInfo | None:
 
 
 def next_frame(stream: SegmentStream, info: FlacInfo, last: Frame, done: int) -> Frame | None:
-    """The frame to go on with where decoding failed ``done`` samples after the frame ``last``."""
+    """Return the frame to resume at if decoding failed ``done`` samples after ``last``."""
     for frame in _frames(stream, info, last.position + 1):
         is_new = frame.first_sample >= last.first_sample + done
         if is_new and (not info.samples or frame.first_sample < info.samples):
@@ -83,7 +83,7 @@ def next_frame(stream: SegmentStream, info: FlacInfo, last: Frame, done: int) ->
 
 
 def resume_at(stream: SegmentStream, part: Part, frame: Frame) -> Part:
-    """The recording from a frame on: a FLAC file of unknown length without a checksum."""
+    """Return the recording from a frame on, as a FLAC file without length and checksum."""
     stream.seek(0)
     head = bytearray(stream.read(42))
     head[4] = 0x80  # STREAMINFO is the last metadata block
@@ -93,7 +93,7 @@ def resume_at(stream: SegmentStream, part: Part, frame: Frame) -> Part:
 
 
 def _frames(stream: SegmentStream, info: FlacInfo, start: int) -> Iterator[Frame]:
-    """Frame headers with a right checksum from the position ``start`` on."""
+    """Yield the frame headers with a correct checksum from the position ``start`` on."""
     position = start
     while True:
         stream.seek(position)
@@ -109,7 +109,7 @@ def _frames(stream: SegmentStream, info: FlacInfo, start: int) -> Iterator[Frame
 
 
 def _first_sample(head: bytes, info: FlacInfo) -> int | None:
-    """The number of the first sample of a frame; None if this is no frame header."""
+    """Return the number of the first sample of a frame; None if this is not a frame header."""
     block_code, rate_code = head[2] >> 4, head[2] & 15
     channel_code, bits_code = head[3] >> 4, head[3] >> 1 & 7
     channels = channel_code + 1 if channel_code < 8 else 2
@@ -127,7 +127,7 @@ def _first_sample(head: bytes, info: FlacInfo) -> int | None:
 
 
 def _coded_number(head: bytes, position: int) -> tuple[int, int]:
-    """A number coded as in UTF-8, and the position after it; -1 if it is malformed."""
+    """Return a number coded as in UTF-8, and the position after it; -1 if it is malformed."""
     first = head[position]
     if first < 0x80:
         return first, position + 1

@@ -1,7 +1,7 @@
 """Find the format of a sound file and the recordings in it, before a decoder sees it.
 
-libsndfile reads some thirty formats and trusts what is written in them. Only the formats in which
-speech is stored reach it, recognized by their first bytes.
+libsndfile reads some thirty formats and trusts their headers. Only formats in common use for speech
+are passed to it; they are recognized by their first bytes.
 """
 
 import io
@@ -36,7 +36,7 @@ class Container:
 
 
 def inspect(stream: BinaryIO, name: str) -> Container:
-    """The recordings in a sound file. Raises AudioError if there are none that can be decoded."""
+    """Return the recordings in a sound file. Raises AudioError if none can be decoded."""
     size = stream.seek(0, io.SEEK_END)
     if not size:
         raise AudioError(f"{name}: is empty (0 bytes). Check how it was recorded or copied.")
@@ -72,8 +72,8 @@ def _mp3_parts(stream: BinaryIO, name: str, span: Span, head: bytes) -> tuple[Pa
     parts = read_mp3(stream, span)
     if not parts:
         raise AudioError(
-            f"{name}: not a sound that can be read ({describe(head)}). WAV, FLAC, OGG, Opus and "
-            "MP3 can; convert others first."
+            f"{name}: not a supported sound file ({describe(head)}). WAV, FLAC, OGG, Opus and "
+            "MP3 are supported; convert other formats first."
         )
     return parts
 
@@ -106,11 +106,11 @@ def _foreign(signature: Signature, name: str, span: Span) -> tuple[Part, ...]:
     command = f"ffmpeg -i input.{signature.suffix} output.wav"
     if signature.demuxer is None:
         raise AudioError(
-            f"{name}: not a sound that can be read: {signature.name}. Convert it: `{command}`."
+            f"{name}: not a supported sound file: {signature.name}. Convert it: `{command}`."
         )
     if not ffmpeg.is_installed():
         raise AudioError(
-            f"{name}: not a sound that can be read: {signature.name}. Convert it: `{command}`. Or "
+            f"{name}: not a supported sound file: {signature.name}. Convert it: `{command}`. Or "
             'install the decoder: pip install "emo-runtime[ffmpeg]".'
         )
     return (Part(f"ffmpeg:{signature.demuxer}", (span,)),)
@@ -148,5 +148,5 @@ def _au_notes(head: bytes, span: Span) -> tuple[Note, ...]:
 def _cut_off(found: int, promised: int) -> tuple[Note, ...]:
     if found >= promised:
         return ()
-    text = f"the sound file ends early: {found:,} of {promised:,} bytes of samples are there"
+    text = f"the sound file ends early: {found:,} of {promised:,} bytes of samples are present"
     return (Note("cut_off", text),)

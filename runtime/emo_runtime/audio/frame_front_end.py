@@ -1,8 +1,8 @@
-"""The part that front ends with frames share: whole utterances and streams with the same bits.
+"""Base of the front ends that compute frames: streams give the same bits as whole utterances.
 
-Both forms compute the same blocks of frames from the same samples. What depends on the utterance as
-a whole (the padding after its end, level, peak, mean, variance) is applied when features are asked
-for.
+Both compute the same blocks of frames from the same samples. Everything that depends on the whole
+utterance (the padding after its end, level, peak, mean, variance) is applied when features are
+requested.
 """
 
 from abc import ABC, abstractmethod
@@ -22,26 +22,25 @@ Floats = NDArray[np.float32]
 
 
 def check_finite(samples: Floats) -> None:
-    """Raise AudioError where samples are NaN or infinite."""
+    """Raise AudioError if samples are NaN or infinite."""
     if not np.isfinite(samples).all():
         raise AudioError("the sound has samples that are NaN or infinite. Check what produced it.")
 
 
 class FrameFrontEnd(ABC):
-    """A front end whose features are made of frames at equal distances.
+    """Base class of front ends that compute features from equally spaced frames.
 
     Attributes:
-        sample_rate: Rate in Hz of the samples that it takes.
+        sample_rate: Sample rate of the input in Hz.
         hop: Samples for each time step of the features.
         hop_length: Samples from one frame to the next.
         frame_length: Samples of one frame.
         bands: Values of one frame.
-        margin: Samples that the first frame reaches back before the first sample; as many follow
-            the last one.
-        edges: What is in the margins: zeros, or the sound mirrored at its first and last sample.
+        margin: Samples of padding before the first sample, and after the last one.
+        edges: Content of the margins: zeros, or the sound mirrored at its first and last sample.
         min_samples: Shorter sound is padded with zeros at its end.
         min_frames: Frames of the shortest sound.
-        max_samples: Samples beyond are dropped; None: all are used.
+        max_samples: Samples beyond this number are dropped; None: all are used.
         max_window: Most samples that a stream with ``window_s`` keeps; None: no limit.
     """
 
@@ -87,7 +86,7 @@ class FrameFrontEnd(ABC):
             frames: All of ``log_frames``; not changed.
             length: Number of samples.
             gain: Level gain in dB.
-            truncated: Whether samples beyond ``max_samples`` were dropped.
+            truncated: True if samples beyond ``max_samples`` were dropped.
         """
 
     def whole(self, samples: Floats) -> Features:
@@ -102,11 +101,11 @@ class FrameFrontEnd(ABC):
         return self.assemble(frames, len(kept), gain, truncated=len(kept) < len(samples))
 
     def stream(self, window_s: float | None = None) -> "FrameStream":
-        """A stream of one utterance; with ``window_s`` only its last so many seconds count."""
+        """A stream of one utterance; with ``window_s`` only the last ``window_s`` seconds count."""
         return FrameStream(self, window_s)
 
     def signal(self, samples: Floats) -> Floats:
-        """Samples with their padding and margins. Raises AudioError where there are none."""
+        """Samples with their padding and margins. Raises AudioError if there are none."""
         if not len(samples):
             raise AudioError("the sound has no samples. Check how it was recorded or cut.")
         padded = _extended(samples, self.padding(len(samples)))
@@ -130,7 +129,7 @@ class FrameFrontEnd(ABC):
 
 
 class FrameStream:
-    """One utterance that arrives in packets: whole blocks of frames are computed at once."""
+    """Stream of one utterance; computes each block of frames as soon as it is complete."""
 
     def __init__(self, front_end: FrameFrontEnd, window_s: float | None) -> None:
         self._front_end = front_end
@@ -146,14 +145,14 @@ class FrameStream:
         # The first samples, until there are enough for the margin before them.
         self._opening: Floats | None = np.empty(0, np.float32)
         self._frames = RowBuffer((front_end.bands,), keep)
-        # Samples of the block that is being filled.
+        # Samples of the incomplete block.
         self._advance = BLOCK_FRAMES * front_end.hop_length
         overlap = max(0, front_end.frame_length - front_end.hop_length)
         self._buffer = np.empty(self._advance + overlap, np.float32)
         self._filled = 0
 
     def feed(self, samples: Floats) -> None:
-        """Take samples [time]. Raises AudioError, and changes nothing, where one is not finite."""
+        """Take samples [time]. Raises AudioError, and changes nothing, if one is not finite."""
         check_finite(samples)
         self._received += len(samples)
         if self._limit is not None:
@@ -173,7 +172,7 @@ class FrameStream:
         self._push(samples)
 
     def features(self) -> Features:
-        """Features of the sound so far, as if it ended now; changes no later result.
+        """Return features of the sound so far, as if it ended now; later results do not change.
 
         Equals ``FrameFrontEnd.whole`` of all samples so far. Raises AudioError where there are
         none.

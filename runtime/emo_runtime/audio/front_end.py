@@ -1,4 +1,4 @@
-"""Front ends: mono samples to the array that the next graph reads."""
+"""Front ends: convert mono samples to the input of the next graph."""
 
 from typing import Protocol
 
@@ -21,28 +21,28 @@ Floats = NDArray[np.float32]
 
 
 class FrontEndStream(Protocol):
-    """One utterance that arrives in packets. Belongs to one caller at a time."""
+    """Stream of one utterance that arrives in packets. Not thread-safe."""
 
     def feed(self, samples: Floats) -> None:
-        """Take samples [time] at the front end's rate. Raises AudioError where not finite."""
+        """Take samples [time] at the front end's rate. Raises AudioError if one is not finite."""
 
     def features(self) -> Features:
-        """Features of the sound so far, as if it ended now; changes no later result.
+        """Return features of the sound so far, as if it ended now; later results do not change.
 
-        Raises AudioError where there is no sound yet.
+        Raises AudioError if there is no sound yet.
         """
 
 
 class FrontEnd(Protocol):
     """A front end without state, safe to share between threads.
 
-    ``whole(samples)`` and a stream that was fed the same samples give the same bits, whatever the
+    ``whole(samples)`` and a stream that was fed the same samples give the same bits for every
     division into packets.
     """
 
     @property
     def sample_rate(self) -> int:
-        """Rate in Hz of the samples that it takes."""
+        """Sample rate of the input in Hz."""
 
     @property
     def hop(self) -> int:
@@ -52,11 +52,11 @@ class FrontEnd(Protocol):
         """Features of a whole utterance, samples [time]. Raises AudioError."""
 
     def stream(self, window_s: float | None = None) -> FrontEndStream:
-        """A stream of one utterance; with ``window_s`` only its last so many seconds count."""
+        """A stream of one utterance; with ``window_s`` only the last ``window_s`` seconds count."""
 
 
 def make_front_end(settings: FrontEndSettings) -> FrontEnd:
-    """The front end of a manifest's settings."""
+    """Return the front end for the settings of a manifest."""
     if isinstance(settings, MeanMfccSettings):
         return MeanMfccFrontEnd(settings)
     if isinstance(settings, LogMelSettings):

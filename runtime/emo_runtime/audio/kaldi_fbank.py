@@ -1,4 +1,4 @@
-"""Kaldi filter banks, equal to ``SeamlessM4TFeatureExtractor``'s, in NumPy alone."""
+"""Kaldi filter banks, equal to ``SeamlessM4TFeatureExtractor``'s, with NumPy only."""
 
 import math
 
@@ -53,7 +53,7 @@ class KaldiFbank(FrameFrontEnd):
     def assemble(
         self,
         frames: Floats,
-        length: int,  # noqa: ARG002  (the number of frames is all that counts)
+        length: int,  # noqa: ARG002  (only the number of frames matters)
         gain: float,
         *,
         truncated: bool,

@@ -19,7 +19,7 @@ class LevelMeter:
     Squares are summed in float64 over blocks at fixed positions, and the blocks' sums exactly
     (``math.fsum``): the result has the same bits for every division into packets.
 
-    With ``window`` only about the last so many samples count, in whole blocks.
+    With ``window``, only about the last ``window`` samples count, in whole blocks.
     """
 
     def __init__(self, window: int | None = None) -> None:
@@ -40,7 +40,7 @@ class LevelMeter:
                 self._filled = 0
 
     def rms(self) -> float:
-        """Root mean square of the samples so far; 0 where there are none."""
+        """Root mean square of the samples so far; 0 if there are none."""
         count = len(self._sums) * _BLOCK + self._filled
         if not count:
             return 0.0
@@ -51,8 +51,7 @@ class LevelMeter:
 def gain_db(level: Level | None, rms: float) -> float:
     """Gain in dB that brings an RMS to the target, at most ``max_gain_db``.
 
-    Loud sound is attenuated without a limit. Silence gets the maximum gain, as the limit of ever
-    quieter sound.
+    Loud sound is attenuated without a limit. Silence gets the maximum gain.
     """
     if level is None:
         return 0.0

@@ -1,4 +1,4 @@
-"""Decode the recordings of a sound file with libsndfile, as far as they can be decoded."""
+"""Decode the intact parts of a sound file with libsndfile."""
 
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -24,20 +24,20 @@ class SequentialFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile ha
     """A sound file that is read from its start to its end.
 
     soundfile seeks after each read. For files without a length, or with damage, that fails and
-    costs the samples just read; so the file is said not to be seekable.
+    loses the samples just read. This file therefore reports that it is not seekable.
     """
 
     def seekable(self) -> bool:
-        """False, so that nothing seeks."""
+        """Return False, so that soundfile does not seek."""
         return False
 
     def read_block(self, block: Floats) -> tuple[Floats, LibsndfileError | None]:
-        """The next samples [time, channels] in ``block``, and the error that follows them."""
+        """Read the next samples into ``block``; return those read, and the error that followed."""
         block.fill(np.nan)
         try:
             return self.read(out=block), None
         except LibsndfileError as error:
-            # The number of samples is lost with the error; what was not written is NaN.
+            # An error hides the number of samples read; values that were not written are NaN.
             missing = np.isnan(block).all(axis=1)
             return block[: int(missing.argmax()) if missing.any() else len(block)], error
 
@@ -63,7 +63,7 @@ class PartDecoder:
     def blocks(self, *, fill_gaps: bool = False) -> Iterator[Floats]:
         """The decoded sound in blocks [time, channels], each valid until the next one.
 
-        ``fill_gaps`` puts silence in place of damaged FLAC frames: times stay right.
+        ``fill_gaps`` replaces damaged FLAC frames by silence, so that times stay correct.
         """
         info = None
         if self._part.kind == "FLAC":
@@ -82,7 +82,7 @@ class PartDecoder:
                 self.notes += (_DAMAGED,)
 
     def _flac_blocks(self, info: FlacInfo, *, fill_gaps: bool) -> Iterator[Floats]:
-        """Go on with the next intact frame after damage."""
+        """Yield blocks; continue with the next intact frame after damage."""
         source = SegmentStream(self._stream, self._part.segments)
         part, frame, done = self._part, Frame(info.header_bytes, 0), 0
         is_damaged = False
@@ -109,7 +109,7 @@ class PartDecoder:
         if is_damaged:
             self.notes += (_DAMAGED,)
         elif info.samples > done:
-            text = f"the sound file ends early: {done:,} of {info.samples:,} samples are there"
+            text = f"the sound file ends early: {done:,} of {info.samples:,} samples are present"
             self.notes += (Note("cut_off", text),)
 
     def _read(self, part: Part) -> Iterator[tuple[Floats, LibsndfileError | None]]:
@@ -129,6 +129,6 @@ class PartDecoder:
 
 
 def raise_read_error(source: SegmentStream) -> None:
-    """Raise what the underlying stream raised while libsndfile read from it."""
+    """Raise the exception of the underlying stream, if it failed while libsndfile read it."""
     if source.error is not None:
         raise OSError(f"{source.error!s:.300}") from None

@@ -1,4 +1,4 @@
-"""Log-mel spectrograms, equal to ``WhisperFeatureExtractor``'s, in NumPy alone."""
+"""Log-mel spectrograms, equal to ``WhisperFeatureExtractor``'s, with NumPy only."""
 
 import math
 

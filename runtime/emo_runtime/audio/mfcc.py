@@ -1,10 +1,13 @@
-"""Mean MFCC vectors, equal to librosa 0.11's, in numpy alone.
+"""Mean MFCC vectors, equal to librosa 0.11's, with NumPy only.
 
-``mean(librosa.feature.mfcc(y, sr=sr, n_mfcc=..., n_mels=...), axis=time)``, with three exact
-short cuts: the DCT is linear, so it is taken once, of the mean log-mel frame; a mel band sees a
-few per cent of the spectrum, so bands are multiplied in groups with their own bins only; frames
-pass in blocks of 32 that stay in the cache. The groups are also small enough that numpy's BLAS
-does not wake its threads, which would fight with ONNX Runtime's.
+Equals ``mean(librosa.feature.mfcc(y, sr=sr, n_mfcc=..., n_mels=...), axis=time)``, with three exact
+optimizations:
+
+- The DCT is linear, so it is computed once, for the mean log-mel frame.
+- A mel band covers a few per cent of the spectrum, so bands are multiplied in groups, each with its
+  own bins only. The products are also too small for the threads of NumPy's BLAS, which would
+  compete with ONNX Runtime's.
+- Frames are processed in blocks of 32, which fit into the cache.
 """
 
 import math
@@ -21,12 +24,11 @@ from emo_runtime.bundle.front_ends import MeanMfccSettings
 
 Floats = NDArray[np.float32]
 
-# Imported from here by other modules.
 __all__ = ["BLOCK_FRAMES", "TELEPHONE_HZ", "MeanMfcc", "dct_matrix"]
 
 
 class MeanMfcc:
-    """Front end for one audio contract. Safe to share between threads."""
+    """Mean MFCC vector of an utterance, for given settings. Thread-safe."""
 
     def __init__(self, contract: MeanMfccSettings) -> None:
         self.contract = contract
@@ -40,24 +42,24 @@ class MeanMfcc:
         )
 
     def __call__(self, samples: Floats) -> Floats:
-        """Mean MFCC vector, float32 [n_mfcc], of samples [time] at the contract's rate."""
+        """Return the mean MFCC vector, float32 [n_mfcc], of samples [time] at ``sample_rate``."""
         return self.mean(self.centred_log_mel(samples))
 
     def centred_log_mel(self, samples: Floats) -> Floats:
-        """Log-mel frames of a whole utterance, between n_fft / 2 zeros on either side."""
+        """Return the log-mel frames of an utterance with n_fft / 2 zeros on either side."""
         return self.log_mel(samples, margin=self.contract.n_fft // 2)
 
     def is_narrow(self, log_mel: Floats) -> bool:
-        """Whether nothing above the telephone band stands out of what is clipped away."""
-        # Frames that reach into the padding hear the edge of the sound as a click.
+        """True if every band above 4 kHz lies below the ``top_db`` floor."""
+        # Frames that reach into the padding are skipped: the step there has energy in all bands.
         edge = math.ceil(self.contract.n_fft / 2 / self.contract.hop_length)
         high = log_mel[edge:-edge, self._high_bands :]
         return bool(high.size and high.max() <= log_mel.max() - self.contract.top_db)
 
     def log_mel(self, samples: Floats, margin: int = 0) -> Floats:
-        """Unclipped log-mel frames in dB, float32 [frames, n_mels], of all whole windows.
+        """Return log-mel frames in dB, float32 [frames, n_mels], without the ``top_db`` floor.
 
-        ``margin`` zeros stand before and after the samples. In librosa's terms
+        ``margin`` zeros are added before and after the samples. Equals librosa's
         ``power_to_db(melspectrogram(..., center=False), top_db=None)``, transposed.
         """
         contract = self.contract
@@ -75,7 +77,7 @@ class MeanMfcc:
         return result
 
     def mean(self, log_mel: Floats) -> Floats:
-        """Mean MFCC vector [n_mfcc] of log-mel frames, clipped ``top_db`` under their peak."""
+        """Return the mean MFCC vector [n_mfcc] of log-mel frames, with the ``top_db`` floor."""
         clipped = np.maximum(log_mel, log_mel.max() - np.float32(self.contract.top_db))
         mean = clipped.mean(axis=0, dtype=np.float64)
         coefficients: Floats = (self._dct * mean).sum(axis=1).astype(np.float32)
@@ -93,7 +95,7 @@ class MeanMfcc:
             np.matmul(power[:, group.bins], group.weights, out=out[:, group.bands])
 
     def _workspace(self) -> "_Workspace":
-        """This thread's own."""
+        """Return the workspace of the current thread."""
         if not hasattr(self._local, "workspace"):
             self._local.workspace = _Workspace(self.contract)
         workspace: _Workspace = self._local.workspace
@@ -101,10 +103,10 @@ class MeanMfcc:
 
 
 class _Workspace:
-    """Arrays of one block, kept by a thread and used again for the next.
+    """Arrays of one block, which each thread reuses.
 
-    Fresh ones for each call cost more than the arithmetic: they come as pages that the system must
-    clear first (measured: 2.6 ms instead of 1.6 ms for 5 s of sound in a process of its own).
+    New arrays for each call cost more than the arithmetic, because the kernel must clear their
+    pages (measured: 2.6 ms instead of 1.6 ms for 5 s of sound in a fresh process).
     """
 
     def __init__(self, contract: MeanMfccSettings) -> None:
@@ -117,16 +119,16 @@ class _Workspace:
         self.power = np.empty((BLOCK_FRAMES, bins), np.float32)
 
     def fill(self, samples: Floats, start: int) -> None:
-        """The block's samples, from ``start`` on (may be negative); zeros where there are none."""
+        """Copy a block of samples from ``start`` on (may be negative), padded with zeros."""
         before = max(0, -start)
-        there = samples[max(0, start) : max(0, start + len(self._samples))]
+        block = samples[max(0, start) : max(0, start + len(self._samples))]
         self._samples[:before] = 0
-        self._samples[before : before + len(there)] = there
-        self._samples[before + len(there) :] = 0
+        self._samples[before : before + len(block)] = block
+        self._samples[before + len(block) :] = 0
 
 
 def dct_matrix(n_mfcc: int, n_mels: int) -> NDArray[np.float64]:
-    """Rows of the orthonormal DCT-II, [n_mfcc, n_mels]: ``scipy.fft.dct(norm="ortho")``."""
+    """Return rows of the orthonormal DCT-II, [n_mfcc, n_mels], as ``scipy.fft.dct`` has them."""
     order = np.arange(n_mfcc)[:, np.newaxis]
     band = np.arange(n_mels)
     matrix = np.cos(np.pi * order * (2 * band + 1) / (2 * n_mels)) * math.sqrt(2 / n_mels)

@@ -1,7 +1,7 @@
-"""MP3 files (ISO 11172-3, 13818-3): find the frames, leave out everything that is none.
+"""MP3 files (ISO 11172-3, 13818-3): find the frames and skip all other data.
 
-Files have tags, junk or zeros before the first frame, holes, and further recordings behind the
-first. mpg123, which libsndfile uses, stops at the first hole of 1,024 bytes, and at the number of
+Files may have tags, junk or zeros before the first frame, gaps, and further recordings after the
+first. mpg123, which libsndfile uses, stops at the first gap of 1,024 bytes, and at the number of
 frames in the first recording's Xing header. It is given the frames of one recording at a time.
 """
 
@@ -34,7 +34,7 @@ _TAGS = (b"Xing", b"Info")
 
 @dataclass
 class _Run:
-    """One recording: its Xing or Info frame, its other frames, and what is wrong with them."""
+    """One recording: its Xing or Info frame, its other frames, and flags for damage."""
 
     header: int
     tag: bytes = b""
@@ -65,7 +65,7 @@ class _Window:
 
 
 def read_mp3(stream: BinaryIO, span: Span) -> tuple[Part, ...]:
-    """The recordings of an MP3 file, in their order; none if there are no frames."""
+    """Return the recordings of an MP3 file, in their order; none if there are no frames."""
     window = _Window(stream, span)
     if _is_free_format(window.header(span.start)):
         return (Part("MP3", (span,)),)
@@ -111,7 +111,7 @@ def _runs(window: _Window, span: Span) -> list[_Run]:
 
 
 def _skip(window: _Window, position: int, run: _Run) -> tuple[bool, int]:
-    """Go from what is no frame to the next frame: (the run is damaged, its position or -1)."""
+    """Skip to the next frame: (True if the run is damaged, position of the frame or -1)."""
     end = _tag_end(window, position)
     if end > position:
         if end >= window.end:
@@ -128,9 +128,9 @@ def _skip(window: _Window, position: int, run: _Run) -> tuple[bool, int]:
 
 
 def _find_frame(window: _Window, position: int, end: int, reference: int) -> int:
-    """The next frame in front of ``end`` that others follow; -1 if there is none.
+    """Return the position of the next frame before ``end`` that others follow; -1: none.
 
-    Two frames in a row are enough if they are like ``reference``, else there must be three.
+    Two consecutive frames are enough if they match ``reference``, else three are needed.
     """
     while position < end:
         data = window.at(position, min(_WINDOW_BYTES, end - position))
@@ -168,7 +168,7 @@ def _is_chain(window: _Window, position: int, count: int) -> bool:
 
 @functools.lru_cache(4096)
 def frame_bytes(header: int) -> int:
-    """The length of a frame by the first three bytes of its header; 0 if they are no header."""
+    """Return the length of a frame from the first three bytes of its header; 0: not a header."""
     version, layer = header >> 11 & 3, 4 - (header >> 9 & 3)
     bitrate, rate = header >> 4 & 15, header >> 2 & 3
     if header >> 13 != 0x7FF or version == 1 or layer == 4 or rate == 3 or bitrate in {0, 15}:
@@ -195,7 +195,7 @@ def _is_free_format(header: int) -> bool:
 
 
 def _tag_offset(header: int) -> int:
-    """Where the word Xing or Info is in the first frame of a recording."""
+    """Return the offset of the Xing or Info tag in the first frame of a recording."""
     is_mpeg1, is_mono = header >> 19 & 3 == 3, header & _MODE == _MONO
     side_bytes = {(True, False): 32, (True, True): 17, (False, False): 17, (False, True): 9}
     crc_bytes = 0 if header & 0x10000 else 2
@@ -203,7 +203,7 @@ def _tag_offset(header: int) -> int:
 
 
 def _tag_end(window: _Window, position: int) -> int:
-    """The end of a tag (ID3, APE, Lyrics3) at a position; the position if there is none."""
+    """Return the end of the tag (ID3, APE, Lyrics3) at a position; the position if none."""
     head = window.at(position, 32)
     if head[:3] == b"ID3" and len(head) >= 10:
         return min(position + id3_bytes(head), window.end)
@@ -221,7 +221,7 @@ def _tag_end(window: _Window, position: int) -> int:
 
 
 def id3_bytes(head: bytes) -> int:
-    """The length of an ID3v2 tag by its first ten bytes."""
+    """Return the length of an ID3v2 tag from its first ten bytes."""
     length = 0
     for seven_bits in head[6:10]:
         length = length << 7 | seven_bits & 0x7F
@@ -248,7 +248,5 @@ def _as_part(run: _Run) -> Part:
     if run.is_damaged:
         notes = (Note("damaged", "parts of the MP3 file are damaged; the intact frames were used"),)
     elif is_cut_off:
-        notes = (
-            Note("cut_off", f"the sound file ends early: {run.frames:,} MP3 frames are there"),
-        )
+        notes = (Note("cut_off", f"the sound file ends early, after {run.frames:,} MP3 frames"),)
     return Part("MP3", merge_spans(segments), notes)

@@ -1,4 +1,4 @@
-"""Whether a sound has the telephone band only although the model was trained with more."""
+"""Detection of telephone-band sound for a model that was trained on a wider band."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ _RANGE_DB = 80.0
 
 
 def wants_check(settings: FrontEndBase) -> bool:
-    """True if the model was trained with sound above the telephone band, or may have been."""
+    """True unless the model is known to be trained on telephone-band sound only."""
     trained_hz = settings.bandwidth_hz
     return trained_hz is None or trained_hz > TELEPHONE_HZ
 
@@ -23,8 +23,8 @@ def is_narrow(frames_db: Floats, high_bands: int, edge: int = 0) -> bool:
     Args:
         frames_db: Power of mel bands in dB, [frames, bands].
         high_bands: First band above the telephone band.
-        edge: Frames at either end that are left out: where they reach beyond the sound, its edge
-            is a click.
+        edge: Frames to skip at either end. They reach into the padding, and the step there has
+            energy in all bands.
     """
     high = frames_db[edge : len(frames_db) - edge, high_bands:]
     return bool(high.size and high.max() <= frames_db.max() - np.float32(_RANGE_DB))

@@ -1,7 +1,7 @@
 """Ogg files (RFC 3533): find the recordings and their intact pages.
 
 A file may hold several recordings one after the other (a chain), pages of other streams, damaged
-pages, or no mark on the last page. Each recording is given to the decoder as a stream of its intact
+pages, or no end-of-stream bit. Each recording is passed to the decoder as a stream of its intact
 pages, whose last page has the end-of-stream bit: libsndfile refuses streams without it.
 """
 
@@ -49,14 +49,14 @@ class _Page(NamedTuple):
 
 @dataclass
 class _Scan:
-    """What was found between the pages."""
+    """Damage found while reading the pages."""
 
     is_damaged: bool = False
     is_cut_off: bool = False
 
 
 def read_ogg(stream: BinaryIO, span: Span) -> tuple[Part, ...]:
-    """The recordings of an Ogg file, in their order.
+    """Return the recordings of an Ogg file, in their order.
 
     FLAC in Ogg becomes native FLAC. Raises UnsupportedOggError if no stream can be decoded.
     """
@@ -86,7 +86,7 @@ def read_ogg(stream: BinaryIO, span: Span) -> tuple[Part, ...]:
 
 
 def _pages(stream: BinaryIO, span: Span, scan: _Scan) -> Iterator[_Page]:
-    """The intact pages of a file; what is between them is counted in ``scan``."""
+    """Yield the intact pages of a file, and record damage between them in ``scan``."""
     base, data = span.start, b""
     position = span.start
     while position < span.end:
@@ -113,7 +113,7 @@ def _pages(stream: BinaryIO, span: Span, scan: _Scan) -> Iterator[_Page]:
 
 
 def _page_size(data: bytes, at: int) -> int | None:
-    """The size of the page at ``at``; None if there is no intact page."""
+    """Return the size of the page at ``at``; None if there is no intact page."""
     if data[at : at + 4] != b"OggS" or len(data) < at + 27:
         return None
     count = data[at + 26]
@@ -136,7 +136,7 @@ def _page(data: bytes, at: int, size: int, position: int) -> _Page:
 
 
 def _links(pages: Iterator[_Page]) -> Iterator[list[_Page]]:
-    """The pages of each link of a chain: first pages, then others."""
+    """Yield the pages of each link of a chain: first pages, then others."""
     link: list[_Page] = []
     for page in pages:
         if page.flags & _FIRST_PAGE and link and not link[-1].flags & _FIRST_PAGE:
@@ -148,7 +148,7 @@ def _links(pages: Iterator[_Page]) -> Iterator[list[_Page]]:
 
 
 def _choose_stream(pages: list[_Page]) -> tuple[int, str]:
-    """The serial number and the codec of the stream to decode."""
+    """Return the serial number and the codec of the stream to decode."""
     streams = [(page.serial, page.codec) for page in pages if page.codec is not None]
     for wanted in ("Opus", "Vorbis", "FLAC", "Speex"):
         for serial, codec in streams:
@@ -180,9 +180,9 @@ def _as_part(stream: BinaryIO, pages: list[_Page], codec: str) -> Part:
 
 
 def page_crc(page: bytes) -> int:
-    """The checksum of a page whose own checksum is zero: CRC-32 of Ogg, by zlib's CRC-32.
+    """Return Ogg's CRC-32 of a page whose checksum field is zero, computed with zlib.
 
-    Both have the polynomial 0x04C11DB7. zlib's works on reflected bits, and starts and ends with an
+    Both have the polynomial 0x04C11DB7. zlib works on reflected bits, and starts and ends with an
     inversion.
     """
     crc = zlib.crc32(page.translate(_REVERSED_BITS), 0xFFFFFFFF) ^ 0xFFFFFFFF

@@ -1,4 +1,4 @@
-"""Packets of sound at any rate to the features of an utterance."""
+"""Convert packets of sound at any rate to the features of an utterance."""
 
 import math
 from typing import Any
@@ -42,18 +42,18 @@ class PacketStream:
 
     @property
     def has_features(self) -> bool:
-        """True if there is enough sound for ``features``: the resampler holds back the first."""
+        """True if there is enough sound for ``features``: the resampler has a delay."""
         self._pass_on()
         return self._resampled > 0
 
     def feed(self, samples: Floats) -> None:
         """Take mono samples [time].
 
-        Raises AudioError, and changes nothing, where a sample is not finite; ClosedError after
+        Raises AudioError, and changes nothing, if a sample is not finite; ClosedError after
         ``finish()``.
         """
         if self._finished is not None:
-            raise ClosedError("this stream is finished. Make another for the next utterance.")
+            raise ClosedError("this stream is finished. Make another one for the next utterance.")
         check_finite(samples)
         self._received += len(samples)
         if self._gathered + len(samples) > len(self._packets):
@@ -65,10 +65,10 @@ class PacketStream:
             self._gathered += len(samples)
 
     def features(self) -> Features:
-        """Features of the sound so far; changes no later result.
+        """Return features of the sound so far; later results do not change.
 
-        The last milliseconds, which the resampler holds back, are not in it. Raises AudioError
-        where there is no sound yet.
+        The last milliseconds, which the resampler still holds, are not included. Raises AudioError
+        if there is no sound yet.
         """
         if self._finished is not None:
             return self._finished
@@ -76,7 +76,7 @@ class PacketStream:
         return self._stream.features()
 
     def finish(self) -> Features:
-        """Features of the whole utterance; nothing may be fed afterwards. Raises AudioError."""
+        """Return features of the whole utterance, and end the stream. Raises AudioError."""
         if self._finished is None:
             self._pass_on()
             if self._received:
@@ -108,6 +108,6 @@ class PacketStream:
 def _resampler(source: int, target: int) -> Any:
     if source == target:
         return None
-    import soxr  # noqa: PLC0415  (only where rates differ: start-up counts)
+    import soxr  # noqa: PLC0415  (only if rates differ: start-up time)
 
     return soxr.ResampleStream(source, target, 1, dtype="float32", quality="HQ")

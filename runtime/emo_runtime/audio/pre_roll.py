@@ -1,4 +1,4 @@
-"""The last samples before an utterance begins."""
+"""Ring buffer of the last samples before an utterance begins."""
 
 from collections import deque
 
@@ -24,7 +24,7 @@ class PreRoll:
             self._count -= len(self._blocks.popleft())
 
     def take(self) -> Floats:
-        """Return the last samples [time], and forget them."""
+        """Return the last samples [time], and empty the buffer."""
         kept = np.concatenate([np.empty(0, np.float32), *self._blocks])
         self._blocks.clear()
         self._count = 0

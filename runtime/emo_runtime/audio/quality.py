@@ -34,7 +34,7 @@ _MIN_STEADY_FRAMES = 16
 
 @dataclass(frozen=True)
 class Quality:
-    """What was measured.
+    """Measurements of an utterance.
 
     ``level_dbfs`` is the RMS of the loudest half of the frames, ``spread_db`` the difference
     between loud and soft frames (95th and 10th percentile), ``bandwidth_hz`` the highest frequency
@@ -50,12 +50,12 @@ class Quality:
 
     @property
     def is_silent(self) -> bool:
-        """True if there is no energy that speech could have."""
+        """True if the level or its variation is too low for speech."""
         is_steady = self.frames >= _MIN_STEADY_FRAMES and self.spread_db < STEADY_DB
         return self.level_dbfs < SILENT_DBFS or is_steady
 
     def notes(self, trained_hz: float | None = None) -> tuple[Note, ...]:
-        """Notes for a model that was trained on sound of a bandwidth; None: it is not known."""
+        """Return notes, given the bandwidth of the training sound; None: unknown."""
         notes = []
         if self.duration_s < MIN_DURATION_S:
             text = f"the sound has only {self.duration_s:.2f} s"
@@ -105,7 +105,7 @@ class QualityMeter:
             self._measure_pending()
 
     def quality(self) -> Quality:
-        """What was measured so far."""
+        """Return the measurements so far."""
         self._measure_pending()
         rest = self._pending[0] if self._pending else np.empty(0, np.float32)
         if self._frames:
@@ -150,7 +150,7 @@ class QualityMeter:
         return power
 
     def _bandwidth(self, spectrum: Floats) -> float:
-        """The upper edge of the highest band that is within 60 dB of the loudest."""
+        """Return the upper edge of the highest band within 60 dB of the loudest."""
         edges = np.linspace(1, len(spectrum), _BANDS + 1).astype(int)
         bands = np.add.reduceat(spectrum, edges[:-1]) / np.diff(edges)
         loud = np.flatnonzero(bands > bands.max() * 10 ** (_BAND_FLOOR_DB / 10))
@@ -158,7 +158,7 @@ class QualityMeter:
 
 
 def speech_notes(notes: tuple[Note, ...]) -> tuple[Note, ...]:
-    """A note if there is a transcript of sound that the notes call silent."""
+    """Return a note if sound with a transcript has the note ``silent``."""
     if not any(note.code == "silent" for note in notes):
         return ()
     text = "there is a transcript but no speech in the sound: check that they belong together"
@@ -166,14 +166,14 @@ def speech_notes(notes: tuple[Note, ...]) -> tuple[Note, ...]:
 
 
 def measure(samples: Floats, sample_rate: int) -> Quality:
-    """The quality of whole sound [time]."""
+    """Return the measurements of a complete sound [time]."""
     meter = QualityMeter(sample_rate)
     meter.feed(samples)
     return meter.quality()
 
 
 def _frame_powers(frames: Floats) -> Floats:
-    """The variance of each frame: its power without the mean."""
+    """Return the variance of each frame: its power without the mean."""
     squares = np.einsum("ij,ij->i", frames, frames) / np.float32(frames.shape[1])
     power: Floats = np.maximum(squares - frames.mean(axis=1) ** 2, np.float32(0))
     return power

@@ -91,23 +91,23 @@ def open_sound(source: Any) -> Iterator[SoundReader]:
             yield SoundReader(stream, name, inspect(stream, name))
         except _decoding_errors() as error:
             raise AudioError(
-                f"{name}: not a sound that can be read ({error.error_string.rstrip('.')}). WAV, "
-                "FLAC, OGG, Opus and MP3 can; convert others first."
+                f"{name}: not a supported sound file ({error.error_string.rstrip('.')}). WAV, "
+                "FLAC, OGG, Opus and MP3 are supported; convert other formats first."
             ) from None
         except (OSError, ValueError) as error:
             raise AudioError(f"{name}: can't be read: {error!s:.300}.") from None
 
 
 def _decoding_errors() -> Any:
-    """The errors of libsndfile; its module is imported only if a sound file was opened."""
-    import soundfile  # noqa: PLC0415  (arrays do without it: start-up time)
+    """Return the exception type of libsndfile; imported only if a sound file was opened."""
+    import soundfile  # noqa: PLC0415  (not needed for arrays: start-up time)
 
     return soundfile.LibsndfileError
 
 
 @contextlib.contextmanager
 def _open_stream(source: Any) -> Iterator[tuple[BinaryIO, str]]:
-    """A seekable binary stream of an encoded sound, and its name for messages."""
+    """Yield a seekable binary stream of an encoded sound, and its name for messages."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         yield io.BytesIO(source), "sound given as bytes"
     elif isinstance(source, (str, os.PathLike)):
@@ -137,7 +137,7 @@ def _open_path(path: str | bytes) -> BinaryIO:
     if isinstance(path, str) and _URL.match(path):
         raise AudioError("audio given as a URL: download it and give the bytes, or a path.")
     try:
-        # O_NONBLOCK: opening a FIFO that has no writer would wait for ever.
+        # O_NONBLOCK: opening a FIFO that has no writer would block forever.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _O_BINARY)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -149,6 +149,6 @@ def _open_path(path: str | bytes) -> BinaryIO:
 
 
 def shorten(path: str | bytes) -> str:
-    """A path for messages, at most 120 characters."""
+    """Return a path for messages, at most 120 characters."""
     name = os.fsdecode(path)
     return name if len(name) <= _MAX_NAME else f"...{name[-_MAX_NAME + 3 :]}"

@@ -35,7 +35,7 @@ class _Frames(Protocol):
 
 
 class Recording:
-    """Slices of one recording. Not for several threads at once: it has one file position."""
+    """Slices of one recording. Not thread-safe: it has one file position."""
 
     def __init__(self, frames: _Frames, sample_rate: int, channels: int) -> None:
         self._frames = frames
@@ -116,7 +116,7 @@ class _FileFrames:
     """The samples of a file: by seeking, or from a temporary file of all decoded samples.
 
     Damaged files, joined files and files of unknown length can't be seeked in. They are decoded
-    once, from start to end, so that a slice has the same samples as the whole.
+    once, from start to end, so that a slice equals the same part of the decoded whole.
     """
 
     def __init__(self, reader: SoundReader) -> None:
@@ -126,7 +126,7 @@ class _FileFrames:
         self.notes = reader.container.notes
         self.length = 0
         if self._can_seek():
-            import soundfile  # noqa: PLC0415  (arrays do without it: start-up time)
+            import soundfile  # noqa: PLC0415  (not needed for arrays: start-up time)
 
             [part] = reader.container.parts
             self._source = SegmentStream(reader.stream, part.segments)
@@ -154,7 +154,7 @@ class _FileFrames:
         return np.frombuffer(data, np.float32).reshape(-1, self._reader.channels)
 
     def close(self) -> None:
-        """Close and delete what was opened."""
+        """Close the file, and delete the temporary file."""
         if self._file is not None:
             self._file.close()
         if self._spool is not None:

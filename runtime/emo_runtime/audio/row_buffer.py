@@ -1,4 +1,4 @@
-"""An array that grows at its end and can drop what is older than a limit."""
+"""Append-only array that can keep only its last rows."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ Floats = NDArray[np.float32]
 
 
 class RowBuffer:
-    """Rows of float32, [rows, *shape]; with ``keep`` only the last so many."""
+    """Rows of float32, [rows, *shape]; with ``keep``, only the last ``keep`` rows."""
 
     def __init__(self, shape: tuple[int, ...] = (), keep: int | None = None) -> None:
         self._rows = np.empty((0, *shape), np.float32)

@@ -1,8 +1,8 @@
 """A sound file as a list of byte strings and ranges of a stream.
 
 libsndfile trusts the sizes that are written in a file and stops at the first damage. It is
-therefore given a file that was put together from the intact parts of the original, with headers
-that are known to be right. Nothing is copied but headers.
+therefore given a file assembled from the intact parts of the original, with new headers. Only
+headers are copied.
 """
 
 import bisect
@@ -26,10 +26,10 @@ Segment: TypeAlias = bytes | Span
 
 @dataclass(frozen=True)
 class Part:
-    """One recording in a file: what a decoder is given to read.
+    """One recording in a file: the input of a decoder.
 
     ``kind`` is a format that libsndfile reads (WAV, FLAC, OGG, MP3, AIFF, AU), or the name of a
-    demultiplexer of FFmpeg. ``notes`` were found while the structure was read.
+    demultiplexer of FFmpeg. ``notes`` are remarks on the structure of the file.
     """
 
     kind: str

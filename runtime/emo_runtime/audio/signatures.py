@@ -1,4 +1,4 @@
-"""Formats that are not decoded, by their first bytes: their names and how to convert them."""
+"""Names of formats that libsndfile does not decode here, recognized by their first bytes."""
 
 import re
 from typing import NamedTuple
@@ -48,7 +48,7 @@ _TEXT = re.compile(rb"[\t\n\r\x20-\x7e\x80-\xff]+")
 
 
 def find_signature(head: bytes) -> Signature | None:
-    """The format of a sound file that libsndfile is not given; None if it is not known."""
+    """Return the format of a sound file that is not passed to libsndfile; None if unknown."""
     if head[4:8] == b"ftyp" or head[4:8] in _MP4_ATOMS:
         return _mp4_signature(head)
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
@@ -61,7 +61,7 @@ def find_signature(head: bytes) -> Signature | None:
 
 
 def describe(head: bytes) -> str:
-    """Say what a file that is no known sound seems to be."""
+    """Return a description of a file that is not a known sound format."""
     for magic, name in _OTHER_FILES.items():
         if head.startswith(magic):
             return f"it is {name}"

@@ -13,13 +13,13 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 BLOCK_FRAMES = 32
-# The logarithm of no power at all, far below every front end's own floor.
+# Logarithm of zero power, far below the floor of every front end.
 _TINY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True, eq=False)
 class SpectrogramSettings:
-    """What ``LogMelSpectrogram`` computes.
+    """Settings of ``LogMelSpectrogram``.
 
     Attributes:
         window: Window of one frame, float64 [frame_length].
@@ -43,10 +43,10 @@ class LogMelSpectrogram:
 
     The arithmetic is float64 with the spectrum rounded to complex64, as in ``spectrogram`` of
     transformers, which defines the front ends: nearly all frames have the same bits. In float32 the
-    rounding error of a loud frame would hide its quiet bands: telephone sound at 16 kHz has nothing
-    but rounding errors above 4 kHz, and a division by the deviation of each band magnifies them.
+    rounding error of a loud frame would hide its quiet bands: telephone sound at 16 kHz has only
+    rounding errors above 4 kHz, and a division by the deviation of each band magnifies them.
 
-    No floor but the smallest normal float32 is applied, so that a gain over the whole utterance can
+    The only floor is the smallest normal float32, so that a gain over the whole utterance can
     be added later: ``max(log(power) + log(gain ** 2), log(floor))`` is the logarithm of
     ``max(gain ** 2 * power, floor)``.
     """

@@ -1,7 +1,7 @@
 """WAV files (RIFF, RIFX, RF64): find the format and the samples, ignore everything else.
 
 The decoder is given a new header and the bytes of the ``data`` chunk, so that it never reads other
-chunks. libsndfile trusts the sizes in ``LIST`` chunks: a file of 157 bytes makes it loop for ever
+chunks. libsndfile trusts the sizes in ``LIST`` chunks: a file of 157 bytes makes it loop forever
 (libsndfile issue 1118).
 """
 
@@ -56,7 +56,7 @@ class UnsupportedWavError(Exception):
 
 
 def read_wav(stream: BinaryIO, name: str, span: Span) -> Part:
-    """The samples of a WAV file as a new, minimal WAV file, or as MP3 if they are MP3 frames.
+    """Return the samples of a WAV file as a minimal WAV file, or as MP3 if they are MP3 frames.
 
     Raises:
         AudioError: There is no format or no data chunk.
@@ -150,7 +150,7 @@ def _data_span(
     is_header_counted = length - left in {8, 36, 44, position - span.start}
     if length >= _OPEN_END or is_header_counted:
         return Span(position, span.end), ()
-    text = f"the sound file ends early: {left:,} of {length:,} bytes of samples are there"
+    text = f"the sound file ends early: {left:,} of {length:,} bytes of samples are present"
     return Span(position, span.end), (Note("cut_off", text),)
 
 

@@ -1,4 +1,4 @@
-"""Samples as features, equal to ``Wav2Vec2FeatureExtractor``'s, in NumPy alone."""
+"""Samples as features, equal to ``Wav2Vec2FeatureExtractor``'s, with NumPy only."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,7 @@ class Waveform:
         return self.assemble(kept, meter.rms(), truncated=len(kept) < len(samples))
 
     def stream(self, window_s: float | None = None) -> "WaveformStream":
-        """A stream of one utterance; with ``window_s`` only its last so many seconds count."""
+        """A stream of one utterance; with ``window_s`` only the last ``window_s`` seconds count."""
         return WaveformStream(self, window_s)
 
     def assemble(self, samples: Floats, rms: float, *, truncated: bool) -> Features:
@@ -71,7 +71,7 @@ class Waveform:
 
 
 class WaveformStream:
-    """One utterance that arrives in packets, kept as samples."""
+    """Stream of one utterance that arrives in packets; keeps all samples."""
 
     def __init__(self, front_end: Waveform, window_s: float | None) -> None:
         self._front_end = front_end
@@ -85,7 +85,7 @@ class WaveformStream:
         self._received = self._used = 0
 
     def feed(self, samples: Floats) -> None:
-        """Take samples [time]. Raises AudioError, and changes nothing, where one is not finite."""
+        """Take samples [time]. Raises AudioError, and changes nothing, if one is not finite."""
         check_finite(samples)
         self._received += len(samples)
         if self._limit is not None:
@@ -106,7 +106,7 @@ class WaveformStream:
 
 
 class _BandCheck:
-    """Whether samples have no energy above the telephone band."""
+    """Detects sound without energy above the telephone band."""
 
     def __init__(self, sample_rate: int) -> None:
         length = 2 * round(_CHECK_WINDOW_S * sample_rate / 2)

@@ -1,6 +1,6 @@
 """Front-end settings of the manifest: a union tagged by ``kind``.
 
-Each struct checks itself. A contradiction is a ValueError when a struct is built in Python;
+Each struct validates itself. A contradiction is a ValueError when a struct is built in Python;
 ``msgspec.convert`` reports it as a ValidationError with the path in the document.
 """
 
@@ -31,7 +31,7 @@ class Level(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class FrontEndBase(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", kw_only=True
 ):
-    """What all front ends share.
+    """Fields that all front ends have.
 
     ``max_s`` is the longest sound that the next graph gets at once. A longer one is cut
     (``truncate``), or divided into windows whose embeddings are averaged (``windows``).
@@ -155,7 +155,7 @@ class KaldiFbankSettings(FrontEndBase, frozen=True, tag="kaldi_fbank", kw_only=T
 
     def _check_padding(self, pad_frames: int) -> None:
         if self.normalize == "utterance":
-            raise ValueError("pad_frames does not go with normalize 'utterance'")
+            raise ValueError("pad_frames can't be combined with normalize 'utterance'")
         if pad_frames % self.stack:
             raise ValueError(f"pad_frames {pad_frames} is not a multiple of stack {self.stack}")
         limit = self.max_frames()

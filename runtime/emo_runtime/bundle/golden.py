@@ -1,4 +1,4 @@
-"""golden.json: inputs with the reference's answers, and the comparison with this machine's.
+"""golden.json: inputs with reference answers, and their comparison with those of this machine.
 
 The reference is the checkpoint in PyTorch, in float32, with the bundle's temperatures. A larger
 difference than the tolerances below has a cause: a damaged or replaced file, labels in another
@@ -58,7 +58,7 @@ class GoldenCase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All of golden.json."""
+    """The contents of golden.json."""
 
     schema: Literal["emo-golden/1"]
     labels: list[str]
@@ -119,7 +119,7 @@ def compare(case: GoldenCase, found: Sequence[float], precisions: frozenset[Prec
     answer = np.asarray(found)
     tolerance = FLOAT32_TOLERANCE if precisions == {"fp32"} else REDUCED_TOLERANCE
     difference = float(np.abs(expected - answer).max())
-    if not difference <= tolerance:  # so that NaN is refused too
+    if not difference <= tolerance:  # rejects NaN too
         raise SelfTestError(
             f"self-test of task {case.task!r}: probabilities differ from the reference by "
             f"{difference:.2g} (allowed {tolerance:g}). Run `emo-bundle verify`, try another "

@@ -79,16 +79,16 @@ class Graph(Struct, frozen=True, kw_only=True):
 
 
 class Task(Struct, frozen=True):
-    """How a task is answered.
+    """Graphs and settings of a task.
 
     Attributes:
         graph: The graph that gives the logits.
         text_graph: The graph that gives the text embedding (task fusion).
         audio_graph: The speech graph that gives the audio vector of a fusion graph. None: the front
-            end's vector is used as it is.
+            end's vector is used directly.
         preparation: Changes to a transcript before it is tokenized.
         temperature: Logits are divided by it before the activation.
-        activation: ``softmax``: one label is right. ``sigmoid``: labels are independent.
+        activation: ``softmax`` (exactly one label) or ``sigmoid`` (independent labels).
     """
 
     graph: str
@@ -119,7 +119,7 @@ class Licence(Struct, frozen=True):
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
-    """Everything that an answer depends on, and what the export measured."""
+    """Everything that an answer depends on, and the measurements of the export."""
 
     schema: Literal["emo-bundle/2"] = SCHEMA
     name: str

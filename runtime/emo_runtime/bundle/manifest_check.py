@@ -21,7 +21,7 @@ REMEDY = "The manifest was changed or damaged: copy the bundle again or run emo-
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _RESERVED_ON_WINDOWS = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
-# Fields that a graph of a kind must have, and those that it may have besides.
+# Required and optional fields of each kind of graph.
 _FIELDS: dict[GraphKind, tuple[set[str], set[str]]] = {
     "text": ({"tokenizer"}, {"width", "pooling"}),
     "encoder": ({"tokenizer", "width"}, {"pooling"}),
@@ -105,7 +105,11 @@ def _check_task(manifest: Manifest, name: TaskName, task: Task) -> None:
             _refuse(where, "it has no 'text_graph' and no 'preparation'")
         if graph.kind == "speech":
             if "logits" not in graph.outputs or task.audio_graph is not None:
-                _refuse(where, f"the speech graph {task.graph!r} must give logits by itself")
+                _refuse(
+                    where,
+                    f"the speech graph {task.graph!r} must have the output 'logits', and the task "
+                    "no 'audio_graph'",
+                )
             return
         if graph.kind == "fusion" and not graph.present_input:
             _refuse(where, f"the fusion graph {task.graph!r} can't answer without text")
@@ -119,7 +123,7 @@ def _check_task(manifest: Manifest, name: TaskName, task: Task) -> None:
 def _check_text_vector(manifest: Manifest, where: str, task: Task, fusion: Graph) -> None:
     encoder = manifest.graphs.get(task.text_graph or "")
     if encoder is None or encoder.tokenizer is None or encoder.width is None:
-        _refuse(where, f"its text graph {task.text_graph!r} gives no embedding of a transcript")
+        _refuse(where, f"its text graph {task.text_graph!r} has no output 'embedding'")
     if encoder.width != fusion.text_width:
         _refuse(
             where,
@@ -132,7 +136,7 @@ def _check_audio_vector(manifest: Manifest, where: str, task: Task, fusion: Grap
     if task.audio_graph is not None:
         speech = manifest.graphs.get(task.audio_graph)
         if speech is None or speech.kind != "speech" or speech.width is None:
-            _refuse(where, f"its audio graph {task.audio_graph!r} gives no embedding of sound")
+            _refuse(where, f"its audio graph {task.audio_graph!r} has no output 'embedding'")
         width, source = speech.width, repr(task.audio_graph)
     elif isinstance(manifest.audio, MeanMfccSettings):
         width, source = manifest.audio.n_mfcc, "the front end (n_mfcc)"

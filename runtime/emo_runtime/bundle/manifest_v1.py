@@ -35,7 +35,7 @@ class GraphV1(Struct, frozen=True):
 
 
 class TaskV1(Struct, frozen=True):
-    """How a task is answered."""
+    """Graphs and settings of a task."""
 
     graph: str
     text_graph: str | None = None

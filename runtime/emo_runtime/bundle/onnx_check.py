@@ -168,7 +168,7 @@ def _fields(data: memoryview, walk: _Walk) -> Iterator[tuple[int, int | memoryvi
         else:
             _refuse(walk, "it is not an ONNX file")
         if length > end - position:
-            _refuse(walk, "it is cut off or no ONNX file")
+            _refuse(walk, "it is truncated or not an ONNX file")
         yield key >> 3, data[position : position + length]
         position += length
 
@@ -182,7 +182,7 @@ def _varint(data: memoryview, position: int, walk: _Walk) -> tuple[int, int]:
         if byte < 0x80:
             return value, position
         shift += 7
-    _refuse(walk, "it is cut off or no ONNX file")
+    _refuse(walk, "it is truncated or not an ONNX file")
 
 
 def _message(value: int | memoryview, walk: _Walk) -> memoryview:

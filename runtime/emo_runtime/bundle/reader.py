@@ -129,7 +129,7 @@ def open_bundle(
 
 
 def default_bundle() -> Path:
-    """Where the installed default bundle lies, found without importing its package."""
+    """Return the directory of the installed default bundle, without importing its package."""
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS, name=DEFAULT):
         package, *folders = entry.value.split(".")
         spec = importlib.util.find_spec(package)

@@ -53,7 +53,7 @@ def sign_bundle(bundle: Path, private_key: str | os.PathLike[str]) -> None:
 def check_signature(
     manifest: bytes, signature: bytes | None, public_key: str | os.PathLike[str]
 ) -> None:
-    """Raise BundleError unless ``signature`` is the manifest's, by the key in a PEM file."""
+    """Raise BundleError unless ``signature`` is valid for the manifest and the public key."""
     ed25519, serialization = _cryptography()
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  (an extra)
 

@@ -22,7 +22,7 @@ class TextPreparation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             - ``urls``: web addresses become ``url``.
             - ``repeats``: a character repeated more than three times is repeated three times.
             - ``emoji``: an emoji becomes its Spanish name between two words ``emoji``.
-            - ``laughter``: ``jajajaj`` and the like become ``jaja``.
+            - ``laughter``: ``jajajaj`` and similar words become ``jaja``.
             - ``hashtags``: ``#MuyBien`` becomes ``muy bien``.
     """
 

@@ -12,7 +12,7 @@ from emo_runtime.errors import BundleError
 def upgrade_bundle(bundle: Bundle, output: Path) -> Path:
     """Write ``bundle`` with a manifest of the current schema to the new directory ``output``.
 
-    The directory gets its name when it is complete and verified.
+    The directory is renamed to ``output`` once it is complete and verified.
 
     Raises:
         BundleError: ``output`` exists, or a file of the bundle is damaged.

@@ -38,11 +38,11 @@ _STEPS = {
 @click.option(
     "--input",
     "source",
-    help="CSV or JSON Lines with the columns text, audio, speaker; - for stdin.",
+    help="CSV or JSON Lines with the columns text, audio, speaker; - for standard input.",
 )
 @click.option("--format", "wanted", type=click.Choice(["csv", "jsonl"]), help="Format of --input.")
-@click.option("--delimiter", help="Of a CSV --input: one character or 'tab'. Default: detected.")
-@click.option("--encoding", help="Of --input and --transcript, such as cp1252. Default: detected.")
+@click.option("--delimiter", help="Delimiter of a CSV --input: one character or 'tab'. Default: detected.")
+@click.option("--encoding", help="Encoding of --input and --transcript, such as cp1252. Default: detected.")
 @click.option("--text-column", default="text", help="Column of the transcript. Default: text.")
 @click.option("--audio-column", default="audio", help="Column of the sound file. Default: audio.")
 @click.option(
@@ -50,16 +50,16 @@ _STEPS = {
     "transcripts",
     multiple=True,
     type=click.Path(),
-    help="Of --audio: .vtt, .srt, .json, .jsonl or .tsv. Several: one for each channel.",
+    help="Timed transcript of --audio: .vtt, .srt, .json, .jsonl or .tsv. Repeat: one per channel.",
 )
 @click.option(
     "--keep",
     multiple=True,
     type=click.Choice(["tags", "sounds", "speakers"]),
-    help="Of --transcript: keep tags and entities, sound descriptions, speaker prefixes.",
+    help="Keep tags and entities, sound descriptions or speaker prefixes of --transcript.",
 )
-@click.option("--csv", "csv_path", type=click.Path(), help="With --transcript: write a CSV too.")
-@click.option("--plot", "plot_path", type=click.Path(), help="With --transcript: draw a PNG too.")
+@click.option("--csv", "csv_path", type=click.Path(), help="With --transcript: also write a CSV file.")
+@click.option("--plot", "plot_path", type=click.Path(), help="With --transcript: also write a plot (PNG).")
 @click.option("--task", type=click.Choice(["text", "fusion", "audio"]), help="Task to run.")
 @click.option(
     "--ray", "on_ray", is_flag=True, help="Answer --input (also Parquet or a folder) with Ray."
@@ -79,7 +79,7 @@ _STEPS = {
     default=0.0,
     help="Mark answers with a lower confidence as uncertain.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 @bundle_options
 @click.version_option(package_name="emo-runtime")
 def main(
@@ -111,34 +111,38 @@ def main(
     """Recognize the emotion of an utterance from its text, its sound, or both.
 
     With --input, one JSON line is printed for each row. A row that fails gives a line with the key
-    'error', and the exit code is 1. With --transcript, each cue is answered with its part of the
-    sound. With --ray, rows are answered by several processes, or by a cluster that RAY_ADDRESS
-    names; a job that was stopped is continued.
+    'error', and the exit code is then 1. With --transcript, each cue is answered with its part of the
+    sound. With --ray, rows are answered by several processes, or by the cluster at RAY_ADDRESS; a
+    job that was stopped is resumed.
     """
     single = text is not None or audio is not None
     if single == (source is not None):
         raise click.UsageError("give --text and/or --audio for one utterance, or --input FILE.")
     if transcripts and (audio is None or text is not None or task is not None):
-        raise click.UsageError("--transcript goes with --audio, without --text and --task.")
+        raise click.UsageError("--transcript requires --audio, without --text and --task.")
     if (csv_path or plot_path) and not transcripts:
-        raise click.UsageError("--csv and --plot go with --transcript.")
+        raise click.UsageError("--csv and --plot require --transcript.")
     if on_ray != (output is not None) or (on_ray and source in {None, "-"}):
-        raise click.UsageError("--ray goes with --input FILE and --output FOLDER.")
+        raise click.UsageError(
+            "--ray requires --input FILE and --output FOLDER, and --output requires --ray."
+        )
     table_options = ("wanted", "delimiter", "text_column", "audio_column")
     if source is None:
-        refuse_options("goes with --input.", *table_options)
+        refuse_options("requires --input.", *table_options)
     if not transcripts:
-        refuse_options("goes with --transcript.", "keep")
+        refuse_options("requires --transcript.", "keep")
         if source is None:
-            refuse_options("goes with --input or --transcript.", "encoding")
+            refuse_options("requires --input or --transcript.", "encoding")
     if on_ray:
-        refuse_options("does not go with --ray.", "threads", "as_json", "encoding", *table_options)
+        refuse_options(
+            "can't be used with --ray.", "threads", "as_json", "encoding", *table_options
+        )
         opening = {"providers": provider, "fallback": fallback, "variant": variant}
         predict_on_ray(
             str(source), str(output), bundle=bundle, task=task, workers=workers, opening=opening
         )
         return
-    refuse_options("goes with --ray.", "workers")
+    refuse_options("requires --ray.", "workers")
     tasks = [task] if task else _tasks_of(text, audio) if single and not transcripts else None
     with EmotionRecognizer.open(
         bundle,
@@ -219,7 +223,7 @@ def _answers(
     recognizer: EmotionRecognizer, rows: Iterable[Row]
 ) -> Iterator[tuple[Row, Answer | EmoError]]:
     """Yield rows with their answers or errors, in order; bad rows are not answered."""
-    # `good` runs ahead by as many rows as are in work; what it passed waits in `ahead`.
+    # `good` is read ahead of the answers; `ahead` queues the rows that still have none.
     ahead: list[Row] = []
 
     def good() -> Iterator[Utterance]:

@@ -20,21 +20,22 @@ def predict_on_ray(
     workers: int | None,
     opening: Mapping[str, Any],
 ) -> None:
-    """Answer the rows of ``source`` into Parquet files; ``opening`` goes to ``open``.
+    """Write the answers to the rows of ``source`` to Parquet files in ``output``.
 
-    Raises EmoError; Failure where rows failed.
+    ``opening`` has further arguments of ``EmotionRecognizer.open``. Raises EmoError, and Failure if
+    rows failed.
     """
     require_extra("ray", "ray", "pyarrow")
     total, failed = _job()(
         source, output, bundle=bundle, task=task, workers=workers, opening=opening
     )
-    click.echo(f"{total} rows are in {output}.", err=True)
+    click.echo(f"Wrote {total} rows to {output}.", err=True)
     if failed:
-        raise Failure(f"{failed} of {total} rows failed: their column 'error' says why.")
+        raise Failure(f"{failed} of {total} rows failed: see their column 'error'.")
 
 
 def _job() -> Any:
-    """Serving's job: found by name, since the runtime imports nothing of it."""
+    """Return the batch job, found by entry point: the runtime does not import the server."""
     for entry in importlib.metadata.entry_points(group="emo_runtime.batch_jobs", name="ray"):
         return entry.load()
-    raise MissingExtraError('--ray needs the job: pip install "emo-runtime[ray]"')
+    raise MissingExtraError('--ray needs the batch job: pip install "emo-runtime[ray]"')

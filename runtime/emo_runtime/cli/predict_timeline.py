@@ -1,4 +1,4 @@
-"""emo-predict --transcript: the course of a call as a table, JSON, CSV or plot."""
+"""emo-predict --transcript: the timeline of a call as a table, JSON, CSV or plot."""
 
 import csv
 import sys
@@ -36,7 +36,7 @@ class Outputs:
 
 
 def predict_timeline(recognizer: EmotionRecognizer, inputs: Inputs, outputs: Outputs) -> None:
-    """Answer every cue of the transcripts from its part of the recording, and print the course."""
+    """Answer every cue from its part of the recording, and print the timeline."""
     cues = _read_cues(inputs)
     with click.progressbar(
         recognizer.timeline(inputs.audio, cues),

@@ -34,7 +34,7 @@ Range = tuple[int, int]
 def in_huge_pages(*, wanted: bool = True) -> Iterator[None]:
     """Join the pages of large private memory that is allocated inside the block, at its end.
 
-    Memory that other threads allocate meanwhile is joined too, which does no harm.
+    Memory that other threads allocate meanwhile is joined too, which is harmless.
     """
     asked = wanted and available()
     before = _anonymous() if asked else []
@@ -120,6 +120,6 @@ def _filled(start: int, end: int) -> list[Range]:
 
 
 def _collapse(start: int, end: int) -> None:
-    # If the kernel refuses (old version, no free huge page), everything stays as it was.
+    # If the kernel refuses (old version, no free huge page), everything stays unchanged.
     madvise = ctypes.CDLL(None).madvise
     madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _MADV_COLLAPSE)

@@ -69,7 +69,7 @@ def _load_on(
     sessions = {}
     for name in names:
         graph = bundle.manifest.graphs[name]
-        # The fusion network takes microseconds. Threads of its own would wait actively for tens of
+        # The fusion network takes microseconds. Further threads would spin for tens of
         # milliseconds after each answer, on the cores that the next text pass needs.
         threads = 1 if graph.kind == "fusion" else options.threads
         config = SessionConfig(provider, threads, spin=options.spin, huge_pages=options.huge_pages)

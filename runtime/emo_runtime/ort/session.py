@@ -1,7 +1,7 @@
 """Sessions: the protocol that the engine runs graphs with, and its ONNX Runtime implementation.
 
 The only module that imports ONNX Runtime, after its telemetry was switched off. A named execution
-provider that does not attach is an error, never a silent move to the CPU.
+provider that does not attach is an error, never a silent fallback to the CPU.
 """
 
 import ctypes
@@ -38,7 +38,7 @@ def load_onnxruntime() -> ModuleType:
 
     Official builds switch telemetry on when they are loaded; only this variable, set before,
     keeps them from writing a device id and starting a thread (ONNX Runtime's Privacy.md). Warns
-    where another module imported ONNX Runtime without it. Raises ProviderError.
+    if another module imported ONNX Runtime without it. Raises ProviderError.
     """
     if not telemetry_is_off():
         warnings.warn(
@@ -61,7 +61,7 @@ def load_onnxruntime() -> ModuleType:
 
 
 def telemetry_is_off() -> bool:
-    """False if another module imported onnxruntime before and left its telemetry on."""
+    """False if another module imported onnxruntime before and did not switch its telemetry off."""
     return "onnxruntime" not in sys.modules or os.environ.get(_TELEMETRY) == "1"
 
 
@@ -78,7 +78,7 @@ class Session(Protocol):
 
     @property
     def nodes(self) -> Mapping[str, int]:
-        """Number of nodes by provider; empty where it is not known."""
+        """Number of nodes by provider; empty if unknown."""
 
     @property
     def threads(self) -> int:
@@ -90,12 +90,12 @@ class Session(Protocol):
 
 @dataclass(frozen=True)
 class SessionConfig:
-    """How a graph is run.
+    """Settings of a session.
 
     Attributes:
         provider: Execution provider.
         threads: Intra-op threads.
-        spin: Idle threads wait actively for the next run.
+        spin: Idle threads spin while they wait for the next run.
         huge_pages: Ask the kernel to put the weights into huge pages (CPU, Linux).
     """
 
@@ -130,7 +130,7 @@ class OrtSession:
             results: list[Array] = self._session.run(list(outputs), dict(feeds))
         except Exception as error:  # noqa: BLE001  (ONNX Runtime's errors share no public base)
             raise ProviderError(
-                f"{self.provider} failed while it ran: {first_line(error)}. No other provider was "
+                f"{self.provider} failed during a run: {first_line(error)}. No other provider was "
                 "tried. Open the recognizer again, or use providers='cpu'."
             ) from None
         return results
@@ -178,15 +178,15 @@ def _options(runtime: ModuleType, config: SessionConfig) -> Any:
 
 
 def _release_freed_memory() -> None:
-    """Make glibc return the memory that parsing the graph used: 70 of 260 MB at BETO's size."""
+    """Make glibc return the memory used for parsing the graph: 70 of 260 MB at BETO's size."""
     if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries lack malloc_trim
         if trim is not None:
             trim(0)
 
 
 def _nodes_by_provider(session: Any) -> dict[str, int]:
-    """Number of nodes by provider; empty where ONNX Runtime is too old to report it."""
+    """Number of nodes by provider; empty if ONNX Runtime is too old to report it."""
     nodes: Counter[str] = Counter()
     if hasattr(session, "get_provider_graph_assignment_info"):
         for part in session.get_provider_graph_assignment_info():

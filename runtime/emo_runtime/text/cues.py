@@ -14,11 +14,11 @@ class Cue:
 
     Attributes:
         start_s: start in seconds.
-        end_s: end in seconds; infinite where only the end of the recording can tell.
-        text: the words; empty where the transcript has none for this time.
+        end_s: end in seconds; infinite: until the end of the recording.
+        text: the words; empty if the transcript has none for this time.
         speaker: the speaker's name in the transcript.
         channel: the recording's channel to read, from 0; None: the mean of all channels.
-        problem: why this cue cannot be answered (such as times that make no sense), or None.
+        problem: why this cue cannot be answered (such as invalid times), or None.
         adjusted: how missing or impossible times were adjusted, or None.
     """
 
@@ -33,7 +33,7 @@ class Cue:
 
 @dataclass(frozen=True)
 class RawCue:
-    """A cue as a file has it: times may be missing or wrong, the text still has its markup."""
+    """A cue as read from a file: times may be missing or wrong, the text has its markup."""
 
     start_s: float | None
     end_s: float | None
@@ -44,7 +44,7 @@ class RawCue:
 
 
 def resolve_times(raw: Sequence[RawCue]) -> list[Cue]:
-    """Give every cue finite times where its neighbours allow it, and a problem elsewhere.
+    """Complete missing times from neighbouring cues; cues without usable times get a problem.
 
     - A missing end becomes the start of the next cue; that of the last one is infinite.
     - A start below zero becomes zero.
@@ -89,7 +89,7 @@ def end_of_recording(cue: Cue, duration_s: float) -> Cue:
 
 
 def with_channel(cues: Iterable[Cue], channel: int | None) -> list[Cue]:
-    """Return the cues, all of one channel; None keeps the channels that the transcript names."""
+    """Return the cues, all of one channel; None: the channels named in the transcript."""
     return [cue if channel is None else replace(cue, channel=channel) for cue in cues]
 
 

@@ -37,7 +37,7 @@ _CERTAIN = re.compile(
     rf"((?:{_LABEL})|(?:{_ROLE})(?:\s\d{{1,2}})?)\s*:)\s*",
     re.IGNORECASE,
 )
-# A name: one to four capitalized words or initials. Only believed where most cues have one.
+# A name: one to four capitalized words or initials. Accepted only if most cues have one.
 _WORD = r"[A-ZÁÉÍÓÚÜÑ][\w.'-]*"
 _NAME = re.compile(rf"\s*({_WORD}(?:\s(?:de|del|la|las|los|y|{_WORD})){{0,4}}(?:\s\([^)]*\))?):\s+")
 _DASH = re.compile(r"\s*[-–—]\s*(?=[^\s\d-])")
@@ -47,10 +47,10 @@ _MIN_NAMED_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Markup:
-    """What stays in the text of a transcript; by default nothing that is not spoken.
+    """Markup to keep in the text of a transcript; by default only spoken words are kept.
 
     Attributes:
-        keep_tags: keep ``<i>``, ``{\\an8}`` and entities such as ``&amp;`` as they are.
+        keep_tags: keep ``<i>``, ``{\\an8}`` and entities such as ``&amp;`` unchanged.
         keep_sounds: keep sound descriptions: ``[Música]``, ``(risas)``, ``[BLANK_AUDIO]``, ``♪``.
         keep_speakers: keep speaker prefixes (``Cliente:``, ``[SPEAKER_00]:``, a dash) in the text
             instead of moving them to ``Cue.speaker``.
@@ -92,7 +92,7 @@ def _without_tags(text: str) -> str:
 
 
 def _has_name_prefixes(texts: Iterable[str]) -> bool:
-    """True if at least half of the texts begin like ``Carmen R.: ``, so that it is no sentence."""
+    """True if at least half of the texts begin with a name and a colon, such as ``Carmen R.: ``."""
     spoken = [text for text in texts if text.strip()]
     named = sum(
         _CERTAIN.match(text) is not None or _NAME.match(text) is not None for text in spoken

@@ -1,6 +1,6 @@
 """Declared changes to a transcript before it is tokenized, the same in training and at run time.
 
-The rules are a fixed set, so that a bundle can't bring code or regular expressions. Together they
+The rules are a fixed set, so that a bundle can't contain code or regular expressions. Together they
 are the preprocessing of RoBERTuito and other models trained on social media (pysentimiento's
 ``preprocess_tweet``).
 """

@@ -27,7 +27,7 @@ class _Open:
 def parse_subtitles(content: str) -> list[RawCue]:
     """Read the cues of a WebVTT or SubRip file; the text keeps its line breaks and its markup.
 
-    The two formats differ in the header and in comment blocks, which are recognized by themselves.
+    The two formats differ in the header and in comment blocks, which are detected.
     Deviations that players accept are accepted: no header, no numbers, no blank lines between
     cues, blank lines inside the text, ``,`` or ``.`` before the fraction, any number of digits in
     any place, times without hours, any line ending.
@@ -74,7 +74,7 @@ def parse_time(text: str) -> float | None:
 
 
 def _lines(lines: Sequence[str], *, vtt: bool) -> Iterator[tuple[str, bool | None]]:
-    """Yield every line that can belong to a cue, and what the line before it is.
+    """Yield every line that can belong to a cue, and the kind of the line before it.
 
     The second value is True if the previous line is the cue's identifier, False if this line is
     the first of its block, and None if it is neither (it follows text without a blank line).
@@ -107,7 +107,7 @@ def _lines(lines: Sequence[str], *, vtt: bool) -> Iterator[tuple[str, bool | Non
 
 
 def _mark(line: str, *, first: bool) -> str:
-    """Return what ``_is_identifier`` needs to know of a line: first of its block, and its text."""
+    """Return the input of ``_is_identifier``: a mark for a block's first line, and the text."""
     return ("^" if first else "_") + line.strip()
 
 
@@ -124,9 +124,9 @@ def _is_identifier(previous: str, number: int) -> bool:
 
 
 def _is_broken_timing(line: str, *, first: bool) -> bool:
-    """True for a line that is meant to be times but cannot be read as such.
+    """True for a malformed timing line.
 
-    Inside the text an arrow is text, unless digits and a colon stand on one of its sides.
+    Inside the text an arrow is text, unless one side has digits and a colon.
     """
     if not _ARROW.search(line):
         return False

@@ -32,7 +32,7 @@ class TextTokenizer:
         data: Bytes of tokenizer.json.
         name: File name for messages.
         max_tokens: Most tokens of a transcript, special tokens included.
-        vocab_size: Number of ids that the graph knows.
+        vocab_size: Number of ids that the graph accepts.
         keep_special: Recognize special tokens inside a transcript. By default ``[SEP]`` or
             ``</s>`` in a transcript is plain text, since it comes from a caller.
 
@@ -60,7 +60,7 @@ class TextTokenizer:
         largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
         if largest >= vocab_size:
             raise BundleError(
-                f"{name}: has the id {largest}, but the graph knows {vocab_size} ids. The "
+                f"{name}: has the id {largest}, but the graph accepts {vocab_size} ids. The "
                 "tokenizer belongs to another model: export the bundle again."
             )
         tokenizer.no_padding()
@@ -97,7 +97,7 @@ class TextTokenizer:
             )
         if ids.size > self._max_tokens:
             raise BundleError(
-                f"{self._name}: gave {ids.size} tokens, the graph takes {self._max_tokens}. Export "
+                f"{self._name}: gave {ids.size} tokens, the limit is {self._max_tokens}. Export "
                 "the bundle again."
             )
         notes = []
@@ -120,7 +120,7 @@ def _check_text(text: object) -> None:
             "Give single utterances."
         )
     try:
-        text.encode()  # old tokenizers would read something else
+        text.encode()  # old tokenizers would read a different text
     except UnicodeEncodeError:
         raise TextError(
             "the transcript has lone surrogates, which are not Unicode text. Decode it with "

@@ -31,7 +31,7 @@ def parse_json(content: str, name: str) -> list[RawCue]:
     reader = _layout(document)
     if reader is None:
         raise TextError(
-            f"{name}: unknown layout of a transcript ({_found(document)}). Known are those of "
+            f"{name}: unknown layout of a transcript ({_found(document)}). Supported: "
             "WhisperX, Whisper, faster-whisper, whisper.cpp, Hugging Face pipelines, OpenAI, "
             "Deepgram, AssemblyAI, AWS Transcribe, Google and Azure."
         )
@@ -86,7 +86,7 @@ def _json_type(value: object) -> str:
 
 
 def _segments(segments: Sequence[Any]) -> Iterator[RawCue]:
-    """Whisper and what follows its layout: start, end, text, speaker; in seconds."""
+    """Whisper and compatible layouts: start, end, text, speaker; in seconds."""
     for segment in segments:
         if not isinstance(segment, dict):
             yield RawCue(None, None, "", problem=f"a JSON {_json_type(segment)}, not an object")

@@ -29,12 +29,12 @@ def read_transcript(
     """Read a transcript file with times, in its order.
 
     Formats: WebVTT, SubRip, JSON (WhisperX, Whisper, whisper.cpp, Hugging Face, OpenAI, Deepgram,
-    AssemblyAI, AWS Transcribe, Google, Azure), JSON Lines, and Whisper's TSV. A cue whose times
-    make no sense is returned with ``Cue.problem``; no cue is left out.
+    AssemblyAI, AWS Transcribe, Google, Azure), JSON Lines, and Whisper's TSV. A cue with
+    invalid times is returned with ``Cue.problem``; no cue is skipped.
 
     Args:
         path: the file.
-        channel: the recording's channel that the transcript belongs to; None: what it says itself.
+        channel: the recording's channel that the transcript belongs to; None: as named in the file.
         encoding: the file's encoding; None: detected.
         markup: what to keep of markup, sound descriptions and speaker prefixes.
 
@@ -83,7 +83,7 @@ def as_cues(source: object) -> Iterator[Cue]:
     A dictionary may have ``start``/``end`` in place of ``start_s``/``end_s``.
 
     Raises:
-        TextError: something else was given.
+        TextError: the source is neither.
     """
     if isinstance(source, str | os.PathLike):
         yield from read_transcript(source)
@@ -182,7 +182,7 @@ def _milliseconds(value: str) -> float | None:
 
 
 def _guess(content: str) -> Callable[[str, str], list[RawCue]] | None:
-    """Return the reader for a file whose ending is unknown, from what it begins with."""
+    """Return the reader for a file with an unknown suffix, by its first characters."""
     start = content.lstrip("\ufeff \t\r\n")
     if start.startswith("WEBVTT") or "-->" in content:
         return _subtitles

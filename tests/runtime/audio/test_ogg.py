@@ -72,5 +72,5 @@ def test_a_missing_page_is_damage():
 def test_a_stream_without_sound_is_refused():
     body = struct.pack("<4sBBqIIIB", b"OggS", 0, 2, 0, 7, 0, 0, 1) + b"\x08\x80theora."
     for data in (with_fields(body), b"OggS" + bytes(200)):
-        with pytest.raises(AudioError, match="not a sound that can be read"):
+        with pytest.raises(AudioError, match="not a supported sound file"):
             decode(data)

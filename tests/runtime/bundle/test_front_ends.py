@@ -113,7 +113,7 @@ def test_defaults_are_the_extractors():
         ({"kind": "log_mel", "pad_s": 30, "max_s": 31}, "pad_s 30 needs a max_s"),
         ({"kind": "kaldi_fbank", "fft_length": 256}, "frame_length 400 exceeds fft_length 256"),
         ({"kind": "kaldi_fbank", "mean": 1.0}, "mean and std are used by normalize 'fixed' only"),
-        ({"kind": "kaldi_fbank", "pad_frames": 8}, "pad_frames does not go with"),
+        ({"kind": "kaldi_fbank", "pad_frames": 8}, "pad_frames can't be combined with"),
         (
             {"kind": "kaldi_fbank", "normalize": "none", "pad_frames": 9},
             "pad_frames 9 is not a multiple of stack 2",

@@ -148,7 +148,7 @@ def test_bad_rows_are_named_and_the_others_go_on(bundle, tmp_path):
         ("a", "hola", "missing.wav", "No such file"),
         ("b", "hola", "good.wav", None),
         ("c", "hola", "empty.wav", "is empty (0 bytes)"),
-        ("d", "hola", "text.wav", "not a sound that can be read"),
+        ("d", "hola", "text.wav", "not a supported sound file"),
         ("e", "hola", "zero.wav", "has no samples"),
         ("f", "hola", "nan.wav", "NaN or infinite"),
         ("g", "  ", "", "the transcript is empty"),
@@ -367,4 +367,4 @@ def test_tables_as_spreadsheets_write_them(bundle, tmp_path, content, options):
 
 
 def test_table_options_go_with_input(bundle):
-    failed(run("--bundle", bundle, "--text", "hola", "--delimiter", ";"), 2, "goes with --input")
+    failed(run("--bundle", bundle, "--text", "hola", "--delimiter", ";"), 2, "requires --input")

@@ -126,7 +126,9 @@ def test_what_is_no_tokenizer(data):
 
 def test_ids_beyond_the_embedding_are_refused():
     size = SIZE
-    with pytest.raises(BundleError, match=f"has the id {size - 1}, but the graph knows {size - 1}"):
+    with pytest.raises(
+        BundleError, match=f"has the id {size - 1}, but the graph accepts {size - 1}"
+    ):
         tokenizer(vocab_size=size - 1)
     added = json.loads(DATA)
     added["added_tokens"] = [
