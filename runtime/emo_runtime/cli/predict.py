@@ -41,8 +41,12 @@ _STEPS = {
     help="CSV or JSON Lines with the columns text, audio, speaker; - for standard input.",
 )
 @click.option("--format", "wanted", type=click.Choice(["csv", "jsonl"]), help="Format of --input.")
-@click.option("--delimiter", help="Delimiter of a CSV --input: one character or 'tab'. Default: detected.")
-@click.option("--encoding", help="Encoding of --input and --transcript, such as cp1252. Default: detected.")
+@click.option(
+    "--delimiter", help="Delimiter of a CSV --input: one character or 'tab'. Default: detected."
+)
+@click.option(
+    "--encoding", help="Encoding of --input and --transcript, such as cp1252. Default: detected."
+)
 @click.option("--text-column", default="text", help="Column of the transcript. Default: text.")
 @click.option("--audio-column", default="audio", help="Column of the sound file. Default: audio.")
 @click.option(
@@ -50,7 +54,7 @@ _STEPS = {
     "transcripts",
     multiple=True,
     type=click.Path(),
-    help="Timed transcript of --audio: .vtt, .srt, .json, .jsonl or .tsv. Repeat: one per channel.",
+    help="Transcript of --audio: .vtt, .srt, .json, .jsonl or .tsv. Repeat: one per channel.",
 )
 @click.option(
     "--keep",
@@ -58,8 +62,12 @@ _STEPS = {
     type=click.Choice(["tags", "sounds", "speakers"]),
     help="Keep tags and entities, sound descriptions or speaker prefixes of --transcript.",
 )
-@click.option("--csv", "csv_path", type=click.Path(), help="With --transcript: also write a CSV file.")
-@click.option("--plot", "plot_path", type=click.Path(), help="With --transcript: also write a plot (PNG).")
+@click.option(
+    "--csv", "csv_path", type=click.Path(), help="With --transcript: also write a CSV file."
+)
+@click.option(
+    "--plot", "plot_path", type=click.Path(), help="With --transcript: also write a plot (PNG)."
+)
 @click.option("--task", type=click.Choice(["text", "fusion", "audio"]), help="Task to run.")
 @click.option(
     "--ray", "on_ray", is_flag=True, help="Answer --input (also Parquet or a folder) with Ray."
@@ -111,7 +119,7 @@ def main(
     """Recognize the emotion of an utterance from its text, its sound, or both.
 
     With --input, one JSON line is printed for each row. A row that fails gives a line with the key
-    'error', and the exit code is then 1. With --transcript, each cue is answered with its part of the
+    'error', and the exit code is 1. With --transcript, each cue is answered with its part of the
     sound. With --ray, rows are answered by several processes, or by the cluster at RAY_ADDRESS; a
     job that was stopped is resumed.
     """
@@ -123,9 +131,7 @@ def main(
     if (csv_path or plot_path) and not transcripts:
         raise click.UsageError("--csv and --plot require --transcript.")
     if on_ray != (output is not None) or (on_ray and source in {None, "-"}):
-        raise click.UsageError(
-            "--ray requires --input FILE and --output FOLDER, and --output requires --ray."
-        )
+        raise click.UsageError("--ray and --output FOLDER require each other, and --input FILE.")
     table_options = ("wanted", "delimiter", "text_column", "audio_column")
     if source is None:
         refuse_options("requires --input.", *table_options)
