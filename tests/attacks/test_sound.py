@@ -67,7 +67,7 @@ def test_nothing_hangs_the_decoder(tmp_path):
     assert found.keys() == abuses.keys()
     for name, message in found.items():
         assert message == "0.00 s" or name == "tag without end", (name, message)
-    assert "not a sound" in found["tag without end"]
+    assert "not a supported sound file" in found["tag without end"]
 
 
 def test_tags_before_an_mp3_change_nothing():

@@ -98,7 +98,7 @@ def test_nothing_left_of_a_text():
 
 def test_a_limit_that_the_library_ignores():
     """Gain: with a limit below its two marks it does not cut at all: attention is quadratic."""
-    with pytest.raises(BundleError, match="gave 102 tokens, the graph takes 1"):
+    with pytest.raises(BundleError, match="gave 102 tokens, the limit is 1"):
         tokenizer(max_tokens=1)("hola " * 100)
 
 
