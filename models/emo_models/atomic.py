@@ -1,4 +1,4 @@
-"""Files that are either the old ones or the new ones, never half of each."""
+"""Atomic writes of files and directories."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
     """Let ``write`` fill a temporary sibling, then rename it to ``path``.
 
     Args:
-        path: the file to make or replace; its directory is created when missing.
+        path: the file to create or replace; a missing parent directory is created.
         write: called with the temporary path.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,9 +32,9 @@ def atomic_text(path: Path, text: str) -> None:
 
 
 def sync(path: Path) -> None:
-    """A file's bytes, or a directory's names, on disk: a power cut then leaves the old or the new.
+    """Flush a file's contents, or a directory's entries, to disk.
 
-    Where directories can't be opened (not POSIX), theirs are left to the system.
+    Does nothing for a directory on systems that can't open one (not POSIX).
     """
     is_directory = path.is_dir()
     if is_directory and os.name != "posix":
@@ -51,7 +51,7 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Temporary siblings of processes that were killed."""
+    """Return the temporary siblings that killed processes left."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         owner = leftover.name.split(".")[-2]
         if owner.isdigit() and not _runs(int(owner)):
@@ -61,7 +61,7 @@ def _remove_leftovers(path: Path) -> None:
 def _runs(process: int) -> bool:
     if process == os.getpid():
         return False
-    if os.name != "posix":  # there, signal 0 is Ctrl-C
+    if os.name != "posix":  # on Windows, signal 0 is Ctrl-C
         return True
     try:
         os.kill(process, 0)

@@ -1,9 +1,9 @@
 """Write text, fusion and speech checkpoints; read fusion and speech checkpoints.
 
 Text checkpoints are Hugging Face directories (read by ``emo_models.modeling.load``), fusion
-and speech checkpoints are safetensors and config.json. Weights are stored in float16 and computed
-with in float32. A directory is written under a temporary name and then renamed, so that a reader
-sees either the old checkpoint or the new one.
+and speech checkpoints are safetensors and config.json. Weights are stored in float16;
+computation is in float32. A directory is written under a temporary name and then renamed, so that
+a reader sees either the old checkpoint or the new one.
 """
 
 from __future__ import annotations
@@ -88,12 +88,12 @@ def save_text(
     metrics: Mapping[str, Any] | None = None,
     extra: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a text classifier (or, without labels of ours, an encoder) atomically.
+    """Write a text classifier (or an encoder, if the config has no task labels) atomically.
 
     Args:
         directory: replaced when it exists.
         model: a transformers model.
-        tokenizer: its transformers tokenizer, a fast one.
+        tokenizer: its fast transformers tokenizer.
         temperature: divisor of the logits before the softmax.
         preparation: changes to a transcript before it is tokenized.
         metrics: written to metrics.json.
@@ -111,7 +111,7 @@ def save_text(
     with replaced(Path(directory)) as new:
         _save_half(new / WEIGHTS, _without_duplicates(model))
         _write_json(new / "config.json", config)
-        # A call leaves its truncation and padding switched on; they are not the tokenizer's.
+        # Calling the tokenizer enables truncation and padding, which must not be saved.
         tokenizer.backend_tokenizer.no_truncation()
         tokenizer.backend_tokenizer.no_padding()
         tokenizer.save_pretrained(new)
@@ -249,7 +249,10 @@ def replaced(directory: Path) -> Iterator[Path]:
 
 
 def _without_duplicates(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the state without tensors tied to an earlier one, which safetensors refuses."""
+    """Return the state without tensors that share memory with an earlier one.
+
+    safetensors refuses shared tensors.
+    """
     seen: set[int] = set()
     state = {}
     for name, tensor in model.state_dict().items():
@@ -265,7 +268,7 @@ def _save_half(path: Path, state: Mapping[str, torch.Tensor]) -> None:
         for name, tensor in state.items()
     }
     save_file(half, path, metadata={"format": "pt"})
-    path.chmod(0o644)  # safetensors makes it readable by its owner only
+    path.chmod(0o644)  # safetensors creates the file readable by its owner only
 
 
 def _write_extras(

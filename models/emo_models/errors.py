@@ -1,4 +1,4 @@
-"""What can go wrong with training data and checkpoints."""
+"""Errors about training data and checkpoints."""
 
 from __future__ import annotations
 

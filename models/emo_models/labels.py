@@ -13,16 +13,16 @@ LABELS = ("anger", "disgust", "fear", "joy", "neutral", "sadness")
 
 
 def label_key(word: str) -> str:
-    """Return the form in which label words are compared: no outer blanks, case or accents."""
+    """Return the normalized form of a label word: stripped, lower case, without accents."""
     letters = unicodedata.normalize("NFKD", word.strip())
     return "".join(c for c in letters if not unicodedata.combining(c)).casefold()
 
 
 def parse_label_map(text: str) -> dict[str, str]:
-    """Return ``{key of the table's word: label}`` of a text like ``enojo=anger,alegría=joy``.
+    """Parse a text like ``enojo=anger,alegría=joy`` into ``{key of the word: label}``.
 
     Raises:
-        DataError: an entry that is no ``word=label``, or a word twice.
+        DataError: an entry that is not ``word=label``, or a duplicate word.
     """
     result: dict[str, str] = {}
     for entry in filter(None, (part.strip() for part in text.split(","))):
@@ -38,10 +38,10 @@ def parse_label_map(text: str) -> dict[str, str]:
 
 
 def parse_labels(text: str) -> tuple[str, ...]:
-    """Return the labels of a text like ``anger,joy,neutral``, in that order.
+    """Parse a text like ``anger,joy,neutral`` into labels, in that order.
 
     Raises:
-        DataError: fewer than two, or one twice.
+        DataError: fewer than two labels, or a duplicate label.
     """
     labels = tuple(filter(None, (part.strip() for part in text.split(","))))
     if len(labels) < 2 or len({label_key(label) for label in labels}) < len(labels):
@@ -50,13 +50,13 @@ def parse_labels(text: str) -> tuple[str, ...]:
 
 
 def map_label(word: str, label_map: Mapping[str, str]) -> str:
-    """Return the label of a table's word: as the map says, else the word itself in lower case."""
+    """Return the label that the map assigns to a word, else the word itself in lower case."""
     mapped = label_map.get(label_key(word))
     return unicodedata.normalize("NFC", word.strip()).lower() if mapped is None else mapped
 
 
 def label_set(words: Iterable[str]) -> tuple[str, ...]:
-    """Return the labels that occur, sorted; of spellings with the same key the most frequent."""
+    """Return the labels that occur, sorted; spellings with equal keys become the most frequent."""
     spellings: dict[str, Counter[str]] = {}
     for word in words:
         spellings.setdefault(label_key(word), Counter())[word] += 1
@@ -67,7 +67,7 @@ def label_index(label: str, labels: Sequence[str], *, where: str = "label") -> i
     """Return the class number of a label word; case and accents may differ.
 
     Raises:
-        DataError: the word is none of the labels; the message begins with ``where``.
+        DataError: the word is not a label; the message starts with ``where``.
     """
     keys = [label_key(known) for known in labels]
     try:

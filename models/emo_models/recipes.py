@@ -1,8 +1,8 @@
 """Hyper-parameters of every kind of run; the defaults are those of the paper.
 
-Soto et al., CogniCIC at EmoSPeech 2024, sections 4.1 (text) and 4.2.7 (fusion). Where the paper is
-silent the default is the plainest choice, and ``help`` says so. The command line is built from
-these fields, so nothing here imports torch.
+Soto et al., CogniCIC at EmoSPeech 2024, sections 4.1 (text) and 4.2.7 (fusion). Where the paper
+gives no value, the default is the simplest choice, and ``help`` says so. The command line is built
+from these fields, so nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def _option(default: Any, text: str, **more: Any) -> Any:
-    """Make a field; ``more``: ``choices``, or a range as click's number types take it."""
+    """Return a field; ``more`` is ``choices``, or the range arguments of click's number types."""
     return field(default=default, metadata={"help": text, **more})
 
 
@@ -112,7 +112,7 @@ class FusionRecipe:
 
     @property
     def present_input(self) -> bool:
-        """True if the network has the third input, and with it answers for one modality."""
+        """True if the network has the input ``present`` and accepts a single modality."""
         return self.drop_audio > 0 or self.drop_text > 0
 
 
@@ -120,8 +120,8 @@ class FusionRecipe:
 class PretrainRecipe:
     """Masked-language pretraining of a small BERT.
 
-    The learning rate follows the share of ``tokens`` or of ``minutes`` that is used, whichever is
-    larger; with ``minutes`` 0 the run is the same on every machine.
+    The learning rate depends on the used share of ``tokens`` or of ``minutes``, whichever is
+    larger. With ``minutes`` 0 the run is the same on every machine.
     """
 
     tokens: int = _option(46_000_000, "Tokens of the whole run.", **_COUNT)

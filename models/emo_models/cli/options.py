@@ -62,7 +62,7 @@ def config_option(function: _Function) -> _Function:
 
 
 def table_options(*, labels: bool = True) -> Callable[[_Function], _Function]:
-    """Add the options on how tables are read; with ``labels``, on the label set too."""
+    """Add the options for reading tables and, with ``labels``, for the label set."""
 
     def decorate(function: _Function) -> _Function:
         options = [
@@ -110,14 +110,14 @@ def take_preparation(options: dict[str, Any]) -> TextPreparation:
 
 
 def take_layout(options: dict[str, Any]) -> TableFormat:
-    """Take the options of ``table_options`` (but the label set) out of ``options``."""
+    """Take the options of ``table_options`` (except the label set) out of ``options``."""
     names = ("text_column", "label_column", "id_column", "delimiter", "encoding")
     given = {name: options.pop(name) for name in names}
     return TableFormat(**given, label_map=parse_label_map(options.pop("label_map") or ""))
 
 
 def write_config(path: Path, parameters: Mapping[str, Any]) -> None:
-    """Write all options of a run, so that ``--config`` repeats it."""
+    """Write all options of a run to a file that ``--config`` reads."""
     lines = [
         f"{name} = {_toml(value)}"
         for name, value in sorted(parameters.items())

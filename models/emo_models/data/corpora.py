@@ -1,4 +1,4 @@
-"""Readers of labelled speech corpora: one kind of row for tables with any column names."""
+"""Readers of labelled speech corpora: tables with any column names become `Row` objects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _AUDIO = ("audio", "file", "path")
 _GROUP = ("group", "speaker", "youtube_key", "video")
 _LABEL = ("label",)
 _KNOWN = {*_ID, *_TEXT, *_AUDIO, *_GROUP, *_LABEL, "split"}
-# Sound files that are named like an id without an ending.
+# Suffixes tried for sound files that a table names without one.
 _ENDINGS = ("", ".mp3", ".wav", ".flac", ".ogg", ".opus", ".m4a")
 
 
@@ -25,11 +25,11 @@ class Row:
     """One utterance.
 
     Attributes:
-        id: of the utterance; ``where`` in a table without ids.
-        label: its label, mapped and in lower case; empty where there is none.
+        id: id of the utterance; ``where`` in a table without ids.
+        label: its label, mapped and in lower case; empty without a label.
         text: transcript, or None.
         audio: sound file, or None.
-        group: what must not be in two splits (a video or a speaker); empty where unknown.
+        group: video or speaker, which must not be in two splits; empty if unknown.
         where: file and row, for messages.
     """
 
@@ -43,9 +43,9 @@ class Row:
 
 @dataclass(frozen=True)
 class TableFormat:
-    """How tables are read. None: detected, or the usual column names.
+    """Layout of a table. None: detected, or the usual column names.
 
-    ``label_map`` maps the key (``emo_models.labels.label_key``) of a table's word to a label.
+    ``label_map`` maps the key (``emo_models.labels.label_key``) of a label word to a label.
     """
 
     text_column: str | None = None
@@ -57,14 +57,14 @@ class TableFormat:
 
     @property
     def named(self) -> set[str]:
-        """Column names that were given."""
+        """The column names given by the caller."""
         given = (self.text_column, self.label_column, self.id_column)
         return {name for name in given if name is not None}
 
 
 @dataclass(frozen=True)
 class Needs:
-    """Parts of a row that must be there."""
+    """Required parts of a row."""
 
     text: bool = False
     audio: bool = False
@@ -90,12 +90,12 @@ def read_csv(
     needs: Needs | None = None,
     layout: TableFormat | None = None,
 ) -> list[Row]:
-    """Read the rows of a corpus or of a table of one's own.
+    """Read the rows of a corpus or of the user's own table.
 
     Known columns: ``label``; ``text`` / ``transcription`` / ``transcript``; ``audio`` / ``file`` /
     ``path`` (relative to the table's folder or to ``audio_folder``); ``id`` / ``filename``;
     ``group`` / ``speaker`` / ``youtube_key`` / ``video``; ``split``. With ``audio_folder`` and no
-    audio column (EmoSPeech) the sound file is the one in that folder that is named like the id.
+    audio column (EmoSPeech), the sound file is the file in that folder named after the id.
 
     Args:
         path: a table with a header; delimiter and encoding are detected.
@@ -105,8 +105,8 @@ def read_csv(
         layout: column names, delimiter, encoding, label map.
 
     Raises:
-        DataError: missing file or column, an empty text, missing sound, an id twice; with file and
-            row.
+        DataError: missing file or column, empty text, missing sound, or duplicate id; names file
+            and row.
     """
     needs, layout = needs or Needs(), layout or TableFormat()
     try:
@@ -154,14 +154,15 @@ def read_videos(meacorpus: Path) -> dict[str, str]:
 
 
 def with_groups(rows: Iterable[Row], groups: Mapping[str, str]) -> list[Row]:
-    """Return the rows with the group that ``groups`` has for their id, where it has one."""
+    """Return the rows, with the group that ``groups`` lists for their id, if any."""
     return [replace(row, group=groups.get(row.id, row.group)) for row in rows]
 
 
 def same_utterance(one: Row, other: Row) -> bool:
     """True if two rows with the same id are the same utterance.
 
-    A plain number as id counts the rows of its own table: such rows must also agree in their text.
+    An id that is a plain number is only a row number of its table: such rows must also agree in
+    their text.
     """
     if one.id != other.id:
         return False
@@ -171,7 +172,7 @@ def same_utterance(one: Row, other: Row) -> bool:
 
 
 def merged(*corpora: Iterable[Row]) -> list[Row]:
-    """Return the rows of several tables, the same utterance taken once (the first)."""
+    """Return the rows of several tables; of duplicate utterances, only the first."""
     result: list[Row] = []
     known: dict[str, list[Row]] = {}
     for row in (row for corpus in corpora for row in corpus):
@@ -183,7 +184,7 @@ def merged(*corpora: Iterable[Row]) -> list[Row]:
 
 
 def without(rows: Iterable[Row], held_out: Iterable[Row], *, groups: bool = False) -> list[Row]:
-    """Return the rows that are not in ``held_out`` by id or by text (or, if asked, by group)."""
+    """Return the rows whose id and text (and optionally group) are not in ``held_out``."""
     held = list(held_out)
     known = _by_id(held)
     texts = {row.text.strip() for row in held if row.text}
@@ -254,7 +255,7 @@ def _row(
 
 
 def _sound_file(folder: Path, name: str) -> Path:
-    """The file of that name, else the first with a known ending, else the name as it is."""
+    """Return the file of that name, else the first with a known suffix, else the name itself."""
     found = (folder / f"{name}{ending}" for ending in _ENDINGS)
     return next((path for path in found if path.is_file()), folder / name)
 

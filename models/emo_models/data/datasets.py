@@ -29,17 +29,17 @@ FEW_ROWS = 20
 
 @dataclass(frozen=True)
 class Tables:
-    """Where the rows come from. A table with a column ``split`` gives its rows of that split.
+    """Source tables of a run. Of a table with a column ``split``, only that split is read.
 
     Attributes:
         train: tables to train on.
-        extra: more of them, that give only rows of a group (video) that no excluded row has.
-        exclude: rows that are not trained on: left out by id and by text.
-        test: tables that are reported whole.
-        unseen_test: tables that are reported without the rows whose id, text or group is known
-            from training.
+        extra: more training tables; rows whose group (video) has an excluded row are dropped.
+        exclude: rows to leave out of training, by id and by text.
+        test: tables reported in full.
+        unseen_test: tables reported without the rows whose id, text or group is in the training
+            rows.
         videos: a MEACorpus folder, which names the video of its rows and of EmoSPeech's.
-        audio_folder: folder of the sound files of tables that name none.
+        audio_folder: folder of the sound files, for tables that name none.
         layout: column names, delimiter, encoding and label map of all tables.
         labels: label set and order; empty: the labels of the training rows, sorted.
     """
@@ -59,8 +59,8 @@ class Tables:
 class Dataset:
     """Training rows and test sets by name.
 
-    ``labels`` is the label set in class order. ``notes`` are sentences on rows that were left out
-    and on classes that are too small.
+    ``labels`` is the label set in class order. ``notes`` are sentences about
+    rows that were left out and classes that are too small.
     """
 
     train: list[Row]
@@ -70,15 +70,15 @@ class Dataset:
 
 
 def read_dataset(tables: Tables, *, need_audio: bool = False, allow_leak: bool = False) -> Dataset:
-    """Read, merge and hold out rows.
+    """Read and merge the tables, and leave held-out rows out of the training rows.
 
     Args:
         tables: the files.
-        need_audio: every row must have its sound.
+        need_audio: require a sound file for every row.
         allow_leak: accept a test row whose id is in the training rows.
 
     Raises:
-        DataError: a bad row, an unknown label, a leak.
+        DataError: a bad row, an unknown label, or a test row among the training rows.
     """
     videos = read_videos(tables.videos) if tables.videos else {}
     needs = Needs(text=True, audio=need_audio)
@@ -129,7 +129,7 @@ def read_dataset(tables: Tables, *, need_audio: bool = False, allow_leak: bool =
 
 
 def limited(data: Dataset, limit: int | None) -> Dataset:
-    """Return a slice with about the same share of each class, for trying a run out."""
+    """Return a small dataset with about the same class shares, for a trial run."""
     if limit is None:
         return data
     rows = sorted(range(len(data.train)), key=lambda i: (i * 2_654_435_761) % (1 << 32))
@@ -161,7 +161,7 @@ def check_classes(data: Dataset) -> None:
 
 
 def missing_classes(rows: Sequence[Row], labels: Sequence[str], part: str) -> list[str]:
-    """Return a sentence on the labels that no row of a part has; empty where all occur."""
+    """Return a sentence about the labels that a part has no row of; empty if all occur."""
     found = {label_key(row.label) for row in rows}
     missing = [label for label in labels if label_key(label) not in found]
     return [f"no {part} row has the label {', '.join(missing)}."] if missing else []
@@ -185,7 +185,10 @@ def _note_dropped(notes: list[str], given: int, kept: Sequence[Row], what: str, 
 
 
 def _name(path: Path, taken: dict[str, list[Row]]) -> str:
-    """``emospeech/test.csv`` -> ``emospeech_test``; numbered where the name is taken."""
+    """Return a test set's name: ``emospeech/test.csv`` -> ``emospeech_test``.
+
+    A number is appended if the name is taken.
+    """
     folder = path.absolute().parent.name
     name = path.stem if path.stem.startswith(folder) else f"{folder}_{path.stem}"
     name = name.replace("-", "_")

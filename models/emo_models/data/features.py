@@ -27,8 +27,8 @@ Floats = NDArray[np.float32]
 def audio_contract(n_mfcc: int) -> Audio:
     """The paper's features (4.2.3): 22,050 Hz, librosa's defaults otherwise.
 
-    librosa's 128 mel bands would silently give 128 coefficients for 256 (variant C), so the bands
-    follow the coefficients.
+    The number of mel bands equals ``n_mfcc``: librosa's default of 128 bands would silently limit
+    the 256 coefficients of variant C to 128.
     """
     return Audio(n_mfcc=n_mfcc, n_mels=max(128, n_mfcc))
 
@@ -40,16 +40,16 @@ def audio_features(
     cache: Path | None = None,
     on_row: Callable[[int], None] = lambda _: None,
 ) -> Floats:
-    """Mean MFCC vectors, float32 [rows, n_mfcc], computed by the runtime's own front end.
+    """Return mean MFCC vectors, float32 [rows, n_mfcc], computed by the runtime's front end.
 
     Args:
-        rows: with audio.
+        rows: rows with audio.
         contract: rate, frames, bands.
-        cache: a folder; features of the same unchanged files are read from there.
+        cache: folder of cached features; reused while the sound files are unchanged.
         on_row: called with the number of rows done.
 
     Raises:
-        DataError: sound that can't be read; names the row.
+        DataError: unreadable sound; names the row.
     """
     path = cache / f"{_fingerprint(rows, contract)}.npy" if cache else None
     if path is not None and path.exists():
@@ -71,10 +71,10 @@ def audio_features(
 
 
 def bandwidth(rows: Sequence[Row]) -> float:
-    """The highest frequency in Hz that any of the rows' sound files can hold (half its rate).
+    """Return the highest Nyquist frequency, in Hz, of the rows' sound files.
 
     Raises:
-        DataError: sound that can't be read; names the row.
+        DataError: unreadable sound; names the row.
     """
     highest = 0.0
     for row in rows:
@@ -86,9 +86,9 @@ def bandwidth(rows: Sequence[Row]) -> float:
 
 
 def text_features(rows: Sequence[Row], encoder: TextCheckpoint) -> Floats:
-    """Masked mean of the encoder's last states, float32 [rows, hidden].
+    """Return the masked mean of the encoder's last states, float32 [rows, hidden].
 
-    Outer blanks of the text are removed first (4.2.2).
+    Leading and trailing spaces of the text are removed first (paper section 4.2.2).
     """
     encoder.module.to(device())
     texts = [(row.text or "").strip() for row in rows]

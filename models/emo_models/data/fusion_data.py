@@ -28,11 +28,11 @@ _TRAIN_SEED, _VALIDATION_SEED, _TEST_SEED = 0, 1, 2
 
 @dataclass(frozen=True)
 class FusionRun:
-    """A run's settings beside its recipe and tables.
+    """Settings of a run, apart from its recipe and tables.
 
     ``clips`` are tables of sound with speakers, for label-matched pairs; without them the training
-    tables have their own sound. ``encoder`` is a directory or a Hub id. ``options`` are all options
-    of the run, which a state must agree with to be resumed.
+    tables must name their own sound. ``encoder`` is a directory or a Hub id. ``options`` are all
+    options of the run; a state is resumed only if its options are equal.
     """
 
     encoder: str
@@ -63,7 +63,7 @@ class Features:
 
 @dataclass(frozen=True)
 class FusionData:
-    """Features of training, validation and test sets; ``note`` says how pairs were made."""
+    """Features of training, validation and test sets; ``note`` describes the pairing."""
 
     train: Features
     validation: Features
@@ -82,10 +82,10 @@ class FusionData:
 def fusion_data(
     run: FusionRun, data: Dataset, recipe: FusionRecipe, encoder: TextCheckpoint
 ) -> FusionData:
-    """Compute (or find) the features of the rows, and pair them.
+    """Compute the features of the rows, or read them from the cache, and pair them.
 
     Raises:
-        DataError: a bad row of clips, or sound that can't be read.
+        DataError: a bad row of clips, or unreadable sound.
     """
     own = not run.clips
     dataset = limited(data, run.limit)
@@ -127,7 +127,7 @@ def _pairs(
     own: bool,
     recipe: FusionRecipe,
 ) -> Callable[[int], Pairs]:
-    """Return a corpus's own pairs; or label-matched ones, others for each number."""
+    """Return a corpus's own pairs, or label-matched pairs that differ for each ``number``."""
     texts, clips = targets_of(text_rows, labels), targets_of(audio_rows, labels)
     if own:
         fixed = own_pairs(texts.tolist())
@@ -145,7 +145,7 @@ def _pairs(
 def _clips(
     run: FusionRun, texts: dict[str, list[Row]], recipe: FusionRecipe
 ) -> dict[str, list[Row]]:
-    """Return clips for each set of texts: one part of the speakers each; test sets share theirs."""
+    """Return clips for each set of texts, disjoint by speaker; all test sets share one part."""
     rows = [
         replace(row, id=f"{path}:{row.id}")
         for path in run.clips

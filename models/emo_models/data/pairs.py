@@ -20,7 +20,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Pairs:
-    """Row numbers of sound and of text that go together, and their class, int64 [pairs] each."""
+    """Row numbers of paired sound and text, and their class, int64 [pairs] each."""
 
     audio: Ints
     text: Ints
@@ -28,7 +28,7 @@ class Pairs:
 
 
 def own_pairs(labels: Sequence[int]) -> Pairs:
-    """Each row with itself: a corpus that has both."""
+    """Pair each row with itself, for a corpus with sound and text."""
     numbers = np.arange(len(labels))
     return Pairs(numbers, numbers, np.asarray(labels, dtype=np.int64))
 
@@ -46,12 +46,12 @@ def matched_pairs(
     Args:
         text_labels: class of each text.
         audio_labels: class of each clip.
-        seed: decides the pairs.
-        both: also one pair per clip, so that classes rare in text are trained on as well.
+        seed: seed of the random pairing.
+        both: add one pair per clip, so that classes rare in text are trained on as well.
         labels: label words in class order.
 
     Raises:
-        DataError: a label that only one side has.
+        DataError: a label that occurs only in the texts or only in the clips.
     """
     texts = np.asarray(text_labels, dtype=np.int64)
     clips = np.asarray(audio_labels, dtype=np.int64)
@@ -68,7 +68,7 @@ def matched_pairs(
 
 
 def joined(pairs: Sequence[Pairs]) -> Pairs:
-    """Several sets of pairs as one."""
+    """Concatenate several sets of pairs."""
     return Pairs(
         np.concatenate([each.audio for each in pairs]),
         np.concatenate([each.text for each in pairs]),

@@ -11,9 +11,10 @@ from emo_models.errors import DataError
 
 
 def split_rows(targets: Sequence[int], share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Row numbers for training and validation, every class with its share in both.
+    """Return row numbers for training and validation, stratified by class.
 
-    The paper says 90/10 and seed 42, not how (4.1). A class of one row stays in training.
+    The paper states 90/10 and seed 42, but no method (section 4.1). A class of one row stays in
+    training.
     """
     rng = np.random.default_rng(seed)
     labels = np.asarray(targets)
@@ -32,13 +33,12 @@ def split_rows(targets: Sequence[int], share: float, seed: int) -> tuple[list[in
 def split_speakers(
     rows: Sequence[Row], validation_share: float, test_share: float, seed: int
 ) -> tuple[list[Row], list[Row], list[Row]]:
-    """Rows for training, validation and test, no speaker in two of them.
+    """Return rows for training, validation and test, disjoint by speaker.
 
-    Speakers are drawn per corpus (rows whose table is the same), so that each corpus is in all
-    three.
+    Speakers are drawn per corpus (rows of the same table), so that each part has every corpus.
 
     Raises:
-        DataError: a row without speaker, or a corpus with too few of them.
+        DataError: a row without speaker, or a corpus with too few speakers.
     """
     rng = np.random.default_rng(seed)
     part: dict[tuple[str, str], int] = {}

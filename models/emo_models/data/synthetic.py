@@ -113,7 +113,7 @@ def read_templates(path: Path, slots: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def expand(template: str, slots: Mapping[str, Sequence[str]], rng: np.random.Generator) -> str:
-    """Return one sentence of a template, with tidy spaces, capital letter and final mark."""
+    """Return one sentence of a template, with normalized spaces, capital letter and final mark."""
 
     def choose(match: re.Match[str]) -> str:
         options = match.group(1).split("|")
@@ -127,7 +127,7 @@ def expand(template: str, slots: Mapping[str, Sequence[str]], rng: np.random.Gen
 
 
 def tidy(text: str) -> str:
-    """Repair spaces, contractions, paired marks, the first letter and the final mark."""
+    """Normalize spaces, contractions, paired marks, the first letter and the final mark."""
     text = re.sub(r"\s+", " ", text).strip(" ,")
     text = re.sub(r" ([,.?!])", r"\1", text)
     text = re.sub(r",+(?=[.?!])", "", text)

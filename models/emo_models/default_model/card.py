@@ -21,10 +21,10 @@ _NAMES = {
 
 
 def write_card(text_run: Path, fusion_run: Path, figures: Figures, output: Path) -> None:
-    """Write the card of a bundle that was made of both runs, with its ``figures``.
+    """Write the card of a bundle exported from both runs, with its ``figures``.
 
     Raises:
-        CheckpointError: no metrics.json in one of them, or an encoder from elsewhere.
+        CheckpointError: a run without metrics.json, or an encoder from another source.
     """
     text, fusion = (_metrics(run / CHECKPOINT) for run in (text_run, fusion_run))
     atomic_text(output, card(text, fusion, figures))
@@ -34,7 +34,7 @@ def check_runs(text_run: Path, fusion_run: Path) -> None:
     """Refuse runs without the test sets and baselines that the card lists.
 
     Raises:
-        CheckpointError: with the option that the run was made without.
+        CheckpointError: names the option that the run lacks.
     """
     text, fusion = (_metrics(run / CHECKPOINT) for run in (text_run, fusion_run))
     for run, metrics, task in ((text_run, text, "text"), (fusion_run, fusion, "fusion")):

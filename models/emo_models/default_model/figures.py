@@ -37,10 +37,10 @@ def bundle_figures(
     fusion_run: Path,
     on_progress: Callable[[str], None] = lambda _: None,
 ) -> Figures:
-    """Measure ``bundle`` on the tables that both runs left (``emo_models.runs.tables``).
+    """Measure ``bundle`` on the tables that both runs wrote (``emo_models.runs.tables``).
 
     Raises:
-        DataError: a table is missing or bad, or a row gets no answer.
+        DataError: a table is missing or bad, or the runtime rejects a row.
     """
     text, fusion, baselines = {}, {}, {}
     for name, table in tables_of(text_run, "rows"):
@@ -62,7 +62,7 @@ def bundle_figures(
 
 
 def _different(tables: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
-    """Return tables that differ from every earlier one: test sets of texts share their clips."""
+    """Return the tables without duplicates: test sets of texts share their clips."""
     first: dict[bytes, str] = {}
     return [
         (name, table)
@@ -82,7 +82,7 @@ def _probabilities(bundle: Path, rows: list[Row], task: TaskName) -> Floats:
 
 
 def _report(bundle: Path, rows: list[Row], probabilities: Floats, task: TaskName) -> dict[str, Any]:
-    """Report with the calibration error before the temperature, which is taken out again."""
+    """Return a report with the calibration error before and after temperature scaling."""
     temperature = open_bundle(bundle).manifest.tasks[task].temperature
     logits = np.log(np.maximum(probabilities, 1e-300)) * temperature
     return report_logits(targets_of(rows, LABELS), logits, temperature, labels=LABELS)

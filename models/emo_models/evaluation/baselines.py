@@ -27,7 +27,7 @@ def tfidf_svm(
 ) -> list[Ints]:
     """Return the classes that a linear SVM predicts per test set.
 
-    On TF-IDF of words (1-2) and characters (2-5).
+    Features: TF-IDF of word n-grams (1-2) and character n-grams (2-5).
     """
     features = make_union(
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2),

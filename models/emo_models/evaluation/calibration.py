@@ -1,4 +1,4 @@
-"""Temperature scaling (Guo et al. 2017): one number that makes confidence mean what it says."""
+"""Temperature scaling (Guo et al. 2017): calibrate probabilities with one parameter."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOWEST, HIGHEST = 0.05, 20.0
 
 
 def fit_temperature(logits: NDArray[Any], targets: NDArray[np.int64]) -> float:
-    """The temperature with the least negative log likelihood on validation rows.
+    """Return the temperature with the lowest negative log likelihood on validation rows.
 
     Golden-section search over log T: in 1 / T the likelihood is convex, so there is one minimum.
 
@@ -35,6 +35,6 @@ def fit_temperature(logits: NDArray[Any], targets: NDArray[np.int64]) -> float:
 
 
 def log_loss(logits: NDArray[Any], targets: NDArray[np.int64], temperature: float) -> float:
-    """Mean negative log likelihood at a temperature."""
+    """Return the mean negative log likelihood at a temperature."""
     probabilities = softmax(logits, temperature)[np.arange(len(targets)), targets]
     return float(-np.log(np.maximum(probabilities, 1e-300)).mean())

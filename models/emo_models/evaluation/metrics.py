@@ -19,15 +19,15 @@ RESAMPLES = 2000
 
 
 def confusion(targets: Ints, predicted: Ints, classes: int) -> Ints:
-    """Counts [true class, predicted class]."""
+    """Return the confusion counts [true class, predicted class]."""
     flat = np.bincount(targets * classes + predicted, minlength=classes * classes)
     return flat.reshape(classes, classes).astype(np.int64)
 
 
 def class_scores(matrix: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
-    """Precision, recall and F1 per class of confusion counts [..., true, predicted].
+    """Return precision, recall and F1 per class of confusion counts [..., true, predicted].
 
-    A class that is never predicted has precision 0, one that never occurs recall 0
+    A class that is never predicted has precision 0; a class that never occurs has recall 0
     (scikit-learn's ``zero_division=0``).
     """
     hits = np.diagonal(matrix, axis1=-2, axis2=-1).astype(np.float64)
@@ -39,16 +39,16 @@ def class_scores(matrix: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
 
 
 def macro_f1(targets: Ints, predicted: Ints, classes: int, *, without: Sequence[int] = ()) -> float:
-    """Mean F1 over the classes that occur or are predicted, those in ``without`` left out.
+    """Return the mean F1 over the classes that occur or are predicted, except ``without``.
 
-    ``without`` only takes a class out of the mean: its rows stay, and what they are mistaken for
-    still counts against the other classes.
+    ``without`` only removes classes from the mean. Their rows stay: predicting another class for
+    such a row still lowers that class's precision.
     """
     return float(_macro(confusion(targets, predicted, classes)[None], without)[0])
 
 
 def calibration_error(probabilities: Floats, targets: Ints, bins: int = BINS) -> float:
-    """Expected calibration error (Guo et al. 2017): confidence bins of equal width."""
+    """Return the expected calibration error (Guo et al. 2017) with bins of equal width."""
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == targets
     place = np.minimum((confidence * bins).astype(int), bins - 1)
@@ -64,7 +64,7 @@ def bootstrap_macro_f1(
     without: Sequence[int] = (),
     seed: int = 42,
 ) -> tuple[float, float]:
-    """95 % percentile interval of macro-F1 over resampled rows."""
+    """Return the 95 % percentile interval of macro-F1 over resampled rows."""
     scores = _resampled(targets, predicted, classes, without, seed)
     low, high = np.percentile(scores, [2.5, 97.5])
     return float(low), float(high)
@@ -79,11 +79,11 @@ def paired_bootstrap(
     without: Sequence[int] = (),
     seed: int = 42,
 ) -> dict[str, float]:
-    """How much better ``first`` is than ``second`` in macro-F1, on the same resampled rows.
+    """Compare the macro-F1 of ``first`` and ``second`` on the same resampled rows.
 
     Returns:
-        difference, its 95 % interval (low, high), and the share of resamples in which ``first``
-        was not better (a one-sided p-value).
+        The difference (``first`` minus ``second``), its 95 % interval (low, high), and the share of
+        resamples in which ``first`` was not better (a one-sided p-value).
     """
     differences = _resampled(targets, first, classes, without, seed) - _resampled(
         targets, second, classes, without, seed
@@ -101,14 +101,14 @@ def paired_bootstrap(
 
 
 def softmax(logits: NDArray[Any], temperature: float = 1.0) -> Floats:
-    """Probabilities [rows, classes] of logits divided by the temperature, in float64."""
+    """Return softmax probabilities [rows, classes] of logits / temperature, in float64."""
     return runtime_softmax(np.asarray(logits, dtype=np.float64) / temperature)
 
 
 def activate(
     logits: NDArray[Any], temperature: float = 1.0, *, multi_label: bool = False
 ) -> Floats:
-    """Probabilities [rows, classes]: independent ones (sigmoid) for multi-label networks."""
+    """Return probabilities [rows, classes]: sigmoid for multi-label networks, else softmax."""
     if multi_label:
         return sigmoid(np.asarray(logits, dtype=np.float64) / temperature)
     return softmax(logits, temperature)
@@ -132,7 +132,7 @@ def _resampled(
 
 
 def _macro(matrices: NDArray[Any], without: Sequence[int]) -> Floats:
-    """Macro-F1 of matrices [n, true, predicted]."""
+    """Return the macro-F1 of confusion matrices [n, true, predicted]."""
     f1 = class_scores(matrices)[2]
     counts = (matrices.sum(-1) + matrices.sum(-2)) > 0
     counts[:, list(without)] = False

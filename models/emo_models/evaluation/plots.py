@@ -1,4 +1,4 @@
-"""Pictures: confusion matrices in the manner of the paper's Figures 1 and 2, training curves."""
+"""Plots: confusion matrices in the style of the paper's Figures 1 and 2, and training curves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emo_models.atomic import atomic_write
 def confusion_png(
     path: Path, matrix: Sequence[Sequence[int]], labels: Sequence[str], title: str
 ) -> None:
-    """Counts as a heat map, true classes down, predicted ones across."""
+    """Plot confusion counts as a heat map: rows are true classes, columns predicted classes."""
     counts = np.asarray(matrix)
     figure = Figure(figsize=(6, 5.2), layout="constrained")
     axes = figure.subplots()
@@ -36,7 +36,7 @@ def confusion_png(
 
 
 def curve_png(path: Path, losses: Sequence[float], scores: Sequence[float]) -> None:
-    """Training loss and validation macro-F1 over epochs."""
+    """Plot training loss and validation macro-F1 over epochs."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     epochs = range(1, len(losses) + 1)

@@ -42,10 +42,10 @@ def predict_bundle(
     variant: Any = None,
     on_row: Callable[[int], None] = lambda _: None,
 ) -> Predictions:
-    """Return the answers of the runtime.
+    """Return the predictions of a bundle, computed by the runtime.
 
     Raises:
-        DataError: a row that gets no answer; names it.
+        DataError: the runtime rejects a row; names the row.
     """
     with EmotionRecognizer.open(bundle, tasks=[task], variant=variant) as recognizer:
         labels = recognizer.labels
@@ -67,7 +67,7 @@ def predict_bundle(
 
 
 def predict_text_checkpoint(source: str | Path, rows: Sequence[Row]) -> Predictions:
-    """Return the answers of a text classifier in PyTorch; ``source`` is a directory or a Hub id."""
+    """Return predictions of a text classifier in PyTorch; ``source`` is a directory or Hub id."""
     checkpoint = load_text(source)
     given = [prepare(row.text or "", checkpoint.preparation) for row in rows]
     ids = token_ids(checkpoint.tokenizer, given, checkpoint.max_tokens)
@@ -80,11 +80,11 @@ def predict_text_checkpoint(source: str | Path, rows: Sequence[Row]) -> Predicti
 def predict_fusion_checkpoint(
     directory: Path, encoder: str | Path, rows: Sequence[Row], task: TaskName
 ) -> Predictions:
-    """Return the answers of a fusion network in PyTorch, on text features of ``encoder``.
+    """Return the predictions of a fusion network in PyTorch, on text features of ``encoder``.
 
     Raises:
-        CheckpointError: another encoder than it was trained on, or sound alone asked of a network
-            that needs both.
+        CheckpointError: not the encoder that the network was trained on, or audio-only rows for a
+            network that needs both modalities.
     """
     network = load_fusion(directory)
     expected = network.details.encoder_sha256
@@ -125,7 +125,7 @@ def predict(
     ``model`` and ``encoder`` are directories or Hub ids.
 
     Raises:
-        CheckpointError: it is none of them, or doesn't do the task.
+        CheckpointError: ``model`` is none of them, or does not support the task.
     """
     directory = checkpoint_directory(model)
     if (directory / MANIFEST_NAME).is_file():

@@ -1,4 +1,4 @@
-"""The report on a set of predictions, the same for a checkpoint and a bundle."""
+"""Evaluation reports on predictions of a checkpoint or a bundle."""
 
 from __future__ import annotations
 
@@ -93,9 +93,10 @@ def report_logits(
 def compare(
     targets: Ints, first: Ints, second: Ints, *, labels: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    """Return how much better ``first`` is than ``second`` in macro-F1, with and without fear.
+    """Compare the macro-F1 of ``first`` and ``second``, with and without fear.
 
-    ``paired_bootstrap``'s figures by ``macro_f1`` and ``macro_f1_without_fear``.
+    Returns:
+        The results of ``paired_bootstrap`` by ``macro_f1`` and ``macro_f1_without_fear``.
     """
     kinds: dict[str, tuple[int, ...]] = {"macro_f1": ()}
     if fear := without_fear(labels):
@@ -107,7 +108,7 @@ def compare(
 
 
 def without_fear(labels: Sequence[str]) -> tuple[int, ...]:
-    """Return the class number of fear, too rare to be measured in MEACorpus (37 of 5,129 rows)."""
+    """Return the class number of fear, which is rare in MEACorpus (37 of 5,129 rows)."""
     return tuple(index for index, label in enumerate(labels) if label == "fear")
 
 

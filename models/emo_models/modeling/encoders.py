@@ -21,7 +21,7 @@ from emo_models.modeling.load import (
 from emo_models.modeling.source import checkpoint_directory
 from emo_models.modeling.tokenizer import read_tokenizer
 
-# What a checkpoint of ours has in its config.json that is not its encoder's.
+# Keys that this project adds to config.json; they do not belong to the encoder.
 _OWN_SETTINGS = ("ngram_buckets", "temperature", "strip_text", "decisions", "problem_type")
 _DROPOUTS = (
     "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout",
@@ -31,12 +31,12 @@ _DROPOUTS = (
 
 @dataclass(frozen=True)
 class Head:
-    """What a fresh classifier gives and reads.
+    """Configuration of a newly initialized classifier.
 
     Attributes:
-        labels: in class order.
+        labels: labels in class order.
         pooling: ``cls`` or ``mean``.
-        dropout: of the whole network.
+        dropout: dropout rate of the whole network.
     """
 
     labels: Sequence[str] = LABELS
@@ -47,16 +47,16 @@ class Head:
 def new_classifier(
     source: str, head: Head, *, random_weights: bool = False, seed: int = 0
 ) -> tuple[Any, Any]:
-    """Return a classifier whose encoder is that of ``source``, its head fresh, and its tokenizer.
+    """Return a classifier with the encoder of ``source`` and a new head, and its tokenizer.
 
     Args:
-        source: a directory or a Hub id. Any head in it is left out.
-        head: of the new network.
-        random_weights: read no weights, only the shape and the tokenizer.
-        seed: of the fresh weights.
+        source: a directory or a Hub id. Any head in it is ignored.
+        head: configuration of the new head.
+        random_weights: read only the configuration and the tokenizer, no weights.
+        seed: seed of the new weights.
 
     Raises:
-        CheckpointError: not a text network, or one whose encoder is not complete.
+        CheckpointError: not a text network, or its encoder is incomplete.
     """
     directory = checkpoint_directory(source)
     config = _with_head(model_config(directory), head)
@@ -88,7 +88,7 @@ def _with_head(config: Any, head: Head) -> Any:
 
 
 def _renew_head(model: Any, seed: int) -> None:
-    """Give everything but the encoder new random weights: no head of another task remains."""
+    """Initialize everything except the encoder at random, so that no other task's head remains."""
     torch.manual_seed(seed)
     for name, part in model.named_children():
         if name != model.base_model_prefix:

@@ -15,8 +15,8 @@ from emo_models.labels import LABELS
 Variant = Literal["plain", "attention", "multihead"]
 VARIANTS: tuple[Variant, ...] = ("plain", "attention", "multihead")
 
-# What the paper leaves open, as it was decided here; kept in config.json and in the manifest. The
-# reasons stand at the code: ``masked_mean``, ``FeatureAttention``, ``MultiHeadAttention``.
+# Decisions on points that the paper leaves open; written to config.json and to the manifest. The
+# reasons are in the docstrings of ``masked_mean``, ``FeatureAttention``, ``MultiHeadAttention``.
 DECISIONS = {
     "text vector": "mean of the encoder's last states, [CLS] and [SEP] in it, padding not",
     "encoder": "whichever network the sha256 names; the paper says only a pre-trained BERT",
@@ -35,8 +35,8 @@ CHUNKS = 8
 class FusionConfig:
     """Shape of a fusion network.
 
-    Its audio vector is ``n_mfcc`` mean MFCCs, or a speech embedding where ``audio_width`` is given.
-    ``present_input`` adds the third input, with which the network answers with one modality only.
+    The audio vector is ``n_mfcc`` mean MFCCs, or a speech embedding if ``audio_width`` is given.
+    ``present_input`` adds a third input that marks a missing modality.
     """
 
     variant: Variant = "plain"
@@ -70,7 +70,7 @@ class FusionConfig:
         return cls(**{**shape, **given, "labels": tuple(shape["labels"])})
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for config.json: ``audio_width`` takes the place of ``n_mfcc``."""
+        """Return plain values for config.json: ``audio_width`` replaces ``n_mfcc``."""
         unused = "audio_width" if self.audio_width is None else "n_mfcc"
         values = {**asdict(self), "labels": list(self.labels)}
         return {name: value for name, value in values.items() if name != unused}
@@ -78,7 +78,7 @@ class FusionConfig:
 
 @dataclass(frozen=True)
 class TrainedFusion:
-    """What a fusion checkpoint keeps beside the weights."""
+    """Metadata that a fusion checkpoint stores with the weights."""
 
     temperature: float = 1.0
     encoder_sha256: str = ""
@@ -90,9 +90,9 @@ class FusionNetwork(nn.Module):
     """Two linear layers without activation, concatenation, 512 -> 256, ReLU, dropout, -> classes.
 
     Inputs are the raw features: the standardisation (``audio_shift`` [width], ``audio_scale`` [])
-    is part of the network. The paper names none; with shift 0 and scale 1 it is the paper's.
-    ``confidence`` [2] multiplies the logits where there is (only audio, only text): one of them
-    alone is less to be trusted than one temperature for all three cases would say.
+    is part of the network. The paper mentions no standardisation: shift 0 and scale 1 reproduce its
+    network. ``confidence`` [2] multiplies the logits if only audio or only text is present, because
+    one temperature for all three cases would make single modalities overconfident.
     """
 
     audio_shift: Tensor
@@ -122,17 +122,17 @@ class FusionNetwork(nn.Module):
         )
 
     def forward(self, audio: Tensor, text: Tensor, present: Tensor | None = None) -> Tensor:
-        """Logits [batch, labels].
+        """Return logits [batch, labels].
 
         Args:
             audio: mean MFCCs or speech embeddings, float32 [batch, audio_inputs].
             text: mean-pooled states of the encoder, float32 [batch, hidden].
-            present: float32 [batch, 2], 1 where (audio, text) is there, else 0: the finite values
-                that stand in its place are then without effect, and a learned vector takes it.
-                Left out: both are there.
+            present: float32 [batch, 2], 1 where (audio, text) is present, else 0. A learned vector
+                replaces a missing modality; its input may be any finite values. None: both are
+                present.
 
         Raises:
-            ValueError: ``present`` for a network that has no such input.
+            ValueError: ``present`` is given to a network without that input.
         """
         audio = self.audio_attention(self.audio((audio - self.audio_shift) * self.audio_scale))
         text = self.text_attention(self.text(text))
@@ -154,9 +154,9 @@ class FusionNetwork(nn.Module):
 class FeatureAttention(nn.Module):
     """Variant A: weights over a modality's own 256 features, "to highlight the most relevant".
 
-    A modality is one vector here (both were averaged over time), so there is no sequence to attend
-    over: what the paper's sentence leaves is attention over features. The softmax is scaled by the
-    width, so that uniform weights change nothing.
+    Both modalities were averaged over time, so there is no sequence to attend over. The paper's
+    sentence is therefore read as attention over features. The softmax is scaled by the width, so
+    that uniform weights change nothing.
     """
 
     def __init__(self, width: int) -> None:
@@ -164,16 +164,16 @@ class FeatureAttention(nn.Module):
         self.score = nn.Linear(width, width)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Weighted features, [batch, width] as given."""
+        """Return weighted features [batch, width]."""
         return features * torch.softmax(self.score(features), dim=-1) * features.shape[-1]
 
 
 class MultiHeadAttention(nn.Module):
     """Variant B: multi-head self-attention inside a modality's vector, with a residual.
 
-    Over a sequence of one vector the softmax is 1 and attention is a mere linear layer. So the 256
-    features are read as a sequence of 8 chunks of 32, which attend to each other with 4 heads
-    (Vaswani et al. 2017; the arithmetic of ``torch.nn.MultiheadAttention``).
+    Over a sequence of one vector the softmax is 1, and attention reduces to a linear layer. The 256
+    features are therefore split into a sequence of 8 chunks of 32, which attend to each other with
+    4 heads (Vaswani et al. 2017; same arithmetic as ``torch.nn.MultiheadAttention``).
     """
 
     def __init__(self, width: int) -> None:
@@ -183,7 +183,7 @@ class MultiHeadAttention(nn.Module):
         self.output = nn.Linear(self.chunk, self.chunk)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features with what the other chunks tell added, [batch, width] as given."""
+        """Return the features plus the attention output over all chunks, [batch, width]."""
         chunks = features.reshape(-1, CHUNKS, self.chunk)
         query, key, value = (
             part.reshape(-1, CHUNKS, HEADS, self.chunk // HEADS).transpose(1, 2)
@@ -203,5 +203,5 @@ def _attention(variant: Variant, width: int) -> nn.Module:
     return nn.Identity()
 
 
-# What is there: (audio, text).
+# Presence flags: (audio, text).
 BOTH, AUDIO_ONLY, TEXT_ONLY = (1.0, 1.0), (1.0, 0.0), (0.0, 1.0)

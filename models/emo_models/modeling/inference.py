@@ -14,13 +14,16 @@ _PREDICT_ROWS = 64
 
 
 def token_ids(tokenizer: Any, texts: Sequence[str], limit: int) -> list[list[int]]:
-    """Ids of each text with [CLS] and [SEP], cut to ``limit``; the text is not touched (4.1)."""
+    """Return token ids of each text with [CLS] and [SEP], truncated to ``limit``.
+
+    The text is not preprocessed (paper section 4.1).
+    """
     encoded = tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
     return [list(row) for row in encoded]
 
 
 def predict_logits(model: Any, tokenizer: Any, ids: Sequence[list[int]]) -> NDArray[np.float32]:
-    """Logits [rows, classes] of token ids, in evaluation mode, rows of like length together."""
+    """Return logits [rows, classes] of token ids, in evaluation mode, batched by length."""
     return _in_batches(
         ids, tokenizer, model, lambda ids, mask: model(input_ids=ids, attention_mask=mask).logits
     )
@@ -32,7 +35,7 @@ def predict_states(
     ids: Sequence[list[int]],
     pool: Callable[[Tensor, Tensor], Tensor],
 ) -> NDArray[np.float32]:
-    """Pooled last hidden states [rows, hidden] of token ids, in evaluation mode."""
+    """Return pooled last hidden states [rows, hidden] of token ids, in evaluation mode."""
     return _in_batches(
         ids,
         tokenizer,
@@ -42,7 +45,7 @@ def predict_states(
 
 
 def padded(rows: Sequence[Sequence[int]], pad: int, where: torch.device) -> tuple[Tensor, Tensor]:
-    """Ids and attention mask, int64 [rows, longest]."""
+    """Return padded ids and their attention mask, int64 [rows, longest]."""
     length = max(len(row) for row in rows)
     ids = torch.full((len(rows), length), pad, dtype=torch.int64)
     mask = torch.zeros((len(rows), length), dtype=torch.int64)
@@ -72,5 +75,5 @@ def _in_batches(
 
 
 def device() -> torch.device:
-    """The GPU where there is one, else the CPU."""
+    """Return the GPU if available, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

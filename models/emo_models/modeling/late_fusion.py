@@ -36,7 +36,7 @@ class LateFusionConfig:
 
     @property
     def present_input(self) -> bool:
-        """True: the network answers with one modality, too."""
+        """Always True: the network also accepts a single modality."""
         return True
 
     @classmethod

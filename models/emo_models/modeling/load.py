@@ -1,7 +1,7 @@
-"""The one reader of text checkpoints, for training, evaluation and export.
+"""Reader of text checkpoints, shared by training, evaluation and export.
 
-Weights are never lost silently: those that the network has and the checkpoint has not, those that
-only the checkpoint has, and those of another shape are errors that list them.
+Weights are never lost silently: missing weights, unexpected weights and weights of another shape
+raise an error that lists them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from emo_models.modeling.text_classifier import CLASSES
 from emo_models.modeling.tokenizer import read_tokenizer
 from emo_runtime.bundle.text_preparation import RULES, TextPreparation
 
-# Parts of a checkpoint that an encoder goes without: heads of other tasks, and their poolers.
+# Parts of a checkpoint that an encoder does not need: heads of other tasks, and their poolers.
 HEADS = frozenset(
     {
         "classifier", "cls", "decoder", "discriminator_predictions", "dropout", "generator_lm_head",
@@ -58,16 +58,16 @@ _SHOWN = 4
 
 @dataclass(frozen=True, eq=False)
 class TextCheckpoint:
-    """A classifier or an encoder, read whole.
+    """A classifier or an encoder with all of its weights.
 
     Attributes:
         directory: local directory of the files.
         module: the transformers model, float32, in evaluation mode.
         tokenizer: its fast transformers tokenizer.
         config: config.json as it is in the directory.
-        sha256: of the weights (``weights_sha256``).
-        max_tokens: tokens that fit, special tokens included.
-        labels: in class order; empty for an encoder.
+        sha256: hash of the weights (``weights_sha256``).
+        max_tokens: maximum number of tokens, special tokens included.
+        labels: labels in class order; empty for an encoder.
     """
 
     directory: Path
@@ -85,17 +85,17 @@ class TextCheckpoint:
 
     @property
     def heads(self) -> int:
-        """Attention heads of a layer."""
+        """Number of attention heads of a layer."""
         return int(self.module.config.num_attention_heads)
 
     @property
     def vocab_size(self) -> int:
-        """Token ids that the network knows."""
+        """Number of token ids in the network's vocabulary."""
         return int(self.module.config.vocab_size)
 
     @property
     def pooling(self) -> str:
-        """``cls`` or ``mean``: what the classifier reads of the last hidden state."""
+        """Pooling of the last hidden state for the classifier: ``cls`` or ``mean``."""
         return str(self.config.get("pooling", "cls"))
 
     @property
@@ -123,7 +123,7 @@ class TextCheckpoint:
 
     @property
     def multi_label(self) -> bool:
-        """True for sigmoid tasks: several labels may hold at once."""
+        """True for sigmoid tasks: an utterance can have several labels."""
         return self.config.get("problem_type") == "multi_label_classification"
 
 
@@ -161,7 +161,7 @@ def load_text(source: Path | str) -> TextCheckpoint:
 
 
 def load_encoder(source: Path | str) -> TextCheckpoint:
-    """Read a text network without its head; heads of any task in the checkpoint are left out.
+    """Read a text network without its head; heads of any task in the checkpoint are ignored.
 
     Args:
         source: a directory or a Hub id.
@@ -181,7 +181,8 @@ def load_encoder(source: Path | str) -> TextCheckpoint:
 def model_config(directory: Path) -> Any:
     """Return the transformers configuration of a checkpoint.
 
-    A config.json without ``model_type`` (as BETO's) is read by its ``architectures``, or as BERT's.
+    Without ``model_type`` in config.json (as in BETO's), ``architectures`` decides, else BERT is
+    assumed.
 
     Raises:
         CheckpointError: unknown or unsupported architecture.
@@ -209,11 +210,12 @@ def model_config(directory: Path) -> Any:
 def read_weights(
     network: Any, directory: Path, config: Any, **more: Any
 ) -> tuple[Any, dict[str, Any]]:
-    """Return a network with a checkpoint's weights, and transformers' account of them.
+    """Return a network with a checkpoint's weights, and transformers' loading report.
+
+    Pickled files are read as plain tensors only: no code in them is run.
 
     Raises:
-        CheckpointError: no weights, or files that can't be read. Pickled files are read as plain
-            tensors only: no code in them is run.
+        CheckpointError: no weights, or unreadable files.
     """
     weight_files(directory)
     try:
@@ -223,7 +225,7 @@ def read_weights(
                 config=config,
                 torch_dtype=torch.float32,
                 output_loading_info=True,
-                ignore_mismatched_sizes=True,  # listed by refuse_lost_weights
+                ignore_mismatched_sizes=True,  # refuse_lost_weights lists them
                 **more,
             )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
@@ -244,17 +246,17 @@ def refuse_lost_weights(
     fresh: Collection[str] = (),
     unused_parts: Collection[str] = (),
 ) -> None:
-    """Refuse weights that were not read as they are.
+    """Refuse a checkpoint whose weights were not all loaded unchanged.
 
     Args:
-        directory: of the checkpoint, for the message.
-        info: transformers' account of the loading.
+        directory: directory of the checkpoint, for the message.
+        info: transformers' loading report.
         module: the network.
         fresh: parts (``classifier``) of the network that may be missing or of another shape.
-        unused_parts: parts that only the checkpoint may have.
+        unused_parts: parts of the checkpoint that the network may lack.
 
     Raises:
-        CheckpointError: with the names of the weights.
+        CheckpointError: names the weights.
     """
     prefix = f"{module.base_model_prefix}."
 
@@ -265,7 +267,7 @@ def refuse_lost_weights(
     mismatched = [
         name for name in info["mismatched_keys"] if part(name) not in {*fresh, *unused_parts}
     ]
-    # Old versions of transformers wrote the constant 0, 1, 2, ... beside the weights.
+    # Old versions of transformers saved the constant 0, 1, 2, ... with the weights.
     unexpected = [
         name
         for name in info["unexpected_keys"]
@@ -297,7 +299,7 @@ def _checkpoint(
 
 
 def classifier_class(config: Any, pooling: str) -> Any:
-    """Return the class of a classifier on such an encoder.
+    """Return the classifier class for an architecture and a pooling.
 
     Raises:
         CheckpointError: the architecture has no classifier with that pooling.
@@ -319,14 +321,14 @@ def _takes_pooling(network: Any) -> bool:
 
 
 def _inner_names(module: Any) -> Iterator[str]:
-    """Names of the parameters, seen from the encoder and from the whole network."""
+    """Return the parameter names relative to the encoder and to the whole network."""
     prefix = f"{module.base_model_prefix}."
     for name, _ in module.named_parameters():
         yield name.removeprefix(prefix)
 
 
 def _model_type(values: dict[str, Any]) -> str | None:
-    """The architecture by the name of its class, else BERT where the shape is BERT's."""
+    """Infer the architecture from the class name, else BERT if the config has BERT's fields."""
     classes = values.get("architectures") or [""]
     stems: dict[str, str] = {
         names.removesuffix("Model"): kind
@@ -346,7 +348,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _root(error: BaseException) -> str:
-    """The first cause in one line: transformers wraps it into advice that is wrong here."""
+    """Return the root cause in one line: transformers wraps it in advice that is wrong here."""
     while error.__cause__ is not None or (error.__context__ and not error.__suppress_context__):
         error = error.__cause__ or error.__context__ or error
     text = str(error).strip()
@@ -355,7 +357,7 @@ def _root(error: BaseException) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence transformers' own remarks on weights: ``refuse_lost_weights`` judges them."""
+    """Silence transformers' warnings about weights: ``refuse_lost_weights`` checks them."""
     before = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     try:

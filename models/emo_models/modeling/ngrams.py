@@ -1,7 +1,8 @@
-"""A linear classifier on token n-grams inside the text network: what a small BERT forgets.
+"""Linear classifier on token n-grams inside the text network.
 
-A linear SVM on n-grams is as good as a small BERT on this data and errs elsewhere. As two lookups
-in hashed tables it costs microseconds, and only plain operators in the graph.
+On this data a linear SVM on n-grams is as accurate as a small BERT and makes different errors, so
+the two complement each other. As two lookups in hashed tables it costs microseconds, and needs only
+standard operators in the graph.
 """
 
 from __future__ import annotations
@@ -9,15 +10,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-# Multipliers of a multiplicative hash: of a token alone, first and second in a pair.
+# Multipliers of a multiplicative hash: single token, first and second token of a pair.
 _UNIGRAM, _FIRST, _SECOND, _OFFSET = 40_503, 40_503 * 31, 2_654_435_761, 7_919
 
 
 class NgramHead(nn.Module):
-    """Scores of token unigrams and bigrams: a sum of rows, divided by the text's TF-IDF length.
+    """Scores of token unigrams and bigrams: a sum of rows, divided by the TF-IDF norm of the text.
 
-    ``table`` [buckets, labels] holds weight times idf, ``squares`` [buckets] idf squared, of the
-    n-grams that fall into a bucket.
+    For the n-grams of each bucket, ``table`` [buckets, labels] holds weight times idf, and
+    ``squares`` [buckets] holds idf squared.
     """
 
     squares: Tensor
@@ -35,7 +36,7 @@ class NgramHead(nn.Module):
         self.register_buffer("squares", torch.ones(buckets))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Scores [batch, labels] of ids [batch, tokens]; padding, on the right, is left out."""
+        """Return scores [batch, labels] of ids [batch, tokens]; right padding is ignored."""
         mask = attention_mask.to(self.table.dtype)
         places = torch.cat([self.unigrams(input_ids), self.bigrams(input_ids)], dim=1)
         there = torch.cat([mask, mask[:, 1:]], dim=1)
@@ -44,11 +45,11 @@ class NgramHead(nn.Module):
         return total / length + self.bias
 
     def unigrams(self, input_ids: Tensor) -> Tensor:
-        """Bucket of each token, [batch, tokens]."""
+        """Return the bucket of each token, [batch, tokens]."""
         return self._hash(0, input_ids)
 
     def bigrams(self, input_ids: Tensor) -> Tensor:
-        """Bucket of each pair of neighbours, [batch, tokens - 1]."""
+        """Return the bucket of each pair of adjacent tokens, [batch, tokens - 1]."""
         pairs = self._hash(1, input_ids[:, :-1]) + self._hash(2, input_ids[:, 1:])
         return (pairs + _OFFSET % self.buckets) % self.buckets
 

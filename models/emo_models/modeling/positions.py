@@ -1,4 +1,4 @@
-"""How many tokens fit into a text network."""
+"""Maximum number of tokens of a text network."""
 
 from __future__ import annotations
 

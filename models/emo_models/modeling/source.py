@@ -62,7 +62,7 @@ def read_config(directory: Path | str) -> dict[str, Any]:
     """Return config.json of a checkpoint.
 
     Raises:
-        CheckpointError: the file is missing or is no JSON object.
+        CheckpointError: the file is missing or is not a JSON object.
     """
     path = Path(directory) / CONFIG
     try:
@@ -103,7 +103,7 @@ def weight_files(directory: Path) -> tuple[Path, ...]:
 def weights_sha256(directory: Path) -> str:
     """Return the SHA-256 of a checkpoint's weights as lower-case hex.
 
-    Of one file, its own; of several, that of their names and hashes in order.
+    For several files it is the hash of their names and hashes, in order.
     """
     files = weight_files(directory)
     if len(files) == 1:

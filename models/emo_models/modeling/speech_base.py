@@ -94,5 +94,5 @@ def _from_hub(directory: Path, base: Base) -> Path:
 
 
 def encoder_names(names: Iterable[str]) -> list[str]:
-    """Return the names that can come from a base: those of the encoder."""
+    """Return the tensor names that can come from a base: those of the encoder."""
     return [name for name in names if name.startswith(_PREFIX)]

@@ -11,7 +11,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from emo_models.modeling.ngrams import NgramHead
 
-# What the paper leaves open, as it was decided here; kept in config.json and in the manifest.
+# Decisions on points that the paper leaves open; written to config.json and to the manifest.
 POOLING_DECISIONS = {
     "cls": "the classifier reads [CLS] (a stock BERT classifier; the paper says only fine-tuned)",
     "mean": "the classifier reads the mean of the last states, [CLS] and [SEP] in it, padding not",
@@ -19,11 +19,11 @@ POOLING_DECISIONS = {
 
 
 def masked_mean(states: Tensor, attention_mask: Tensor) -> Tensor:
-    """Mean over the tokens that are there.
+    """Return the mean over all tokens except padding.
 
-    The paper says only that "the BERT outputs were averaged" (4.2.3). [CLS] and [SEP] are in the
-    mean, as in the usual ``last_hidden_state.mean(1)`` on one unpadded text; padding is not, so
-    that an answer does not depend on what it was batched with.
+    The paper says only that "the BERT outputs were averaged" (4.2.3). The mean includes [CLS] and
+    [SEP], as the usual ``last_hidden_state.mean(1)`` on one unpadded text does. It excludes
+    padding, so that a result does not depend on the other rows of its batch.
 
     Args:
         states: float [batch, tokens, hidden].
@@ -61,7 +61,7 @@ class BertForMeanPooledClassification(BertPreTrainedModel):  # type: ignore[misc
         token_type_ids: Tensor | None = None,
         **_: Any,
     ) -> SequenceClassifierOutput:
-        """Logits [batch, labels] of token ids [batch, tokens]."""
+        """Return logits [batch, labels] of token ids [batch, tokens]."""
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         states = self.bert(
@@ -77,7 +77,7 @@ class BertForMeanPooledClassification(BertPreTrainedModel):  # type: ignore[misc
 def add_ngrams(
     model: BertForMeanPooledClassification, head: NgramHead, network: float, ngrams: float
 ) -> None:
-    """Put a fitted n-gram head into a classifier, both weighed, in place."""
+    """Add a fitted n-gram head to a classifier and scale the scores of both, in place."""
     model.classifier.weight.mul_(network)
     model.classifier.bias.mul_(network)
     head.table.mul_(ngrams)
@@ -87,7 +87,7 @@ def add_ngrams(
 
 
 def text_classifier(config: Any) -> nn.Module:
-    """An untrained classifier as ``config.pooling`` says: ``cls`` (stock BERT) or ``mean``."""
+    """Return an untrained classifier for ``config.pooling``: ``cls`` (stock BERT) or ``mean``."""
     network: nn.Module = CLASSES[getattr(config, "pooling", "cls")](config)
     return network
 

@@ -22,12 +22,12 @@ class TextOutputs(torch.nn.Module):
         self.pooling = pooling
         self.model = model
         self.outputs = outputs
-        self.config: Any = model.config  # optimum reads it
+        self.config: Any = model.config  # read by optimum
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """The outputs by name, for int64 tensors of shape [batch, tokens]."""
+        """Return the outputs by name, for int64 tensors of shape [batch, tokens]."""
         states: list[torch.Tensor] = []
         core: torch.nn.Module = self.model.base_model  # type: ignore[assignment]
         handle = core.register_forward_hook(

@@ -1,4 +1,4 @@
-"""The one reader of a checkpoint's tokenizer, for training, evaluation and export."""
+"""Reader of a checkpoint's tokenizer, shared by training, evaluation and export."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from emo_models.errors import CheckpointError
 TOKENIZER = "tokenizer.json"
 SETTINGS = "tokenizer_config.json"
 VOCABULARY = "vocab.txt"
-# Vocabularies that a fast tokenizer is made from where there is no tokenizer.json.
+# Vocabulary files to build a fast tokenizer from if there is no tokenizer.json.
 _VOCABULARIES = (
     VOCABULARY,
     "vocab.json",
@@ -29,17 +29,17 @@ _VOCABULARIES = (
 def read_tokenizer(directory: Path, config: Any) -> Any:
     """Return the fast transformers tokenizer of a checkpoint.
 
-    ``tokenizer_config.json`` is honoured (``do_lower_case``, ``strip_accents``). A bare
-    ``vocab.txt`` says neither: it is then read as cased if an entry has an upper-case letter, and
-    accents are kept if an entry has one.
+    ``tokenizer_config.json`` is respected (``do_lower_case``, ``strip_accents``). A bare
+    ``vocab.txt`` specifies neither: it is cased if an entry has an upper-case letter, and keeps
+    accents if an entry has an accented letter.
 
     Args:
-        directory: of the checkpoint.
-        config: its transformers configuration: names the tokenizer's class where the directory
-            does not, and the number of ids that the network knows.
+        directory: directory of the checkpoint.
+        config: its transformers configuration. It gives the number of token ids, and the
+            tokenizer's class if the directory does not.
 
     Raises:
-        CheckpointError: no tokenizer, one without a fast form, or one of another model.
+        CheckpointError: no tokenizer, no fast version of it, or the tokenizer of another model.
     """
     if not any((directory / name).is_file() for name in (TOKENIZER, *_VOCABULARIES)):
         raise CheckpointError(
@@ -76,7 +76,7 @@ def read_tokenizer(directory: Path, config: Any) -> Any:
 
 
 def declares_its_case(directory: Path) -> bool:
-    """True unless the tokenizer is a vocabulary without a word on case and accents."""
+    """True unless the tokenizer is a bare vocabulary without case and accent settings."""
     if (directory / TOKENIZER).is_file() or not (directory / VOCABULARY).is_file():
         return True
     return "do_lower_case" in _settings(directory)
@@ -110,7 +110,7 @@ def _settings(directory: Path) -> dict[str, Any]:
 
 
 def _letters(vocabulary: Path) -> tuple[bool, bool]:
-    """True where an entry has an upper-case letter; true where one has an accented letter."""
+    """Return two flags: an entry has an upper-case letter; an entry has an accented letter."""
     entries = [
         entry
         for entry in vocabulary.read_text(encoding="utf-8").splitlines()

@@ -1,1 +1,1 @@
-"""One run of a recipe and the files that it writes."""
+"""Runs of the recipes and the files that they write."""

@@ -1,4 +1,4 @@
-"""``emo-train compare``: the figures of several runs."""
+"""``emo-train compare``: metrics of several runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def compare_runs(runs: Sequence[Path], bundles: Sequence[Path] = ()) -> list[dic
             transcript (and one second of silence, for fusion) is measured.
 
     Raises:
-        CheckpointError: a directory that is no finished run, or another number of bundles.
+        CheckpointError: a directory is not a finished run, or the number of bundles differs.
     """
     if bundles and len(bundles) != len(runs):
         raise CheckpointError(f"{len(bundles)} bundles for {len(runs)} runs: give one for each.")
@@ -74,7 +74,7 @@ def _metrics(run: Path) -> dict[str, Any]:
 
 
 def _latency_ms(bundle: Path, task: str) -> float:
-    """Return the median milliseconds of one answer, after warm-up."""
+    """Return the median latency of one prediction in ms, after warm-up."""
     if not (bundle / MANIFEST_NAME).is_file():
         raise CheckpointError(f"{bundle}: not a bundle (no {MANIFEST_NAME}).")
     silence = (np.full(22_050, 1e-3, np.float32), 22_050) if task == "fusion" else None

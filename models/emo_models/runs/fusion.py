@@ -29,7 +29,7 @@ from emo_models.runs.tables import write_clips, write_pairs
 from emo_models.runs.text import CHECKPOINT, draw
 from emo_models.training.fusion import predict_fusion, train_fusion
 
-# Label-matched validation texts meet so many clips each before the temperature is fitted.
+# Number of clips paired with each label-matched validation text to fit the temperature.
 _CALIBRATION_PAIRINGS = 10
 
 
@@ -39,13 +39,13 @@ def run_fusion(
     recipe: FusionRecipe,
     on_ready: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """Train, calibrate, measure and write ``output/checkpoint``; returns its metrics.
+    """Train, calibrate, evaluate and write ``output/checkpoint``; return its metrics.
 
-    Arguments as ``run_text``. Without ``--labels`` the order of the classes is that of the encoder,
-    where it is a classifier of the same labels: a bundle needs one order for both.
+    Arguments as for ``run_text``. Without ``--labels``, an encoder that is a classifier of the same
+    labels determines the class order: a bundle needs one order for both.
 
     Raises:
-        DataError: bad clips, sound that can't be read, or a state of another run.
+        DataError: bad clips, unreadable sound, or a state of another run.
         CheckpointError: the encoder is incomplete.
     """
     transformers_logging.set_verbosity_error()
@@ -123,7 +123,7 @@ def _label_order(labels: tuple[str, ...], config: Mapping[str, Any]) -> tuple[st
 
 
 def _calibrate_alone(network: FusionNetwork, validation: Features) -> None:
-    """Set ``confidence`` so that the one temperature also fits sound alone and text alone."""
+    """Set ``confidence`` so that the temperature also fits audio alone and text alone."""
     temperature = network.details.temperature
     alone = ((_each_clip(validation), AUDIO_ONLY), (validation.pairs(0), TEXT_ONLY))
     found = [
@@ -135,13 +135,13 @@ def _calibrate_alone(network: FusionNetwork, validation: Features) -> None:
 
 
 def _each_clip(features: Features) -> Pairs:
-    """Return every clip once, for sound alone; its text has no effect."""
+    """Return every clip once, for audio alone; the paired text has no effect."""
     clips = np.arange(len(features.audio))
     return Pairs(clips, np.zeros_like(clips), features.audio_labels)
 
 
 def _reports(name: str, network: FusionNetwork, features: Features) -> dict[str, Any]:
-    """Report both modalities together and, where the network allows it, each alone."""
+    """Report on both modalities together and, if the network supports it, on each alone."""
     temperature, labels = network.details.temperature, features.labels
     pairs = features.pairs(0)
     if not network.config.present_input:

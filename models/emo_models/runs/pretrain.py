@@ -43,16 +43,16 @@ def run_pretrain(
     *,
     on_ready: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """Pretrain, or resume it, and write ``output/checkpoint`` (an encoder).
+    """Start or resume pretraining, and write ``output/checkpoint`` (an encoder).
 
     Args:
         texts: plain text files.
-        tables: of labelled utterances; the transcripts of their training rows are read as well,
+        tables: tables of labelled utterances; the transcripts of their training rows are added,
             ``recipe.transcript_passes`` times.
-        tokenizer_directory: with tokenizer.json.
+        tokenizer_directory: directory with tokenizer.json.
         output: directory of the run.
         recipe: hyper-parameters.
-        on_ready: called once nothing is left to refuse, before the first file is written.
+        on_ready: called after all checks, before the first file is written.
 
     Raises:
         DataError: a file is missing or bad.

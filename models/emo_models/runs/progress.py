@@ -1,4 +1,4 @@
-"""What a person sees of a run: a bar on a terminal, plain lines elsewhere; on standard error."""
+"""Progress of a run on standard error: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from emo_models.training.loop import History
 
 @contextmanager
 def epoch_bar(title: str, epochs: int) -> Iterator[Callable[[History], None]]:
-    """A bar over epochs that shows loss and macro-F1."""
+    """Show a progress bar over epochs with loss and macro-F1."""
     with _bar(title, epochs) as update:
 
         def on_epoch(history: History) -> None:
@@ -30,7 +30,7 @@ def epoch_bar(title: str, epochs: int) -> Iterator[Callable[[History], None]]:
 
 @contextmanager
 def row_bar(title: str, rows: int) -> Iterator[Callable[[int], None]]:
-    """A bar over rows; nothing where there is no terminal."""
+    """Show a progress bar over rows; nothing without a terminal."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

@@ -1,4 +1,4 @@
-"""The resumable state of a run: what it belongs to, and its removal at the end."""
+"""Resumable state of a run: its identity check, and its removal at the end."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ STATES = "state*.pt"
 
 
 def begin_run(output: Path, identity: Mapping[str, Any], on_ready: Callable[[], None]) -> None:
-    """Refuse to resume the state of another run, then record what this run's state belongs to.
+    """Refuse to resume the state of another run, then record the identity of this run.
 
     Args:
         output: directory of the run.
-        identity: options, labels, hashes of rows and encoder: plain values.
+        identity: options, labels, hashes of rows and encoder, as plain values.
         on_ready: called after the check and before anything is written.
 
     Raises:
-        DataError: ``output`` holds a state of a run with another identity; names what differs.
+        DataError: ``output`` has the state of a run with another identity; names what differs.
     """
     path = output / IDENTITY
     wanted = json.loads(json.dumps(identity, default=str))
@@ -42,7 +42,7 @@ def begin_run(output: Path, identity: Mapping[str, Any], on_ready: Callable[[], 
 
 
 def finish_run(output: Path) -> None:
-    """Remove the resumable state of a run whose checkpoint is written."""
+    """Remove the resumable state of a run after its checkpoint is written."""
     for path in (*output.glob(STATES), output / IDENTITY):
         path.unlink(missing_ok=True)
 
@@ -64,7 +64,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _different(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """The keys that differ, those of ``options`` one by one; empty where all are equal."""
+    """Return the keys that differ, with each option of ``options`` as its own key."""
     names = []
     for key in sorted({*saved, *wanted}):
         one, other = saved.get(key), wanted.get(key)

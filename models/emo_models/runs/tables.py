@@ -1,4 +1,4 @@
-"""Test sets that a run writes beside its checkpoint, to evaluate its bundle on the same rows."""
+"""Test sets that a run writes next to its checkpoint, to evaluate its bundle on the same rows."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def tables_of(run: Path, kind: Kind) -> list[tuple[str, Path]]:
     """Return the tables of a kind with the names of their test sets.
 
     Raises:
-        DataError: there is none.
+        DataError: no such table.
     """
     found = sorted(run.glob(f"{kind}_*.csv"))
     if not found:

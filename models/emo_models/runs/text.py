@@ -44,10 +44,10 @@ MASKED_LANGUAGE = "masked language"
 
 @dataclass(frozen=True)
 class TextRun:
-    """A run's settings beside its recipe and tables.
+    """Settings of a run, apart from its recipe and tables.
 
-    ``encoder`` is a directory or a Hub id. ``options`` are all options of the run, which a state
-    must agree with to be resumed.
+    ``encoder`` is a directory or a Hub id. ``options`` are all options of the run; a state is
+    resumed only if its options are equal.
     """
 
     encoder: str
@@ -67,13 +67,13 @@ def run_text(
     recipe: TextRecipe,
     on_ready: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """Train, calibrate, measure and write ``output/checkpoint``; returns its metrics.
+    """Train, calibrate, evaluate and write ``output/checkpoint``; return its metrics.
 
     Args:
         run: settings.
         dataset: rows.
         recipe: hyper-parameters.
-        on_ready: called once nothing is left to refuse, before the first file is written.
+        on_ready: called after all checks, before the first file is written.
 
     Raises:
         DataError: rows of one label only, an n-gram head on a stock classifier, or a state of
@@ -161,7 +161,7 @@ def run_text(
 
 @dataclass(frozen=True)
 class _Tuned:
-    """The network (averaged, if there were several), its training, and the validation rows."""
+    """A fine-tuned network (possibly an average), its histories and its validation rows."""
 
     model: Any
     tokenizer: Any
@@ -170,7 +170,7 @@ class _Tuned:
 
 
 def _prepared(data: Dataset, preparation: TextPreparation) -> Dataset:
-    """The rows with the transcripts that the network will see."""
+    """Return the rows with their transcripts after text preparation."""
     if preparation == TextPreparation():
         return data
 
@@ -212,7 +212,7 @@ def _fine_tune(run: TextRun, data: Dataset, recipe: TextRecipe) -> _Tuned:
 
 
 def _pretraining(encoder: Path) -> dict[str, Any]:
-    """The metrics of `emo-train pretrain` beside the encoder; empty where it is from elsewhere."""
+    """Return the metrics that `emo-train pretrain` wrote next to the encoder, if any."""
     path = encoder / "metrics.json"
     document: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     return document if document.get("task") == MASKED_LANGUAGE else {}
@@ -227,7 +227,7 @@ def _add_ngrams(
     *,
     labels: Sequence[str],
 ) -> None:
-    """Fit an n-gram head on the training rows, weight it on the validation rows, add it."""
+    """Fit an n-gram head on the training rows, weight it on the validation rows and add it."""
     limit = max_tokens(model.config)
     head = NgramHead(buckets, len(labels), int(model.config.vocab_size))
     fit_ngrams(
@@ -244,7 +244,7 @@ def _add_ngrams(
 def compare_baselines(
     data: Dataset, svm: Mapping[str, Ints], predicted: Mapping[str, Ints]
 ) -> dict[str, Any]:
-    """Report majority and TF-IDF + linear SVM on the same rows, and a paired bootstrap."""
+    """Report on the majority class and TF-IDF + linear SVM, with a paired bootstrap."""
     result: dict[str, Any] = {}
     labels = data.labels
     for name, rows in data.tests.items():
@@ -266,5 +266,5 @@ def draw(output: Path, metrics: Mapping[str, Any], title: str) -> None:
 
 
 def texts(rows: list[Row]) -> list[str]:
-    """Return the transcripts as they are in the table."""
+    """Return the unprepared transcripts of the table."""
     return [row.text or "" for row in rows]

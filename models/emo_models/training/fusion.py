@@ -37,16 +37,16 @@ def train_fusion(
     identity: dict[str, Any] | None = None,
     on_epoch: Callable[[History], None] = lambda _: None,
 ) -> tuple[FusionNetwork, History]:
-    """Train a fusion network and return that of the best epoch, on the CPU.
+    """Train a fusion network and return the network of the best epoch, on the CPU.
 
-    With modality dropout, the validation figure is the mean over fused, audio alone, text alone.
+    With modality dropout, the validation score is the mean over fused, audio alone and text alone.
 
     Args:
         train: training features.
         validation: pairs of "epoch 0" are used.
         recipe: hyper-parameters.
         run: directory of the resumable state.
-        identity: of the data; a state of other data is not resumed.
+        identity: identity of the data; a state of other data is not resumed.
         on_epoch: called after each epoch.
     """
     here = device()
@@ -131,8 +131,8 @@ def predict_fusion(
 def new_network(recipe: FusionRecipe, train: Features) -> FusionNetwork:
     """Return an untrained network, standardised by the training clips.
 
-    "global": one shift per coefficient, one scale for all. Scaling each coefficient would lift the
-    high ones, which are mostly noise, to the weight of the low ones.
+    "global": one shift per coefficient, one scale for all. Scaling each coefficient would give the
+    high ones, which are mostly noise, the same weight as the low ones.
     """
     network = FusionNetwork(
         FusionConfig(
@@ -159,7 +159,7 @@ def _noisy(audio: Tensor, network: FusionNetwork, recipe: FusionRecipe) -> Tenso
 
 
 def _present(rows: int, recipe: FusionRecipe, where: torch.device) -> Tensor | None:
-    """Presence of audio and text, [rows, 2]; at least one of them in each row."""
+    """Return random presence flags (audio, text) [rows, 2], at least one set in each row."""
     if not recipe.present_input:
         return None
     chance = torch.rand(rows, device=where)

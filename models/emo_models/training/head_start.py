@@ -1,9 +1,14 @@
-"""A head start for masked-language pretraining on a small budget: weights that already know words.
+"""Initial weights that shorten masked-language pretraining on a small budget.
 
-With random weights a small BERT spends its first millions of tokens on a plateau at the entropy of
-single words, until heads find out what a neighbour is. Here that is given: word vectors come from
-co-occurrence counts, positions are sinusoids, the heads of the first layers begin by looking at a
-neighbour each, the output bias is the words' frequency. All of it is trained on as usual.
+With random weights the loss of a small BERT stays at the unigram entropy for millions of tokens,
+until its heads attend to adjacent tokens. This initialization avoids that plateau:
+
+- word vectors come from co-occurrence counts,
+- position vectors are sinusoids,
+- each head of the first layers attends to one adjacent position,
+- the output bias is the log frequency of the tokens.
+
+All of these weights are trained as usual.
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ from transformers import BertForMaskedLM
 Floats = NDArray[np.float32]
 
 WINDOW = 4
-# Sharp frequencies tell neighbours apart: cos over (i + 1/2) pi / 32 sums to 0 but for distance 0.
+# These frequencies separate neighbours: cos over (i + 1/2) pi / 32 sums to 0 except at distance 0.
 SHARP = 32
 OFFSETS = ((-1, 1, -2, 2), (-1, 1, -3, 3))
 _EMBEDDING_STD = 0.04
@@ -29,10 +34,9 @@ def head_start(model: BertForMaskedLM, ids: NDArray[np.uint16], seed: int) -> No
     """Set word vectors, positions, the output bias and the first layers' heads, in place.
 
     Args:
-        model: untrained; heads of 64 features are assumed for the neighbour heads, which other
-            shapes go without.
-        ids: the corpus.
-        seed: of the randomized decomposition.
+        model: an untrained network. Neighbour heads are set only if heads have 64 features.
+        ids: token ids of the corpus.
+        seed: seed of the randomized decomposition.
     """
     config = model.config
     words = word_vectors(ids, config.vocab_size, config.hidden_size, seed)
@@ -55,10 +59,10 @@ def head_start(model: BertForMaskedLM, ids: NDArray[np.uint16], seed: int) -> No
 
 
 def word_vectors(ids: NDArray[np.uint16], vocab_size: int, width: int, seed: int) -> Floats:
-    """Word vectors of unit variance, float32 [vocab_size, width].
+    """Return word vectors of unit variance, float32 [vocab_size, width].
 
-    Truncated SVD of the positive pointwise mutual information of words at most 4 apart, singular
-    values to the power 1/2 (Levy, Goldberg and Dagan 2015).
+    Truncated SVD of the positive pointwise mutual information of words at most 4 apart, with
+    singular values to the power 1/2 (Levy, Goldberg and Dagan 2015).
     """
     counts = np.zeros(vocab_size * vocab_size, dtype=np.float32)
     for distance in range(1, WINDOW + 1):
@@ -86,7 +90,7 @@ def word_vectors(ids: NDArray[np.uint16], vocab_size: int, width: int, seed: int
 
 
 def sinusoids(positions: int, width: int) -> Floats:
-    """Position vectors [positions, width]: sines, cosines of sharp and of geometric frequencies."""
+    """Return position vectors [positions, width]: sinusoids of linear and geometric frequencies."""
     slow = width // 2 - SHARP
     frequencies = np.concatenate(
         [(np.arange(SHARP) + 0.5) * np.pi / SHARP, 10_000.0 ** (-np.arange(slow) / max(1, slow))]
@@ -97,7 +101,7 @@ def sinusoids(positions: int, width: int) -> Floats:
 
 
 def _rotation(offset: int) -> torch.Tensor:
-    """[64, 64]: turns the sharp part of position p into that of position p + offset."""
+    """Return the matrix [64, 64] that maps the linear part of position p to position p + offset."""
     matrix = np.zeros((2 * SHARP, 2 * SHARP), dtype=np.float32)
     for index in range(SHARP):
         angle = (index + 0.5) * np.pi / SHARP * offset

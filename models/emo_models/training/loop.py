@@ -1,4 +1,4 @@
-"""The training loop of both tasks: epochs, the best one by a validation figure, resumable."""
+"""Resumable training loop of both tasks, with model selection by a validation score."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from emo_models.modeling.inference import device
 
 @dataclass
 class History:
-    """Loss and validation figure of every epoch so far, and the best epoch (counted from 1)."""
+    """Loss and validation score of every epoch so far, and the best epoch (counted from 1)."""
 
     losses: list[float] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
@@ -29,7 +29,7 @@ class History:
 
     @property
     def best_score(self) -> float:
-        """Validation figure of the best epoch."""
+        """Validation score of the best epoch."""
         return self.scores[self.best_epoch - 1] if self.best_epoch else float("-inf")
 
 
@@ -48,19 +48,19 @@ def train_epochs(
 ) -> History:
     """Train to the end, resuming from ``state_path`` if it exists, and load the best epoch.
 
-    Every epoch seeds the generators anew from (seed, epoch): a resumed run draws what the
-    uninterrupted one would have drawn.
+    Every epoch seeds the generators from (seed, epoch), so that a resumed run draws the same
+    random numbers as an uninterrupted one.
 
     Args:
-        network: trained in place.
-        optimizer: over the network's parameters.
-        epochs: passes in all.
-        seed: of everything random inside an epoch.
-        run_epoch: trains epoch number (from 0), returns its mean loss.
-        validate: returns the figure that picks the best epoch (higher is better).
+        network: network, trained in place.
+        optimizer: optimizer of the network's parameters.
+        epochs: total number of epochs.
+        seed: seed of all random numbers in an epoch.
+        run_epoch: trains one epoch, by number from 0, and returns its mean loss.
+        validate: returns the score that selects the best epoch (higher is better).
         keep_last: load the last epoch, not the best.
-        state_path: where the state is kept after each epoch, atomically.
-        identity: what must be equal for a state to be resumed (recipe, data).
+        state_path: file of the state, written atomically after each epoch.
+        identity: recipe and data; a state is resumed only if its identity is equal.
         on_epoch: called after each epoch, and once for a resumed state.
 
     Raises:
@@ -96,8 +96,8 @@ def train_epochs(
 def averaged(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Return the mean of several networks' weights, a "soup" (Wortsman et al. 2022).
 
-    For fine-tunings from the same start, the mean is about as good as an ensemble, at the cost of
-    one network. Tensors of integers are those of the first network.
+    For fine-tunings from the same initial weights, the mean is about as accurate as an ensemble, at
+    the cost of one network. Integer tensors are copied from the first network.
     """
     return {
         name: torch.stack([state[name] for state in states]).mean(dim=0)
@@ -122,7 +122,7 @@ def class_weights(targets: Sequence[int], classes: int, kind: str) -> Tensor | N
 
 
 def validation_figure(targets: Ints, predicted: Ints, labels: Sequence[str], best_by: str) -> float:
-    """Return the figure that picks the best epoch: macro-F1, with or without fear."""
+    """Return the score that selects the best epoch: macro-F1, with or without fear."""
     without = without_fear(labels) if best_by == "macro_f1_without_fear" else ()
     return macro_f1(targets, predicted, len(labels), without=without)
 
@@ -131,7 +131,7 @@ def check_finite(loss: float, epoch: int) -> float:
     """Return the loss of a step.
 
     Raises:
-        DataError: it is infinite or not a number; every further step would be lost.
+        DataError: the loss is infinite or not a number.
     """
     if not math.isfinite(loss):
         raise DataError(

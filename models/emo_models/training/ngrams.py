@@ -1,4 +1,4 @@
-"""Fitting the n-gram head, and weighing it against the network it stands beside."""
+"""Fit the n-gram head, and the weights of its scores and the network's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def fit_ngrams(
     """Fit the head in place: a one-against-rest linear SVM with balanced classes.
 
     Args:
-        head: any state.
+        head: the head; its current weights are ignored.
         ids: token ids of each text, special tokens included.
         targets: class numbers; a class without rows gets a score below all others.
         cost: the SVM's C.
@@ -45,7 +45,7 @@ def fit_ngrams(
 
 
 def count_ngrams(head: NgramHead, ids: Sequence[list[int]]) -> sparse.csr_array:
-    """How often each bucket occurs, [texts, buckets]."""
+    """Return the number of occurrences of each bucket, [texts, buckets]."""
     rows, columns = [], []
     for number, row in enumerate(ids):
         tensor = torch.tensor([row])
@@ -61,9 +61,9 @@ def count_ngrams(head: NgramHead, ids: Sequence[list[int]]) -> sparse.csr_array:
 def fit_mixture(
     network: NDArray[Any], ngrams: NDArray[Any], targets: NDArray[np.int64]
 ) -> tuple[float, float]:
-    """Weights of the network's and of the n-grams' scores with the least log loss on held-out rows.
+    """Return weights of the network's and the n-gram scores that minimize held-out log loss.
 
-    Two numbers, neither below 0; the loss is convex in them.
+    Both weights are at least 0; the loss is convex in them.
     """
     scores = torch.from_numpy(np.stack([network, ngrams]).astype(np.float64))
     wanted = torch.from_numpy(targets)

@@ -32,7 +32,7 @@ _ENCODE_LINES = 20_000
 
 @dataclass(frozen=True)
 class Batch:
-    """Token ids with masks in them, the masked places, and what stood there (all int64)."""
+    """Masked token ids, the masked positions, and their original ids (all int64)."""
 
     input_ids: Tensor  # [rows, length]
     places: Tensor  # [rows, masked]
@@ -40,16 +40,16 @@ class Batch:
 
 
 def corpus_ids(lines: Iterable[str], tokenizer: Tokenizer) -> NDArray[np.uint16]:
-    """All tokens of the lines in order, without special tokens, uint16 [tokens]."""
+    """Return all tokens of the lines in order, without special tokens, uint16 [tokens]."""
     parts = [_encode(part, tokenizer) for part in _batched(lines)]
     return np.concatenate(parts or [np.empty(0, dtype=np.uint16)])
 
 
 def batch_at(ids: NDArray[np.uint16], recipe: PretrainRecipe, vocab_size: int, step: int) -> Batch:
-    """The batch of one step: a pure function of the recipe's seed and the step.
+    """Return the batch of one step: a pure function of the recipe's seed and the step.
 
-    Each pass over the corpus is cut into windows from another offset and shuffled anew. A fixed
-    number of places per row is masked: of these 80 % become [MASK], 10 % another token, 10 % stay.
+    Each pass over the corpus is split into windows from a different offset and reshuffled. A fixed
+    number of positions per row is selected: 80 % become [MASK], 10 % a random token, 10 % stay.
     """
     window = recipe.sequence_length - 2
     per_pass = (len(ids) - window) // window
@@ -74,14 +74,17 @@ def batch_at(ids: NDArray[np.uint16], recipe: PretrainRecipe, vocab_size: int, s
 
 
 def learning_rate_share(progress: float, warmup: float) -> float:
-    """Linear warm-up from 0 to 1, then half a cosine down to 0, over progress 0..1."""
+    """Return the learning rate factor: linear warm-up from 0 to 1, then half a cosine to 0."""
     if progress < warmup:
         return progress / warmup
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warmup) / (1 - warmup))))
 
 
 def masked_loss(model: BertForMaskedLM, batch: Batch) -> Tensor:
-    """Mean cross entropy over the masked places; only those pass through the vocabulary matrix."""
+    """Return the mean cross entropy over the masked positions.
+
+    Only these positions are multiplied with the vocabulary matrix.
+    """
     states = model.bert(input_ids=batch.input_ids).last_hidden_state
     index = batch.places[..., None].expand(-1, -1, states.shape[-1])
     picked = states.gather(1, index).reshape(-1, states.shape[-1])
@@ -95,20 +98,20 @@ def pretrain(
     run: Path,
     on_step: Callable[[int, float, float, float], None],
 ) -> tuple[BertForMaskedLM, int]:
-    """Train, or go on with the run that ``run`` holds, until the recipe's tokens or minutes end.
+    """Train, or resume the run in ``run``, until the recipe's tokens or minutes are used.
 
     Args:
         ids: the corpus as token ids.
-        tokenizer: the vocabulary the ids come from.
+        tokenizer: the tokenizer of the ids.
         recipe: hyper-parameters.
         run: directory of the resumable state (``state.pt``, written atomically).
         on_step: called with step, loss, progress 0..1 and tokens per second of this process.
 
     Returns:
-        the network, and the steps it has made in all.
+        The network, and its total number of steps.
 
     Raises:
-        DataError: too little text, or ``run`` holds a state of another recipe or other text.
+        DataError: too little text, or ``run`` has a state of another recipe or other text.
     """
     if len(ids) < 2 * recipe.sequence_length:
         raise DataError(f"{len(ids)} tokens of text: too few for rows of {recipe.sequence_length}.")
@@ -142,7 +145,7 @@ def pretrain(
 
 
 def bert_config(recipe: PretrainRecipe, vocab_size: int) -> BertConfig:
-    """The network of a recipe. No dropout: the text is seen about once."""
+    """Return the network of a recipe, without dropout: the text is seen about once."""
     return BertConfig(
         vocab_size=vocab_size,
         hidden_size=recipe.hidden,
@@ -185,7 +188,7 @@ def _pass_order(
 
 
 def _optimizers(model: BertForMaskedLM, recipe: PretrainRecipe) -> list[torch.optim.Optimizer]:
-    """AdamW for all, or Muon for the encoder's matrices and AdamW for the rest."""
+    """Return AdamW for all parameters, or Muon for the encoder's matrices and AdamW otherwise."""
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     matrices = [p for n, p in named if p.ndim == 2 and ".encoder." in n]
     chosen = {id(p) for p in matrices} if recipe.optimizer == "muon" else set()

@@ -43,14 +43,14 @@ def train_text(
     Args:
         model: a classifier that returns ``.logits``.
         tokenizer: its transformers tokenizer.
-        rows: with text; a share of them is kept for validation.
+        rows: rows with text; a share of them is used for validation.
         recipe: hyper-parameters.
         number: of several fine-tunings on the same split; changes order, masks and dropout.
         run: directory of the resumable state.
         on_epoch: called after each epoch.
 
     Returns:
-        the history, and the numbers of the validation rows.
+        The history, and the numbers of the validation rows.
     """
     here = device()
     model.to(here)
@@ -123,7 +123,10 @@ def _identity(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
 def _batches(
     rows: Sequence[int], ids: Sequence[list[int]], size: int, rng: np.random.Generator
 ) -> Iterator[list[int]]:
-    """Shuffled batches of rows of like length: a third of the padding of plain shuffling."""
+    """Yield shuffled batches of rows of similar length.
+
+    They need a third of the padding of plain shuffling.
+    """
     order = rng.permutation(np.asarray(rows))
     batches: list[list[int]] = []
     for start in range(0, len(order), size * _BUCKET_BATCHES):
@@ -136,7 +139,7 @@ def _batches(
 
 
 def _mask(row: list[int], share: float, tokenizer: Any, rng: np.random.Generator) -> list[int]:
-    """The row with a share of its inner tokens replaced by [MASK]."""
+    """Return the row with a share of its inner tokens replaced by [MASK]."""
     hide = rng.random(len(row)) < share
     hide[0] = hide[-1] = False
     mask: int = tokenizer.mask_token_id

@@ -12,7 +12,7 @@ from tokenizers.trainers import WordPieceTrainer
 
 from emo_models.atomic import atomic_text
 
-# BERT's own names, at the ids 0 to 4.
+# BERT's special tokens, with ids 0 to 4.
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 UNKNOWN = SPECIAL_TOKENS[1]
 
@@ -20,19 +20,19 @@ UNKNOWN = SPECIAL_TOKENS[1]
 def train_tokenizer(
     lines: Callable[[], Iterable[str]], *, vocab_size: int = 8000, limit_alphabet: int = 160
 ) -> Tokenizer:
-    """Train a cased WordPiece tokenizer in BERT's manner; the same text gives the same vocabulary.
+    """Train a cased WordPiece tokenizer like BERT's; the same text gives the same vocabulary.
 
-    Accents and case are kept: they carry meaning in Spanish. Text is brought to NFC first, so that
-    "é" as one and as two code points gives the same ids.
+    Accents and case are kept because they carry meaning in Spanish. Text is normalized to NFC, so
+    that "é" as one and as two code points gives the same ids.
 
     Args:
-        lines: makes an iterator over the text, one piece per item; it is read twice.
-        vocab_size: entries, the five special ones included.
-        limit_alphabet: single characters that are kept, the most frequent first.
+        lines: returns an iterator over the text, one piece per item; called twice.
+        vocab_size: number of entries, including the five special tokens.
+        limit_alphabet: number of single characters to keep, the most frequent first.
     """
     # The trainer numbers the "##x" in the order of a randomly seeded hash map and breaks ties
-    # between merges by those numbers. So a first pass finds the alphabet, and the second is given
-    # it, sorted, ahead of everything.
+    # between merges by those numbers. So a first pass collects the alphabet, and the second pass
+    # starts with it, sorted.
     alphabet = _trained(lines(), list(SPECIAL_TOKENS), len(SPECIAL_TOKENS), limit_alphabet)
     pieces = sorted(set(alphabet.get_vocab()) - set(SPECIAL_TOKENS))
     trained = _trained(lines(), [*SPECIAL_TOKENS, *pieces], vocab_size, limit_alphabet)
@@ -77,17 +77,17 @@ def _bert_tokenizer(vocabulary: dict[str, int]) -> Tokenizer:
 
 
 def save_tokenizer(tokenizer: Tokenizer, directory: Path, *, positions: int) -> None:
-    """Write tokenizer.json and tokenizer_config.json, as transformers' AutoTokenizer reads them.
+    """Write tokenizer.json and tokenizer_config.json for transformers' AutoTokenizer.
 
     Args:
         tokenizer: a trained tokenizer.
-        directory: created when missing.
-        positions: the encoder's positions: longer texts are cut there.
+        directory: output directory, created if missing.
+        positions: number of positions of the encoder; longer texts are truncated.
     """
     directory.mkdir(parents=True, exist_ok=True)
     atomic_text(directory / "tokenizer.json", tokenizer.to_str(pretty=True))
     config = {
-        # Not BertTokenizerFast: that class would replace the normalizer by one without NFC.
+        # Not BertTokenizerFast: that class replaces the normalizer with one without NFC.
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": positions,
         "clean_up_tokenization_spaces": False,
@@ -102,7 +102,7 @@ def save_tokenizer(tokenizer: Tokenizer, directory: Path, *, positions: int) -> 
 
 
 def read_lines(files: Iterable[Path]) -> Iterator[str]:
-    """The lines of text files (``.xz`` ones decompressed), blanks stripped, empty ones left out."""
+    """Yield the stripped, non-empty lines of text files; ``.xz`` files are decompressed."""
     for path in files:
         with (
             lzma.open(path, "rt", encoding="utf-8")

@@ -40,7 +40,7 @@ _BATCH = 20_000
 
 @dataclass(frozen=True)
 class Coverage:
-    """How well a vocabulary covers a text.
+    """Coverage of a text by a vocabulary.
 
     Attributes:
         lines: number of lines.
@@ -112,8 +112,8 @@ def trim_encoder(
 def choose_pieces(pieces: Sequence[str], counts: Sequence[Counter[int]], size: int) -> list[int]:
     """Return the old ids of the pieces to keep, in the old order.
 
-    Kept are the special tokens and every single character of the Latin script, digit, punctuation
-    mark and symbol, so that few characters become ``<unk>``; then the most used pieces.
+    The special tokens and all single Latin characters, digits, punctuation marks and symbols are
+    kept, so that few characters become ``<unk>``. The most used pieces fill the rest.
 
     Args:
         pieces: the old vocabulary.
@@ -151,7 +151,7 @@ def trimmed_definition(definition: dict[str, Any], kept: Sequence[int]) -> dict[
 
 
 def coverage(tokenizer: Tokenizer, lines: Sequence[str]) -> Coverage:
-    """Return how well the vocabulary of ``tokenizer`` covers ``lines``."""
+    """Measure the coverage of ``lines`` by the vocabulary of ``tokenizer``."""
     unknown_id = tokenizer.token_to_id("<unk>")
     tokens = unknown = with_unknown = 0
     for encoded in tokenizer.encode_batch(list(lines), add_special_tokens=False):
