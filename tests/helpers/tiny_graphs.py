@@ -235,7 +235,7 @@ def speech_graph(
     ]
     return _model(
         nodes,
-        {name: (TensorProto.FLOAT, shape)},
+        {name: (TensorProto.FLOAT, shape)},  # type: ignore[dict-item]
         {output: (TensorProto.FLOAT, widths[output]) for output in wanted},
         (stored, constants),
         "fp32",

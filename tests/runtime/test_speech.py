@@ -80,7 +80,7 @@ class Counting:
 def test_a_stream_runs_the_speech_graph_as_seldom_as_asked(tiny_bundle):
     recognizer = EmotionRecognizer.open(tiny_bundle(speech="log_mel", present_input=True))
     sessions = recognizer._engine.sessions
-    sessions["speech"] = counting = Counting(sessions["speech"])
+    sessions["speech"] = counting = Counting(sessions["speech"])  # type: ignore[index]
     stream = recognizer.stream(sample_rate=RATE, partial_interval_s=0.5)
     for packet in np.split(speechlike(2.0, RATE), 100):
         stream.feed(packet)

@@ -111,5 +111,5 @@ def test_an_unknown_websocket_path_is_404(client, caplog):
         client.websocket_connect("/v1/nothing"),
     ):
         pass
-    assert caught.value.status_code == 404
+    assert caught.value.status_code == 404  # type: ignore[attr-defined]
     assert "Traceback" not in caplog.text
