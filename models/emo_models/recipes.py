@@ -149,3 +149,34 @@ class PretrainRecipe:
     intermediate: int = _option(1024, "Width of the feed-forward layers.", **_COUNT)
     positions: int = _option(128, "Positions of the network.", min=8)
     checkpoint_minutes: float = _option(5.0, "Minutes between resumable states.", **_NOT_NEGATIVE)
+
+
+@dataclass(frozen=True)
+class SpeechRecipe:
+    """Training of a speech network on the first layers of a pretrained Whisper encoder."""
+
+    layers: int = _option(3, "First encoder layers that are used.", **_COUNT)
+    fine_tune: int = _option(2, "Last of these layers that are fine-tuned; 0: head only.", min=0)
+    epochs: int = _option(2, "Passes of the fine-tuning over the training clips.", **_COUNT)
+    learning_rate: float = _option(1e-4, "Learning rate of AdamW for the layers.", **_POSITIVE)
+    head_learning_rate: float = _option(5e-4, "Learning rate of the head.", **_POSITIVE)
+    batch_size: int = _option(16, "Clips per step.", **_COUNT)
+    weight_decay: float = _option(
+        0.01, "Weight decay of the layers; ten times as much for the head.", **_NOT_NEGATIVE
+    )
+    dropout: float = _option(0.2, "Dropout of the adapted embedding.", **_SHARE_BELOW_ONE)
+    label_smoothing: float = _option(
+        0.1, "Share of each target spread over all classes.", **_SHARE_BELOW_ONE
+    )
+    averaging: float = _option(0.02, "Rate of the moving average of the weights.", **_SHARE)
+    crop_s: float = _option(2.4, "Longest part of a clip in a step, in seconds.", **_POSITIVE)
+    l2: float = _option(0.1, "L2 penalty of the head before the fine-tuning.", **_NOT_NEGATIVE)
+    adaptation_weight: float = _option(
+        4.0, "Weight of the population mean, in utterances of a speaker.", **_POSITIVE
+    )
+    balance_power: float = _option(
+        0.75, "Balance of labels in a corpus: 0 none, 1 the same weight for each.", **_SHARE
+    )
+    copies: int = _option(3, "Random recordings of each clip beside clean and telephone.", min=0)
+    bf16: bool = _option(False, "Compute in bfloat16 (weights stay float32).")
+    seed: int = _option(42, "Seed of augmentation, order, profiles and dropout.", min=0)

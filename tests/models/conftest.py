@@ -2,13 +2,20 @@
 
 import csv
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from transformers import AutoTokenizer, BertConfig, BertModel
+from transformers import (
+    AutoTokenizer,
+    BertConfig,
+    BertModel,
+    WhisperConfig,
+    WhisperForConditionalGeneration,
+)
 
 from emo_models.checkpoint import save_text
 from emo_models.labels import LABELS
@@ -99,3 +106,55 @@ def clips(tmp_path: Path) -> Path:
             soundfile.write(folder / name, tone + 0.01 * rng.normal(size=4000), 8000)
             rows.append((name, label, f"s{speaker}"))
     return _write_table(folder / "clips.csv", ("file", "label", "speaker"), rows)
+
+
+@pytest.fixture(scope="session")
+def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory of an untrained Whisper of 3 x 16, with the names of a whole model on the Hub."""
+    directory = tmp_path_factory.mktemp("whisper")
+    torch.manual_seed(0)
+    model = WhisperForConditionalGeneration(
+        WhisperConfig(
+            vocab_size=60,
+            num_mel_bins=20,
+            d_model=16,
+            encoder_layers=3,
+            encoder_attention_heads=2,
+            encoder_ffn_dim=24,
+            decoder_layers=1,
+            decoder_attention_heads=2,
+            decoder_ffn_dim=16,
+            max_source_positions=60,
+            max_target_positions=10,
+            pad_token_id=0,
+            bos_token_id=1,
+            eos_token_id=2,
+            decoder_start_token_id=3,
+        )
+    )
+    for parameter in model.parameters():
+        parameter.data += 0.1 * torch.randn(parameter.shape)
+    model.save_pretrained(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def speech_tables(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two corpora of synthetic clips: 3 speakers, 3 labels that differ in their pitch."""
+    tables = []
+    rng = np.random.default_rng(0)
+    for corpus in ("first", "second"):
+        directory = tmp_path_factory.mktemp(corpus)
+        lines = ["file,label,speaker"]
+        for speaker, label, take in product(range(3), range(3), range(3)):
+            length = int(rng.integers(6400, 9600))
+            time = np.arange(length) / 16_000
+            pitch = (250, 900, 3000)[label] * (1 + 0.05 * speaker)
+            samples = 0.2 * np.sin(2 * np.pi * pitch * time) + 0.01 * rng.standard_normal(length)
+            name = f"{speaker}_{label}_{take}.wav"
+            soundfile.write(directory / name, samples.astype(np.float32), 16_000)
+            lines.append(f"{name},{('anger', 'joy', 'neutral')[label]},s{speaker}")
+        table = directory / f"{corpus}.csv"
+        table.write_text("\n".join(lines) + "\n")
+        tables.append(table)
+    return tables[0], tables[1]

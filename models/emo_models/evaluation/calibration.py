@@ -12,7 +12,9 @@ from emo_models.evaluation.metrics import softmax
 LOWEST, HIGHEST = 0.05, 20.0
 
 
-def fit_temperature(logits: NDArray[Any], targets: NDArray[np.int64]) -> float:
+def fit_temperature(
+    logits: NDArray[Any], targets: NDArray[np.int64], weights: NDArray[Any] | None = None
+) -> float:
     """Return the temperature with the lowest negative log likelihood on validation rows.
 
     Golden-section search over log T: in 1 / T the likelihood is convex, so there is one minimum.
@@ -20,13 +22,14 @@ def fit_temperature(logits: NDArray[Any], targets: NDArray[np.int64]) -> float:
     Args:
         logits: [rows, classes].
         targets: class numbers [rows].
+        weights: of the rows; None: all rows weigh the same.
     """
     ratio = (np.sqrt(5) - 1) / 2
     low, high = np.log(LOWEST), np.log(HIGHEST)
     while high - low > 1e-4:
         left, right = high - ratio * (high - low), low + ratio * (high - low)
-        if log_loss(logits, targets, float(np.exp(left))) < log_loss(
-            logits, targets, float(np.exp(right))
+        if log_loss(logits, targets, float(np.exp(left)), weights) < log_loss(
+            logits, targets, float(np.exp(right)), weights
         ):
             high = right
         else:
@@ -34,7 +37,12 @@ def fit_temperature(logits: NDArray[Any], targets: NDArray[np.int64]) -> float:
     return float(np.exp((low + high) / 2))
 
 
-def log_loss(logits: NDArray[Any], targets: NDArray[np.int64], temperature: float) -> float:
-    """Return the mean negative log likelihood at a temperature."""
+def log_loss(
+    logits: NDArray[Any],
+    targets: NDArray[np.int64],
+    temperature: float,
+    weights: NDArray[Any] | None = None,
+) -> float:
+    """Return the mean (or weighted mean) negative log likelihood at a temperature."""
     probabilities = softmax(logits, temperature)[np.arange(len(targets)), targets]
-    return float(-np.log(np.maximum(probabilities, 1e-300)).mean())
+    return float(-np.average(np.log(np.maximum(probabilities, 1e-300)), weights=weights))

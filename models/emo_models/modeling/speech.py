@@ -19,7 +19,7 @@ from torch.nn import functional
 from emo_models.labels import LABELS
 
 _DECIBEL = 10.0 / math.log(10.0)
-_ATTENTION_FLOOR = 1e-4
+ATTENTION_FLOOR = 1e-4
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class SpeechEncoder(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return the mean states of the pooled layers, side by side."""
         gate = self.speech_gate(features)[:, ::2]
-        bias = torch.log(gate + _ATTENTION_FLOOR)[:, None, None, :]
+        bias = torch.log(gate + ATTENTION_FLOOR)[:, None, None, :]
         share = (gate / gate.sum(1, keepdim=True)).unsqueeze(1)
         states = functional.gelu(self.conv1(features))
         states = functional.gelu(self.conv2(states)).transpose(1, 2)

@@ -68,7 +68,7 @@ def read_base(directory: Path, base: Base, names: Iterable[str]) -> dict[str, Te
     folder = directory / _FOLDER
     found = folder if folder.is_dir() else _from_hub(directory, base)
     try:
-        state = load_file(found / WEIGHTS)
+        state = read_encoder(found)
         taken = {name: state[name].float() for name in wanted}
     except (OSError, KeyError) as error:
         raise CheckpointError(
@@ -81,6 +81,21 @@ def read_base(directory: Path, base: Base, names: Iterable[str]) -> dict[str, Te
             f"{base.sha256[:12]}). Put the right ones at {folder}."
         )
     return taken
+
+
+def read_encoder(directory: Path) -> dict[str, Tensor]:
+    """Read the encoder's weights of a Whisper checkpoint, with names that begin ``encoder.``.
+
+    Checkpoints of the whole model, as those on the Hub, have the names ``model.encoder.``.
+
+    Raises:
+        OSError: There is no model.safetensors.
+    """
+    state = {
+        name.removeprefix("model."): tensor
+        for name, tensor in load_file(directory / WEIGHTS).items()
+    }
+    return {name: tensor for name, tensor in state.items() if name.startswith(_PREFIX)}
 
 
 def _from_hub(directory: Path, base: Base) -> Path:
