@@ -26,7 +26,7 @@ from emo_models.cli.options import (
 )
 from emo_models.cli.text_data import synthetic, trim
 from emo_models.labels import parse_labels
-from emo_models.recipes import FusionRecipe, PretrainRecipe, TextRecipe
+from emo_models.recipes import FusionRecipe, PretrainRecipe, SpeechRecipe, TextRecipe
 from emo_runtime.cli.common import Group, print_json, require_extra
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -137,6 +137,40 @@ def fusion(**options: Any) -> None:
 
     run = FusionRun(**options, layout=tables.layout, options=everything)
     _print_summary(run_fusion(run, data, recipe, write), options["output"])
+
+
+@main.command()
+@click.option("--train", type=_FILE, multiple=True, required=True,
+              help="Table of clips with file, speaker and label; each is one corpus.")  # fmt: skip
+@click.option("--test", type=_FILE, multiple=True, help="Table of clips to report on.")
+@table_options()
+@click.option("--encoder", required=True, help="Directory or Hub id of a Whisper checkpoint.")
+@click.option("--base", help="Hub id of --encoder, where that is a directory: tensors that "
+              "training leaves unchanged are then not written.")  # fmt: skip
+@click.option("--leave-one-out", is_flag=True,
+              help="Also train without each corpus in turn: figures, calibration.")  # fmt: skip
+@click.option("--cache", type=_FOLDER, help="Folder for encoded clips.  [default: in --output]")
+@click.option("--output", type=_FOLDER, required=True, help="Directory of the run.")
+@config_option
+@recipe_options(SpeechRecipe)
+def speech(**options: Any) -> None:
+    """Train a speech network: a Whisper encoder's first layers and a linear head."""
+    require_extra("train", "torch", "rich", "safetensors")
+    write, everything = _begin(options)
+    recipe, layout = take_recipe(SpeechRecipe, options), take_layout(options)
+    labels = parse_labels(given) if (given := options.pop("labels")) else ()
+    from emo_models.runs.speech import SpeechRun, run_speech
+
+    run = SpeechRun(**options, layout=layout, labels=labels, options=everything)
+    metrics = run_speech(run, recipe, write)
+    for part in ("leave_one_corpus_out", "test"):
+        for condition, corpora in metrics[part].items():
+            for corpus, figures in corpora.items():
+                scores = ", ".join(f"{n} {figures[n]['macro_f1']:.4f}" for n in ("n=0", "n=5"))
+                click.echo(f"{part} {corpus} ({condition}): macro-F1 {scores}")
+    for note in metrics["notes"]:
+        click.echo(f"Note: {note}.", err=True)
+    click.echo(f"wrote {run.output}/checkpoint")
 
 
 @main.command()
