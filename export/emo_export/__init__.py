@@ -1,7 +1,7 @@
 """From a trained checkpoint to a verified bundle: load, check, graph, optimize, quantize, package.
 
-ONNX Runtime comes in through optimum and its own tools here, before emo_runtime can switch its
-telemetry off; so the variable is set by this package (see ``emo_runtime.ort.session``).
+optimum and ONNX Runtime's tools import onnxruntime before emo_runtime can switch its telemetry off.
+Therefore this package sets the environment variable (see ``emo_runtime.ort.session``).
 """
 
 import os

@@ -129,7 +129,7 @@ def main(as_json: bool, **given: Any) -> None:
 
 
 def _check_early(options: Options) -> None:
-    """Report what is wrong with paths and tables before torch is imported, which takes seconds."""
+    """Check paths and tables before the import of torch, which takes seconds."""
     from emo_export.evaluation.rows import read_rows  # noqa: PLC0415
     from emo_export.packaging.target import check_target  # noqa: PLC0415
     from emo_models.modeling.source import checkpoint_directory, read_config  # noqa: PLC0415
@@ -222,7 +222,7 @@ def _check_sources(given: dict[str, Any]) -> None:
 
 
 def _title(checkpoint: Path | None) -> str | None:
-    """The first heading of a checkpoint's own card."""
+    """Return the first heading of the checkpoint's card."""
     card = None if checkpoint is None else checkpoint / "CARD.md"
     if card is None or not card.is_file():
         return None
@@ -231,7 +231,7 @@ def _title(checkpoint: Path | None) -> str | None:
 
 
 def _default_checkpoint() -> Path:
-    """The trained checkpoint of the repository, beside the source of emo_models."""
+    """Return the path of the repository's trained checkpoint, next to the source of emo_models."""
     spec = importlib.util.find_spec("emo_models")
     for root in (spec and spec.submodule_search_locations) or ():
         directory = Path(root).parent / "checkpoints" / "default"

@@ -1,4 +1,4 @@
-"""The export's progress and report, for people, on standard error."""
+"""Human-readable progress and report of an export, on standard error."""
 
 from types import TracebackType
 from typing import Self
@@ -10,9 +10,9 @@ from emo_export.report import STEPS, Report, Step
 
 
 class Progress:
-    """A spinner that names the step at work, and a line for each that is done.
+    """A spinner with the name of the current step, and a line for each finished step.
 
-    Without a terminal there are only the lines.
+    Without a terminal only the lines are printed.
     """
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class Progress:
         self._status = self._console.status(f"{STEPS[0]} ...")
 
     def __call__(self, step: Step) -> None:
-        """``step`` is done."""
+        """Print the line of the finished ``step``."""
         size = "" if step.size_bytes is None else f"{_megabytes(step.size_bytes):>10}"
         self._console.print(f"{step.name:<10}{step.duration_s:8.2f} s{size}")
         following = STEPS[STEPS.index(step.name) + 1 :]
@@ -42,7 +42,7 @@ class Progress:
 
 
 def show(report: Report) -> None:
-    """Print what an export made, lost and gained."""
+    """Print the report of an export: files, accuracy and latency."""
     console = Console(stderr=True, highlight=False)
     console.print(_files(report))
     console.print(_comparisons(report))

@@ -1,4 +1,4 @@
-"""Small tools on ONNX graphs that the rewrites share: who makes a tensor, who reads it."""
+"""Helpers for graph rewrites: find the producer and the consumers of a tensor."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,7 +11,7 @@ from onnx import numpy_helper
 from emo_runtime.errors import EmoError
 
 CONTRIB = "com.microsoft"
-PROTOBUF_LIMIT = (1 << 31) - (1 << 16)  # bytes of one file, with some room for its headers
+PROTOBUF_LIMIT = (1 << 31) - (1 << 16)  # bytes of one file, with a margin for its headers
 
 Node = Any
 Array = NDArray[Any]
@@ -20,7 +20,7 @@ Array = NDArray[Any]
 class Graph:
     """A model with its tensors indexed by name. ``model`` is changed in place.
 
-    The index is of the moment: after nodes were added or removed, make a new one.
+    The index is not updated: build a new one after adding or removing nodes.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -35,7 +35,7 @@ class Graph:
         self.outputs = {output.name for output in model.graph.output}
 
     def constant(self, name: str) -> Array | None:
-        """The value of an initializer or of a Constant node; None where it is computed."""
+        """Return the value of an initializer or Constant node; None for a computed tensor."""
         if name in self.constants:
             return np.asarray(numpy_helper.to_array(self.constants[name]))
         node = self.maker.get(name)
@@ -44,12 +44,12 @@ class Graph:
         return None
 
     def made_by(self, name: str, op_type: str) -> Node | None:
-        """The node that makes tensor ``name``, if it is of that type."""
+        """Return the node that produces tensor ``name``, if it has that type."""
         node = self.maker.get(name)
         return node if node is not None and node.op_type == op_type else None
 
     def add_constant(self, name: str, value: Array) -> str:
-        """Add an initializer under a name that is not taken yet; the name."""
+        """Add an initializer under an unused name and return the name."""
         taken = self.constants.keys() | self.maker.keys()
         free = name
         number = 1
@@ -61,14 +61,14 @@ class Graph:
         return free
 
     def replace_node(self, node: Node, by: Iterable[Node]) -> None:
-        """Put nodes in the place of one."""
+        """Replace a node with other nodes."""
         position = next(i for i, other in enumerate(self.nodes) if other is node)
         self.nodes.remove(node)
         for offset, new in enumerate(by):
             self.nodes.insert(position + offset, new)
 
     def redirect(self, old: str, new: str) -> None:
-        """Let every reader of ``old`` read ``new``."""
+        """Connect every consumer of ``old`` to ``new``."""
         for node in self.readers.get(old, ()):
             for index, name in enumerate(node.input):
                 if name == old:
@@ -78,7 +78,7 @@ class Graph:
 def prune(model: onnx.ModelProto) -> None:
     """Remove, in place, the nodes and initializers that no output depends on.
 
-    What stays is not copied: the weights of a large model are some gigabytes.
+    The rest is not copied: the weights of a large model take several GB.
     """
     needed = {output.name for output in model.graph.output}
     nodes, tensors = model.graph.node, model.graph.initializer
@@ -93,9 +93,9 @@ def prune(model: onnx.ModelProto) -> None:
 
 
 def clean(model: onnx.ModelProto) -> None:
-    """Leave nothing in the model, in place, that tells when, where or by what it was made.
+    """Remove all metadata about when, where and with what tool the model was made, in place.
 
-    Nodes and tensors are named by their place, so that names can't differ between runs either.
+    Nodes and tensors are renamed by position, so that names are equal in every run.
     """
     model.producer_name = "emo-export"
     model.producer_version = model.domain = model.doc_string = ""
@@ -129,7 +129,7 @@ def _name_by_place(graph: Any) -> None:
 
 
 def size_bytes(model: onnx.ModelProto) -> int:
-    """Return the bytes of the file that the model becomes."""
+    """Return the size of the model's file in bytes."""
     weights = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
     if weights >= PROTOBUF_LIMIT:
         return weights
@@ -147,13 +147,13 @@ def copy(model: onnx.ModelProto) -> onnx.ModelProto:
     other.graph.input.extend(model.graph.input)
     other.graph.output.extend(model.graph.output)
     other.graph.value_info.extend(model.graph.value_info)
-    # One by one: protobuf copies no more than 2 GiB at once.
+    # One by one: protobuf can't copy more than 2 GiB at once.
     other.graph.initializer.extend(model.graph.initializer)
     return other
 
 
 def encode(model: onnx.ModelProto) -> bytes:
-    """Return the bytes of the file: the same for equal models.
+    """Return the serialized model; equal models give equal bytes.
 
     Raises:
         EmoError: The model exceeds the limit of its file format.

@@ -23,10 +23,10 @@ class Sources:
         text: Text classifier.
         encoder: Text side of the fusion network; None: the encoder of ``text``.
         fusion: Fusion network, a directory.
-        preparation: Text preparation of ``text``, in place of the one in its config.json.
+        preparation: Text preparation of ``text``; overrides the one in its config.json.
         speech: Speech encoder or audio classifier.
         pooling: Pooling over time of a speech encoder without a head.
-        layers: Number of layers of the speech encoder that are exported; None: all.
+        layers: Number of layers of the speech encoder to export; None: all.
         speech_emotion: Audio or multimodal model of the toolkit speech-emotion, in place of
             ``speech`` and ``fusion``.
         speech_emotion_kind: Kind of that model where its names don't say it.
@@ -56,13 +56,13 @@ class Identity:
 
 @dataclass(frozen=True)
 class Gate:
-    """The loss that a reduced precision may have, against the PyTorch checkpoint.
+    """Limits on the loss of a reduced precision, relative to the PyTorch checkpoint.
 
     Attributes:
-        min_agreement: share of rows with equal labels.
-        max_f1_loss: loss of macro-F1, where the evaluation rows have labels.
-        max_change: mean absolute change of the probabilities.
-        enforced: False measures and records, and refuses nothing.
+        min_agreement: minimum share of rows with equal labels.
+        max_f1_loss: maximum loss of macro-F1, if the evaluation rows have labels.
+        max_change: maximum mean absolute change of the probabilities.
+        enforced: False: measure and record the loss, but never fail.
     """
 
     min_agreement: float = 0.99
@@ -73,7 +73,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Options:
-    """One export. ``precisions`` are those of the text graphs; the fusion network stays fp32.
+    """Options of one export. ``precisions`` apply to the text graphs; fusion stays in fp32.
 
     ``target``: a bundle for ``emo_runtime``, or a model repository for Triton.
     """

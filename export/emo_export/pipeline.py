@@ -1,4 +1,4 @@
-"""The whole export: load, check, graph, optimize, calibrate, quantize, verify, package."""
+"""The export pipeline: load, check, graph, optimize, calibrate, quantize, verify, package."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -46,10 +46,11 @@ from emo_runtime.errors import EmoError
 
 
 def export(options: Options, done: Callable[[Step], None] = lambda _: None) -> Report:
-    """Make a bundle or another target; ``done`` is called after each step.
+    """Export a bundle or another target; ``done`` is called after each step.
 
-    Raises EmoError where an input is refused or the output can't be written, and GateError (an
-    EmoError) where the loss is beyond the gate: nothing is written then.
+    Raises:
+        GateError: the loss exceeds the gate; nothing is written.
+        EmoError: an input is invalid, or the output can't be written.
     """
     run = _Run(done)
     check_target(options.output, force=options.force)
@@ -128,7 +129,7 @@ def export(options: Options, done: Callable[[Step], None] = lambda _: None) -> R
 
 
 class _Run:
-    """Times the steps, and adds up the sizes of the graphs that a step yields."""
+    """Measures the time of each step, and the total size of the graphs that it yields."""
 
     def __init__(self, done: Callable[[Step], None]) -> None:
         self.steps: list[Step] = []
@@ -147,7 +148,7 @@ class _Run:
 def _rows(
     options: Options, *, with_text: bool
 ) -> tuple[Evaluation, Evaluation | None, Evaluation | None]:
-    """Return rows to evaluate on, to fit temperatures on, and to fit int8-qdq to."""
+    """Return the rows for the evaluation, for the temperatures, and for int8-qdq."""
     if options.evaluate is not None:
         evaluation = read_rows(options.evaluate, options.layout, with_text=with_text)
     else:
@@ -185,7 +186,7 @@ def _variants(
 
 
 def _rivals(variants: Variants, int8: Int8) -> Mapping[str, Mapping[str, onnx.ModelProto]]:
-    """Return the graphs to time: the variants, and int8 without repair beside a repaired one.
+    """Return the graphs to time: the variants and, for a repaired int8 graph, the unrepaired one.
 
     int8-qdq is left out: it is for another provider.
     """

@@ -1,4 +1,4 @@
-"""Steps, measurements and report of an export, as values."""
+"""Data types for the steps, measurements and report of an export."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ STEPS = (
 
 @dataclass(frozen=True)
 class Step:
-    """One step that is done: its seconds, and the bytes of the graphs after it, if any."""
+    """One finished step: its duration in seconds, and the size of its graphs in bytes, if any."""
 
     name: str
     duration_s: float
@@ -27,7 +27,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Findings:
-    """Measurements, their rows, and the golden cases that were chosen.
+    """Measurements, their rows, and the selected golden cases.
 
     ``kept`` are the matrix products (by their number in the graph) that int8 leaves in float32;
     ``fitted`` names the rows that int8-qdq was fitted to. ``tried`` describes the repair.
@@ -44,7 +44,7 @@ class Findings:
     tried: str = ""
 
     def remarks(self) -> list[str]:
-        """Return sentences on the gate, its repair and new temperatures."""
+        """Return sentences about the gate, the repair and new temperatures."""
         gate = self.gate
         found = [
             f"Gate: label agreement at least {gate.min_agreement:g}, macro-F1 loss at most "
@@ -74,7 +74,7 @@ class Findings:
         return found
 
     def as_json(self) -> dict[str, Any]:
-        """The manifest's ``verification``: nothing in it changes from one run to the next."""
+        """Return the manifest's ``verification``, which is equal in every run."""
         document: dict[str, Any] = {
             "reference": "the checkpoint in PyTorch, float32",
             "evaluated": self.evaluated,
@@ -103,7 +103,7 @@ class Report:
     steps: tuple[Step, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values for ``--json``."""
+        """Return plain values for ``--json``."""
         return {
             "output": self.output,
             "tasks": list(self.tasks),

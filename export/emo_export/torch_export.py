@@ -1,7 +1,7 @@
-"""Third step: PyTorch modules become plain ONNX graphs, untouched otherwise.
+"""Third step: export PyTorch modules to ONNX graphs without optimization.
 
-The text side goes through optimum's exporter, with the configuration that optimum has for the
-architecture (its patches included) and this software's own inputs and outputs.
+Text networks use optimum's exporter, with optimum's configuration of the architecture (including
+its patches) and the inputs and outputs of the graph contract.
 """
 
 import tempfile
@@ -77,7 +77,7 @@ def speech_graph(
 ) -> onnx.ModelProto:
     """Return the graph of a speech network; its length is dynamic.
 
-    Networks of more than 2 GiB go through files with external data, in a temporary directory.
+    Networks of more than 2 GiB use temporary files with external data.
     """
     shape, axes = _speech_input(checkpoint)
     features = torch.from_numpy(np.random.default_rng(0).standard_normal(shape))
@@ -102,7 +102,7 @@ def speech_graph(
 
 
 def _speech_input(checkpoint: SpeechCheckpoint) -> tuple[tuple[int, ...], dict[int, str]]:
-    """Shape of an example of the features, and the names of its dynamic axes."""
+    """Return the shape of an example input, and the names of its dynamic axes."""
     front_end = make_front_end(checkpoint.front_end)
     shapes = [
         front_end.whole(np.zeros(round(seconds * front_end.sample_rate), np.float32)).parts[0].shape
@@ -127,7 +127,7 @@ class _SpeechOutputs(torch.nn.Module):
 
 
 def _optimum_config(config: Any, outputs: tuple[str, ...], where: str) -> Any:
-    """Optimum's configuration for the architecture, with the contract's inputs and outputs."""
+    """Return optimum's configuration of the architecture, with the contract's tensors."""
     try:
         constructor = TasksManager.get_exporter_config_constructor(
             "onnx",
@@ -151,7 +151,7 @@ def _optimum_config(config: Any, outputs: tuple[str, ...], where: str) -> Any:
 def _fixed_width(
     model: onnx.ModelProto, outputs: tuple[str, ...], checkpoint: TextCheckpoint
 ) -> onnx.ModelProto:
-    """Write the widths of the outputs, which tracing left open."""
+    """Set the widths of the outputs, which tracing leaves undefined."""
     width = {"logits": len(checkpoint.labels), "embedding": checkpoint.hidden}
     for output, name in zip(model.graph.output, outputs, strict=True):
         output.type.tensor_type.shape.dim[1].dim_value = width[name]
@@ -160,10 +160,9 @@ def _fixed_width(
 
 @contextmanager
 def _zero_token_types(model: Any) -> Iterator[None]:
-    """Let BERT's segment embedding be the constant row 0: a transcript is one segment.
+    """Replace BERT's segment embedding with its constant row 0: a transcript is one segment.
 
-    The row then stands as a constant in the graph, and the whole machinery that makes a tensor of
-    zeros of the right shape is left out.
+    The graph then has the row as a constant, and no nodes that compute a tensor of zeros.
     """
     embeddings: Any = getattr(model.base_model, "embeddings", None)
     table: Any = getattr(embeddings, "token_type_embeddings", None)
@@ -212,7 +211,7 @@ def _fusion(checkpoint: FusionCheckpoint) -> onnx.ModelProto:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what the tracing exporter says of itself; its results are verified afterwards."""
+    """Silence the tracing exporter's warnings; its results are verified afterwards."""
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", "You are using the legacy TorchScript", DeprecationWarning

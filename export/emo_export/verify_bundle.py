@@ -34,10 +34,12 @@ def compare_with_reference(
 
     ``variant`` is the precision to compare; None: all of them.
 
-    ``reference`` is a text checkpoint, or a directory that contains ``text`` and, if there are any,
-    ``fusion`` and ``encoder``. ``evaluate`` is a CSV, else the sentences that ship. Raises
-    SelfTestError where the label agreement is below ``min_agreement``, BundleError where the
-    bundle was made from another checkpoint.
+    ``reference`` is a text checkpoint, or a directory that contains ``text`` and optionally
+    ``fusion`` and ``encoder``. ``evaluate`` is a CSV; None: the built-in sentences.
+
+    Raises:
+        SelfTestError: the label agreement is below ``min_agreement``.
+        BundleError: the bundle was made from another checkpoint.
     """
     checkpoints = load(_sources(reference))
     check(checkpoints)
@@ -95,7 +97,7 @@ def _same_weights(bundle: Bundle, checkpoints: Checkpoints) -> None:
 
 
 def _graphs(bundle: Bundle, precision: Precision) -> dict[str, onnx.ModelProto]:
-    """One complete set of graphs; the fusion network has its one precision."""
+    """Return one complete set of graphs; the fusion network has a single precision."""
     found = {}
     for name, graph in bundle.manifest.graphs.items():
         file = graph.variants.get(precision) or next(iter(graph.variants.values()))

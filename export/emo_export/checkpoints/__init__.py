@@ -1,1 +1,1 @@
-"""Reading and validating other people's checkpoints."""
+"""Readers and validation of checkpoints, including third-party ones."""

@@ -22,11 +22,12 @@ def read_front_end(directory: Path, *, max_frames: int | None = None) -> FrontEn
 
     Args:
         directory: Directory of the checkpoint.
-        max_frames: Frames at which the checkpoint's own software cuts features (kaldi_fbank only).
+        max_frames: Frames to which the checkpoint's own software truncates features (kaldi_fbank
+            only).
 
     Raises:
-        CheckpointError: The file is missing, of an unknown kind, or asks for something that the
-            front ends don't compute.
+        CheckpointError: The file is missing, of an unknown kind, or has settings that the front
+            ends don't support.
     """
     path = directory / PREPROCESSOR
     try:

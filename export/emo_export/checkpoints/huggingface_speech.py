@@ -49,11 +49,11 @@ def read_huggingface_speech(
     Args:
         directory: Directory of the checkpoint.
         values: Its config.json.
-        pooling: Of the last hidden states over time; None for a classifier.
+        pooling: Pooling of the last hidden states over time; None for a classifier.
         layers: Number of encoder layers to keep; None: all.
 
     Raises:
-        CheckpointError: Not supported, incomplete, or the files contradict each other.
+        CheckpointError: The checkpoint is unsupported, incomplete or inconsistent.
     """
     _refuse_other_kinds(directory, values)
     config = CONFIG_MAPPING[values["model_type"]].from_dict(dict(values))

@@ -29,7 +29,7 @@ TextPooling = Literal["cls", "mean"]
 
 @dataclass(frozen=True, eq=False)
 class TextCheckpoint(LoadedText):
-    """A classifier or an encoder, with its tokenizer in the form of a bundle."""
+    """A classifier or an encoder, with its tokenizer in the bundle's format."""
 
     bundle_tokenizer: BundleTokenizer
 
@@ -46,7 +46,7 @@ class FusionCheckpoint:
 
     @property
     def audio_width(self) -> int:
-        """Width of the audio vector: of a speech embedding, or the number of mean MFCCs."""
+        """Width of the audio vector (a speech embedding or mean MFCCs)."""
         return int(self.config.get("audio_width") or self.config["n_mfcc"])
 
     @property
@@ -56,12 +56,12 @@ class FusionCheckpoint:
 
     @property
     def text_pooling(self) -> TextPooling:
-        """How the encoder's states become the text embedding."""
+        """Pooling of the encoder's states to the text embedding."""
         return "cls" if self.config.get("text_pooling") == "cls" else "mean"
 
     @property
     def present_input(self) -> bool:
-        """True if it was trained to do without a modality (third input ``present``)."""
+        """True if the network accepts a missing modality (third input ``present``)."""
         return bool(self.config.get("present_input", False))
 
     @property
@@ -89,7 +89,7 @@ class Checkpoints:
 
     @property
     def shared(self) -> bool:
-        """True if both tasks use the same encoder, so that one graph with two outputs serves."""
+        """True if both tasks use the same encoder, and thus one graph with two outputs."""
         return self.encoder is not None and self.encoder is self.text
 
     @property
@@ -106,12 +106,12 @@ class Checkpoints:
 
     @property
     def audio_by_fusion(self) -> bool:
-        """True if the fusion network answers without a transcript."""
+        """True if the fusion network accepts audio without a transcript."""
         return self.fusion is not None and self.fusion.present_input
 
     @property
     def audio_by_speech(self) -> bool:
-        """True if the speech network's own head answers the task audio."""
+        """True if the head of the speech network computes the task audio."""
         return self.speech is not None and bool(self.speech.labels) and not self.audio_by_fusion
 
     @property
@@ -169,7 +169,7 @@ def load(sources: Sources) -> Checkpoints:
     """Read the checkpoints that ``sources`` names.
 
     Raises:
-        CheckpointError: one is missing or incomplete.
+        CheckpointError: a checkpoint is missing or incomplete.
     """
     text = None if sources.text is None else _with_tokenizer(load_text(sources.text))
     if text is not None and sources.preparation is not None:
@@ -210,7 +210,7 @@ def token_ids(
 ) -> list[Ids]:
     """Return the token ids of each transcript, unpadded, after the checkpoint's preparation.
 
-    ``strip`` overrides whether outer blanks are removed.
+    ``strip`` overrides the setting that removes leading and trailing spaces.
     """
     encode, preparation = checkpoint.bundle_tokenizer.encode, checkpoint.preparation
     if strip is not None:

@@ -1,4 +1,4 @@
-"""The reader of speech checkpoints: chooses the importer by config.json."""
+"""Reader of speech checkpoints: selects the importer by config.json."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""The tokenizer of a checkpoint as one plain ``tokenizer.json``."""
+"""Convert the tokenizer of a checkpoint to a single ``tokenizer.json``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class BundleTokenizer:
-    """``json`` is the file's text, without truncation and padding: the runtime sets those."""
+    """``json`` is the file's text, without truncation and padding, which the runtime sets."""
 
     json: str
     max_tokens: int
@@ -33,12 +33,12 @@ class BundleTokenizer:
         return tokenizer
 
     def encode(self, text: str) -> Ids:
-        """Token ids with the special tokens, shape [tokens], at most ``max_tokens``."""
+        """Return token ids with the special tokens, shape [tokens], at most ``max_tokens``."""
         return np.asarray(self._tokenizer.encode(text).ids, dtype=np.int64)
 
 
 def bundle_tokenizer(checkpoint: TextCheckpoint) -> BundleTokenizer:
-    """Return the tokenizer of a checkpoint in the form of a bundle."""
+    """Return the tokenizer of a checkpoint in the bundle's format."""
     backend = Tokenizer.from_str(checkpoint.tokenizer.backend_tokenizer.to_str())
     backend.no_truncation()
     backend.no_padding()
@@ -52,11 +52,11 @@ def check_tokenizer(
 ) -> None:
     """Compare the ids of a bundle's tokenizer with those of transformers' AutoTokenizer.
 
-    Left out where transformers has no answer of its own: a bare ``vocab.txt`` that says nothing of
-    case and accents, or a directory whose config.json names no architecture.
+    Skipped if AutoTokenizer can't determine the tokenizer: for a bare ``vocab.txt`` without case
+    and accent settings, or a config.json without an architecture.
 
     Raises:
-        CheckpointError: they differ for one of ``texts``.
+        CheckpointError: the ids differ for one of ``texts``.
     """
     directory = checkpoint.directory
     if not declares_its_case(directory) or "model_type" not in read_config(directory):

@@ -13,11 +13,11 @@ POOLINGS = ("cls", "mean")
 
 
 def check(checkpoints: Checkpoints) -> None:
-    """Compare the parts of a bundle before any graph is made.
+    """Check that the parts of a bundle match, before any graph is built.
 
     Raises:
-        CheckpointError: Labels (names or order), widths, the encoders that the fusion network was
-            trained on, pooling or temperatures contradict each other.
+        CheckpointError: Mismatch of labels (names or order), widths, pooling, temperatures, or the
+            encoders that the fusion network was trained on.
     """
     speech = checkpoints.speech if checkpoints.audio_by_speech else None
     for part in (checkpoints.text, checkpoints.fusion, speech):
@@ -97,7 +97,7 @@ def front_end_of(checkpoints: Checkpoints) -> FrontEndSettings | None:
     """Return the front end of the bundle; None without a task that reads sound.
 
     Raises:
-        CheckpointError: The fusion network's audio settings contradict its width.
+        CheckpointError: The fusion network's audio settings do not match its width.
     """
     fusion = checkpoints.fusion
     if checkpoints.speech is not None:

@@ -1,1 +1,1 @@
-"""Reference answers, comparison, latency and the accuracy gate."""
+"""Reference predictions, comparison, latency and the accuracy gate."""

@@ -1,4 +1,4 @@
-"""The temperature of a task's softmax, fitted on labelled rows (Guo et al. 2017)."""
+"""Fit the temperature of a task's softmax on labelled rows (Guo et al. 2017)."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -22,7 +22,7 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Calibration:
-    """A fitted temperature, and the expected calibration error before and after, on its rows."""
+    """A fitted temperature, and the expected calibration error of its rows before and after."""
 
     task: TaskName
     rows: int
@@ -32,7 +32,7 @@ class Calibration:
     error: float
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return {
             key: round(value, 6) if isinstance(value, float) else value
             for key, value in asdict(self).items()
@@ -44,8 +44,10 @@ def calibrate(
 ) -> tuple[Checkpoints, tuple[Calibration, ...]]:
     """Return the checkpoints with temperatures fitted on ``rows``, and the fits.
 
-    Tasks with sound are fitted where every row has sound. Raises EmoError where rows have no
-    labels, or unknown ones.
+    Tasks with sound are fitted only if every row has sound.
+
+    Raises:
+        EmoError: rows without labels, or with unknown labels.
     """
     if any(checkpoints.activation(task) == "sigmoid" for task in checkpoints.tasks):
         raise EmoError("--calibrate is for single-label classifiers: this one is multi-label.")

@@ -1,4 +1,4 @@
-"""Sixth step: the answers of the graphs, compared with those of the checkpoint in PyTorch."""
+"""Sixth step: compare the outputs of the graphs with those of the checkpoint in PyTorch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,17 +24,17 @@ Outputs = Mapping[str, Floats]
 
 @dataclass(frozen=True)
 class Comparison:
-    """One task's answers against the reference's, over ``rows`` utterances.
+    """Comparison of one task's predictions with the reference's, over ``rows`` utterances.
 
     Attributes:
         agreement: share of rows with equal labels (equal sets of labels, if multi-label).
-        labels: number of different labels that the reference gives.
-        largest_share: share of rows that the reference gives its most frequent label.
+        labels: number of distinct labels that the reference predicts.
+        largest_share: share of rows with the reference's most frequent predicted label.
         mean_probability_difference: mean absolute change over rows and labels.
-        macro_f1: against the rows' own labels; None where there are none.
-        reference_macro_f1: the same of the reference.
-        own_labels: the labels are the caller's, not those of the sentences that ship.
-        random_sound: the audio vectors are random ones: the rows have no sound.
+        macro_f1: macro-F1 against the labels of the rows; None without labels.
+        reference_macro_f1: macro-F1 of the reference.
+        own_labels: True if the caller gave the labels; False for the built-in sentences.
+        random_sound: True if the audio vectors are random because the rows have no sound.
     """
 
     task: TaskName
@@ -52,7 +52,7 @@ class Comparison:
     random_sound: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain values, rounded so that the last bits of a float don't show."""
+        """Return plain values, rounded to hide floating-point noise."""
         return {
             key: round(value, 6) if isinstance(value, float) else value
             for key, value in asdict(self).items()
@@ -61,16 +61,16 @@ class Comparison:
 
 
 class Memory:
-    """Outputs of the graphs that were asked last, by name.
+    """Cache of the outputs of the most recent graphs, by name.
 
-    A repair asks dozens of variants of one graph: the outputs of the others stay the same.
+    A repair runs dozens of variants of one graph: the outputs of the others stay the same.
     """
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[onnx.ModelProto, Outputs]] = {}
 
     def outputs(self, name: str, model: onnx.ModelProto, ask: Callable[[], Outputs]) -> Outputs:
-        """Return the outputs of a graph, asked only if it is another one than the last."""
+        """Return the outputs of a graph; run it only if it differs from the last one."""
         last = self._last.get(name)
         if last is None or last[0] is not model:
             last = self._last[name] = (model, ask())
@@ -80,9 +80,9 @@ class Memory:
 def verify(
     graphs: Graphs, checkpoints: Checkpoints, inputs: Inputs, memory: Memory | None = None
 ) -> Answers:
-    """Return the answers of a set of graphs, one row at a time, as in the runtime.
+    """Return the predictions of a set of graphs, one row at a time, as in the runtime.
 
-    ``graphs`` has one variant of every graph of the bundle, by name. ``memory`` is for one set of
+    ``graphs`` has one variant of every graph of the bundle, by name. Use one ``memory`` per set of
     inputs.
     """
     memory = memory or Memory()
@@ -123,7 +123,7 @@ def _texts(model: onnx.ModelProto, rows: Sequence[Ids]) -> Outputs:
 def _sound(
     graphs: Graphs, checkpoints: Checkpoints, sound: Sound, memory: Memory
 ) -> tuple[Floats | None, Floats | None]:
-    """Audio vectors of the fusion graph, and logits of the speech graph, each [clips, width]."""
+    """Return audio vectors for the fusion graph, and speech graph logits, each [clips, width]."""
     if checkpoints.speech is None:
         return sound.vectors, None
     name = checkpoints.speech.input_name
@@ -185,7 +185,7 @@ def compare(
 
 
 def _agreement(reference: Floats, found: Floats, *, multi_label: bool) -> float:
-    """Share of rows with the same label; of multi-label networks, with the same set of labels."""
+    """Return the share of rows with the same label (set of labels, if multi-label)."""
     if multi_label:
         return float(((reference > 0) == (found > 0)).all(axis=1).mean())
     return float((reference.argmax(axis=1) == found.argmax(axis=1)).mean())

@@ -1,4 +1,4 @@
-"""Comparison of any set of graphs with the answers of the reference, computed once."""
+"""Comparison of any set of graphs with the reference predictions, computed once."""
 
 from dataclasses import dataclass, field, replace
 
@@ -13,7 +13,7 @@ from emo_runtime.bundle.manifest import Precision, TaskName
 
 @dataclass(frozen=True, eq=False)
 class Evaluator:
-    """Evaluation rows, with the answers of the checkpoint in PyTorch."""
+    """Evaluation rows, with the predictions of the checkpoint in PyTorch."""
 
     checkpoints: Checkpoints
     evaluation: Evaluation
@@ -25,13 +25,13 @@ class Evaluator:
     def of(
         cls, checkpoints: Checkpoints, evaluation: Evaluation, front_end: FrontEndSettings | None
     ) -> "Evaluator":
-        """Compute the reference's answers."""
+        """Compute the reference predictions."""
         inputs = inputs_of(checkpoints, evaluation, front_end)
         return cls(checkpoints, evaluation, inputs, reference(checkpoints, inputs))
 
     @property
     def evaluated(self) -> str:
-        """A description of the rows."""
+        """Description of the rows."""
         rows = f"{self.evaluation.name} ({len(self.evaluation.rows)} rows)"
         if self.inputs.sound is None or not self.inputs.sound.clips or self.has_sound:
             return rows
@@ -41,7 +41,7 @@ class Evaluator:
 
     @property
     def has_sound(self) -> bool:
-        """True if every row has sound of its own."""
+        """True if every row has its own sound."""
         return all(row.audio is not None for row in self.evaluation.rows)
 
     @property
@@ -50,7 +50,7 @@ class Evaluator:
         return self.checkpoints.tasks
 
     def subsample(self, step: int, clips: int | None = None) -> "Evaluator":
-        """Return an evaluator of every ``step``-th row, with at most so many ``clips``."""
+        """Return an evaluator of every ``step``-th row, with at most ``clips`` clips."""
         sound = self.inputs.sound
         if sound is not None and clips is not None:
             step = max(step, -(-sound.count // clips)) if self._one_clip_per_row else step
@@ -77,11 +77,11 @@ class Evaluator:
         return sound is not None and sound.count == len(self.evaluation.rows)
 
     def ask(self, graphs: Graphs) -> Answers:
-        """Return the answers of a complete set of graphs to the rows."""
+        """Return the predictions of a complete set of graphs for the rows."""
         return verify(graphs, self.checkpoints, self.inputs, self._memory)
 
     def compare(self, precision: Precision, found: Answers) -> tuple[Comparison, ...]:
-        """Compare answers with the reference's, by task."""
+        """Compare predictions with the reference's, by task."""
         labels = self.evaluation.label_ids(self.checkpoints.labels)
         result = []
         for task in self.tasks:
@@ -107,7 +107,7 @@ class Evaluator:
         return tuple(result)
 
     def try_out(self, inputs: Inputs, graphs: Graphs) -> Answers:
-        """Return the answers of a complete set of graphs to other rows."""
+        """Return the predictions of a complete set of graphs for other rows."""
         return verify(graphs, self.checkpoints, inputs)
 
 

@@ -6,16 +6,16 @@ from emo_export.evaluation.compare import Comparison
 from emo_export.options import Gate
 from emo_runtime.errors import EmoError
 
-# Where the reference gives nearly all rows one label, any network that does so agrees with it.
+# If the reference predicts one label for nearly all rows, a constant prediction agrees with it.
 LARGEST_SHARE = 0.95
 
 
 class GateError(EmoError):
-    """Nothing that was tried keeps the loss within the gate: no bundle is written."""
+    """The loss exceeds the gate with every precision tried; no bundle is written."""
 
 
 def missed(comparisons: Sequence[Comparison], gate: Gate) -> list[str]:
-    """Return the limits that are not met, one sentence each; empty where all are."""
+    """Return one sentence for each limit that is not met."""
     reasons = []
     for item in comparisons:
         where = f"task {item.task}, {item.precision}"
@@ -34,10 +34,10 @@ def missed(comparisons: Sequence[Comparison], gate: Gate) -> list[str]:
 
 
 def unfit_rows(comparisons: Sequence[Comparison], evaluated: str) -> list[str]:
-    """Return why the rows cannot judge a reduced precision, one sentence each; empty if they can.
+    """Return one sentence for each reason why the rows cannot judge a reduced precision.
 
-    Rows with labels of the caller's own can: the loss of macro-F1 is measured on them. Random audio
-    vectors are left out: the fusion network, which alone reads them, stays in float32.
+    Rows labelled by the caller always can: the loss of macro-F1 is measured on them. Comparisons on
+    random audio vectors are ignored: only the fusion network reads them, and it stays in float32.
     """
     return [
         f"task {item.task}: the checkpoint gives {item.largest_share:.1%} of {evaluated} the same "
@@ -53,13 +53,13 @@ def unfit_rows(comparisons: Sequence[Comparison], evaluated: str) -> list[str]:
 def require(
     comparisons: Sequence[Comparison], gate: Gate, *, evaluated: str, tried: str = ""
 ) -> None:
-    """Raise GateError where the gate is enforced and missed.
+    """Raise GateError if the gate is enforced and a limit is not met.
 
     Args:
-        comparisons: of every precision and task.
+        comparisons: comparisons of every precision and task.
         gate: the limits.
         evaluated: name of the rows.
-        tried: a sentence on the repair of int8, if there was one.
+        tried: a sentence about the repair of int8, if any.
     """
     if not gate.enforced:
         return

@@ -48,7 +48,7 @@ class Sound:
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """Transcripts of the rows (empty for a bundle without text), and their sound, if any."""
+    """Transcripts of the rows (empty for a bundle without text), and their optional sound."""
 
     texts: Sequence[str]
     sound: Sound | None = None
@@ -57,7 +57,8 @@ class Inputs:
 def encode_clips(run: Run, clips: Sequence[Features]) -> dict[str, Floats]:
     """Return the outputs of a speech network for each clip, [clips, width] by name.
 
-    ``run`` answers one array of features. The windows of a long clip are averaged by length.
+    ``run`` computes the outputs for one array of features. The windows of a long clip are averaged,
+    weighted by length.
     """
     found: dict[str, list[Floats]] = {}
     for clip in clips:

@@ -1,6 +1,6 @@
-"""Latency of a transcript or of 5 s of sound: PyTorch and each variant in turn, on this machine.
+"""Latency of PyTorch and of each variant on this machine, for a transcript or 5 s of sound.
 
-A first impression for the terminal (emo-bench measures in earnest): times never go into a bundle.
+A quick estimate for the terminal; emo-bench is the real benchmark. A bundle contains no times.
 """
 
 import time
@@ -31,10 +31,10 @@ _PAUSE_S = 0.1
 
 @dataclass(frozen=True)
 class Speed:
-    """Median milliseconds of a graph, one utterance at a time; PyTorch's is the reference.
+    """Median latency of a graph in ms, one utterance at a time, with PyTorch as the reference.
 
-    Each with one thread or with all cores, whichever is faster: on a busy machine threads that
-    wait for each other make a small network slow, and PyTorch's more so.
+    Each is the faster of one thread and all cores: on a busy machine, thread synchronization slows
+    a small network down, especially in PyTorch.
     """
 
     graph: str
@@ -44,11 +44,11 @@ class Speed:
 
     @property
     def ratio(self) -> float:
-        """Time as a share of PyTorch's."""
+        """Latency as a share of PyTorch's."""
         return self.latency_ms / self.reference_ms
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return {**asdict(self), "ratio": round(self.ratio, 3)}
 
 
@@ -57,9 +57,9 @@ def speed(
     variants: Mapping[str, Mapping[str, onnx.ModelProto]],
     texts: Sequence[str],
 ) -> tuple[Speed, ...]:
-    """Return median times over some of the texts, or of 5 s of sound, the rivals in turn.
+    """Return median latencies over some of the texts, or of 5 s of sound, measured in turn.
 
-    ``variants`` are the graphs but for fusion, by precision or another name for each.
+    ``variants`` are the graphs except fusion, by precision or another name.
     """
     chosen = texts[:: max(1, len(texts) // _TEXTS)][:_TEXTS]
     result = []
@@ -82,7 +82,7 @@ def speed(
 def _task(
     checkpoints: Checkpoints, name: str, texts: Sequence[str]
 ) -> tuple[Sequence[Array], Answer, Callable[[GraphSession], Answer]]:
-    """Inputs of a graph, the network in PyTorch, and how a session is asked."""
+    """Return the inputs of a graph, the PyTorch network, and a function that runs a session."""
     if name == "speech" and checkpoints.speech is not None:
         speech = checkpoints.speech
         front_end, module = make_front_end(speech.front_end), speech.module
@@ -121,9 +121,9 @@ def _with_threads(answer: Answer, threads: int) -> Answer:
 
 
 def _medians(rivals: Mapping[str, Sequence[Answer]], rows: Sequence[Array]) -> dict[str, float]:
-    """The rivals in turn, twice, each over all rows; of each rival's ways, the fastest.
+    """Time the candidates in turn, twice, over all rows; keep each one's fastest configuration.
 
-    Idle threads of ONNX Runtime wait actively for a while: each rival begins after a pause.
+    Idle threads of ONNX Runtime spin for a while, so each candidate starts after a pause.
     """
     times: dict[str, list[list[float]]] = {
         name: [[] for _ in ways] for name, ways in rivals.items()

@@ -1,4 +1,4 @@
-"""The reference: the answers of the checkpoint in PyTorch, in float32."""
+"""The reference: predictions of the checkpoint in PyTorch, in float32."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -36,13 +36,13 @@ class Answers:
     audio: Floats | None = None
 
     def of(self, task: TaskName) -> Floats | None:
-        """Return the logits of a task; None where it was not answered."""
+        """Return the logits of a task; None if the task was not computed."""
         found: Floats | None = getattr(self, task)
         return found
 
 
 def reference(checkpoints: Checkpoints, inputs: Inputs) -> Answers:
-    """Return the checkpoint's answers to transcripts and sound."""
+    """Return the checkpoint's predictions for transcripts and sound."""
     text, fusion = checkpoints.text, checkpoints.fusion
     logits = None
     if text is not None and inputs.texts:
@@ -64,8 +64,9 @@ def reference(checkpoints: Checkpoints, inputs: Inputs) -> Answers:
 
 
 def encode_sound(checkpoints: Checkpoints, sound: Sound) -> tuple[Floats | None, Floats | None]:
-    """Return the audio vectors [clips, width] that the fusion network reads, and the logits of
-    the speech network's own head [clips, labels], as far as there are such.
+    """Return audio vectors for the fusion network, and logits of the speech network's head.
+
+    Shapes: [clips, width] and [clips, labels]. None for a missing network.
     """
     speech = checkpoints.speech
     if speech is None:
@@ -98,7 +99,7 @@ def text_outputs(
 ) -> Floats:
     """Return ``logits`` or ``embedding`` of each row, [rows, width].
 
-    Rows of the same length go through the network together: without padding, as one by one.
+    Rows of the same length form a batch, so that no row is padded.
     """
     model = TextOutputs(checkpoint.module, (output,), pooling)
     by_length: dict[int, list[int]] = defaultdict(list)
@@ -135,7 +136,7 @@ def fusion_logits(
 def single_threaded() -> Iterator[None]:
     """Run PyTorch on one thread, so that results do not depend on the number of cores.
 
-    On a busy machine that is also faster for a small network, whose threads wait for each other.
+    On a busy machine, one thread is also faster for a small network.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

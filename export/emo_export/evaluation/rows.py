@@ -1,4 +1,4 @@
-"""Evaluation rows of an export: texts, with sound and labels where there are any."""
+"""Evaluation rows of an export: texts with optional sound and labels."""
 
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -27,8 +27,8 @@ SHIPPED = "the evaluation sentences that ship with emo-export"
 SHIPPED_CLIPS = "synthetic speech-like clips of emo-export"
 _DATA = "emo_export"
 _SEED = 20240612
-# Of the sentences that ship, every 13th serves static quantization: some of each label, and the
-# others are still more than 500.
+# Every 13th built-in sentence is used for static quantization. That includes some of each label,
+# and leaves more than 500 for the evaluation.
 _QUANTIZING = 13
 
 
@@ -45,12 +45,12 @@ class Evaluation:
         return [row.text or "" for row in self.rows]
 
     def label_ids(self, labels: tuple[str, ...]) -> NDArray[np.int64] | None:
-        """Return indices into ``labels``, shape [rows]; None where the rows have no labels.
+        """Return indices into ``labels``, shape [rows]; None for rows without labels.
 
-        None too where the sentences that ship have other labels than the model.
+        Also None for the built-in sentences if the model has other labels.
 
         Raises:
-            DataError: a label that the model does not know; names the row.
+            DataError: a label that the model does not have; names the row.
         """
         if not any(row.label for row in self.rows):
             return None
@@ -59,10 +59,10 @@ class Evaluation:
         return targets_of(self.rows, labels)
 
     def sound(self, settings: FrontEndSettings) -> Sound:
-        """Return the sound of the rows: their own, or synthetic where they have none.
+        """Return the sound of the rows, or synthetic sound for rows without any.
 
-        For mean MFCCs the synthetic sound is a vector for each row, otherwise one of the clips of
-        ``synthetic_clips`` in turn.
+        For mean MFCCs, the synthetic sound is one vector per row. Otherwise the rows use the clips
+        of ``synthetic_clips`` in turn.
         """
         if isinstance(settings, MeanMfccSettings):
             return Sound.of_vectors(self.mfcc(settings))
@@ -83,9 +83,10 @@ class Evaluation:
         return Sound(np.array(places, np.int64), tuple(clips))
 
     def mfcc(self, contract: MeanMfccSettings) -> Floats:
-        """Mean MFCC vectors [rows, n_mfcc]: of the rows' sound, or seeded ones where it is missing.
+        """Return mean MFCC vectors [rows, n_mfcc] of the rows' sound; random ones if it is missing.
 
-        The random ones are centred on that of the golden clip, with the spread of real clips.
+        The random vectors are seeded, and centred on the golden clip's with the spread of real
+        clips.
         """
         clip, sample_rate = golden_clip()
         extract = MeanMfcc(contract)
@@ -116,16 +117,16 @@ def shipped_clips() -> Evaluation:
 
 
 def shipped_sentences() -> Evaluation:
-    """Spanish sentences of our own, balanced over the six emotions."""
+    """Return this project's Spanish sentences, balanced over the six emotions."""
     with as_file(files(_DATA).joinpath("data/sentences.csv")) as path:
         return Evaluation(SHIPPED, tuple(read_csv(path, needs=Needs(text=True))))
 
 
 def split_quantization_rows(evaluation: Evaluation) -> tuple[Evaluation, Evaluation]:
-    """Return rows to evaluate on, and other rows that static quantization is fitted to.
+    """Return rows to evaluate on, and disjoint built-in sentences to fit static quantization to.
 
-    The latter are some of the sentences that ship, and none of the former. Raises EmoError where
-    no sentence is left.
+    Raises:
+        EmoError: no sentence is left to fit to.
     """
     shipped, name = shipped_sentences().rows, "sentences that ship"
     if evaluation.name == SHIPPED:
@@ -143,7 +144,7 @@ def split_quantization_rows(evaluation: Evaluation) -> tuple[Evaluation, Evaluat
 
 
 def golden_clip() -> tuple[Floats, int]:
-    """About a second of synthetic speech of our own: samples [time] and their rate in Hz."""
+    """Return about 1 s of synthetic speech: samples [time] and their rate in Hz."""
     data = files(_DATA).joinpath("data/golden.wav").read_bytes()
     return load_audio(data, _GOLDEN_RATE), _GOLDEN_RATE
 
@@ -154,15 +155,15 @@ _GOLDEN_RATE = 16_000
 def read_rows(
     path: Path, layout: TableFormat | None = None, *, with_text: bool = True
 ) -> Evaluation:
-    """Read the rows of a table with a transcript, and sound and label where there are any.
+    """Read the rows of a table with transcripts, and optional sound and labels.
 
     Args:
         path: The table.
-        layout: How it is read.
-        with_text: False for a bundle that reads sound only: every row needs sound.
+        layout: Columns, delimiter and encoding of the table.
+        with_text: False for an audio-only bundle: every row needs sound.
 
     Raises:
-        DataError: the table can't be read, a text is empty, or only some rows have a label.
+        DataError: unreadable table, empty text, or only some rows have a label.
     """
     needs = Needs(text=with_text, audio=not with_text, label=False)
     rows = read_csv(path, needs=needs, layout=layout)
@@ -176,7 +177,7 @@ def read_rows(
 
 
 def refuse_leak(evaluate: Evaluation, calibrate: Evaluation) -> None:
-    """Raise EmoError where a transcript, or sound without one, is in both tables."""
+    """Raise EmoError if a transcript, or sound without a transcript, is in both tables."""
     both = _keys(evaluate) & _keys(calibrate)
     if both:
         raise EmoError(
@@ -186,5 +187,5 @@ def refuse_leak(evaluate: Evaluation, calibrate: Evaluation) -> None:
 
 
 def _keys(evaluation: Evaluation) -> set[str]:
-    """Transcripts, or files of sound where there are none."""
+    """Return the transcripts, or the sound files of rows without a transcript."""
     return {(row.text or "").strip() or str(row.audio) for row in evaluation.rows}

@@ -1,4 +1,4 @@
-"""Sessions of ONNX Runtime on the CPU for graphs in memory."""
+"""ONNX Runtime CPU sessions for graphs in memory."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -20,8 +20,8 @@ Floats = NDArray[np.float32]
 class GraphSession:
     """One graph on the CPU provider.
 
-    On one thread, so that what is measured is the same on every machine; ``all_cores`` is for
-    measuring time. ``plain`` switches ONNX Runtime's own rewrites off.
+    It uses one thread, so that results are the same on every machine; ``all_cores`` is for latency
+    measurements. ``plain`` disables ONNX Runtime's graph optimizations.
     """
 
     def __init__(
@@ -41,11 +41,11 @@ class GraphSession:
         self.outputs = [output.name for output in self._session.get_outputs()]
 
     def run(self, **inputs: NDArray[Any]) -> dict[str, Floats]:
-        """All outputs by name."""
+        """Return all outputs by name."""
         return dict(zip(self.outputs, self._session.run(None, inputs), strict=True))
 
     def text(self, ids: NDArray[np.int64]) -> Mapping[str, Floats]:
-        """Outputs of a text graph for one unpadded row of ids [tokens], each [width]."""
+        """Return the outputs of a text graph for one unpadded row of ids [tokens], each [width]."""
         row = ids[np.newaxis]
         found = self.run(input_ids=row, attention_mask=np.ones_like(row))
         return {name: value[0] for name, value in found.items()}
@@ -53,12 +53,12 @@ class GraphSession:
 
 @contextmanager
 def _loadable(model: onnx.ModelProto) -> Iterator[bytes | str]:
-    """Yield what ONNX Runtime loads: the bytes, or a file with external data for a large model."""
+    """Yield the model's bytes, or a file with external data for a large model."""
     if size_bytes(model) < PROTOBUF_LIMIT:
         yield encode(model)
         return
     with tempfile.TemporaryDirectory(prefix="emo-export-") as folder:
         path = Path(folder) / "graph.onnx"
-        # Saving moves the weights out of the model that is saved.
+        # Saving moves the weights out of the given model.
         onnx.save(copy(model), path, save_as_external_data=True, location="weights")
         yield str(path)

@@ -1,8 +1,9 @@
-"""Speech-like clips, synthesized: a gate for speech graphs where no recording is at hand.
+"""Synthetic speech-like clips, to test speech graphs without recordings.
 
-A source and filter synthesizer after Klatt (1980), reduced to what an encoder of speech reacts to:
-a voice of gliding pitch, three formants that move from vowel to vowel, fricative noise, pauses and
-a noise floor. Voices, rates, levels and lengths differ; equal on every run.
+A source-filter synthesizer after Klatt (1980), reduced to the features that a speech encoder
+responds to: a voice with gliding pitch, three formants that move from vowel to vowel, fricative
+noise, pauses and a noise floor. Voices, rates, levels and lengths vary. Every run gives the same
+clips.
 """
 
 from functools import cache
@@ -67,7 +68,7 @@ class _Voice:
         self._pitch, self._swing, self._tract, self._breath = pitch, swing, tract, breath
 
     def syllable(self, random: np.random.Generator, length_s: float) -> Signal:
-        """A vowel that glides to another one, with an intonation of its own."""
+        """Return a vowel that glides to another one, with its own pitch contour."""
         length = int(length_s * SAMPLE_RATE)
         time = np.linspace(0, 1, length)
         start, end = random.uniform(-1, 1, 2)
@@ -90,7 +91,7 @@ class _Voice:
 
 
 def _resonance(frequencies: Signal, formants: Signal) -> Signal:
-    """Gain of parallel resonances at ``frequencies`` [time]."""
+    """Return the gain of parallel resonances at ``frequencies`` [time]."""
     gain = np.zeros_like(frequencies)
     for number, (center, width) in enumerate(zip(formants, _BANDWIDTHS, strict=True)):
         gain += 0.6**number / np.sqrt(1 + ((frequencies - center) / width) ** 2)
@@ -98,7 +99,7 @@ def _resonance(frequencies: Signal, formants: Signal) -> Signal:
 
 
 def _fricative(random: np.random.Generator, length_s: float) -> Signal:
-    """Noise of a band, as of s or f."""
+    """Return band-limited noise, as in the fricatives s and f."""
     length = int(length_s * SAMPLE_RATE)
     spectrum = np.fft.rfft(random.standard_normal(length))
     frequencies = np.fft.rfftfreq(length, 1 / SAMPLE_RATE)

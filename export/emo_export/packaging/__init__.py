@@ -1,1 +1,1 @@
-"""Manifest, card, golden answers and the bundle writer."""
+"""Manifest, model card, golden cases and the bundle writer."""

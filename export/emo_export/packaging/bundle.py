@@ -26,7 +26,7 @@ Variants = Mapping[str, Mapping[Precision, onnx.ModelProto]]
 def bundle_files(
     checkpoints: Checkpoints, variants: Variants, findings: Findings, identity: Identity
 ) -> dict[str, bytes]:
-    """The files by name, the manifest first: the same bytes for the same arguments."""
+    """Return the files by name, the manifest first; equal arguments give equal bytes."""
     files: dict[str, bytes] = {}
     graphs: dict[str, dict[Precision, str]] = {}
     for name, items in variants.items():

@@ -1,4 +1,4 @@
-"""CARD.md: the checkpoint's own card, or a short one, and what the export measured."""
+"""CARD.md: the checkpoint's card, or a short one, with the measurements of the export."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +14,8 @@ _HEAD = """# {name}
 
 - Licence of the weights: {licence}. {notice}
 - Weights: {weights} (sha256 of the files).
-- No card came with the checkpoint: whoever trained it knows on which data, for which use, and how
-  well it does there.
+- The checkpoint has no card. Ask its author for the training data, the intended use and the
+  accuracy.
 """
 
 
@@ -26,9 +26,10 @@ def card(
     evaluated: str,
     remarks: Sequence[str] = (),
 ) -> str:
-    """The model card in Markdown; ``remarks`` are sentences for its section on the export.
+    """Return the model card in Markdown; ``remarks`` are sentences for its export section.
 
-    Raises EmoError where the card that was given can't be read.
+    Raises:
+        EmoError: the given card can't be read.
     """
     section = _export_section(comparisons, evaluated)
     section += "".join(f"\n{remark}\n" for remark in remarks)

@@ -1,4 +1,4 @@
-"""golden.json: a few inputs with the reference's answers, for the self-test on other machines."""
+"""golden.json: a few inputs with reference outputs, for the self-test on other machines."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -18,8 +18,8 @@ from emo_runtime.bundle.manifest import TaskName
 Floats = NDArray[np.float32]
 Probabilities = NDArray[np.float64]
 
-# The self-test allows 0.05 for a reduced precision. A case is only taken where this machine stays
-# well below, and where the label is clear, so that another machine's kernels may differ too.
+# The self-test allows 0.05 for a reduced precision. Only cases well below that on this machine and
+# with a clear label are selected, as a margin for the kernels of other machines.
 STEADY = 0.02
 CLEAR_MARGIN = 0.1
 CASES_PER_TASK = 6
@@ -36,10 +36,11 @@ def golden_cases(
 ) -> Golden:
     """Choose cases for every task of the bundle, spread over the labels.
 
-    ``expected`` are the reference's answers to ``texts``, ``found`` those of each variant of the
-    graphs: the most certain text of each label is taken whose probabilities they keep within
-    ``STEADY``. The tasks with sound use the clip that ships, in its quarters (and for a speech
-    graph whole), with the same texts; ``answer`` gives each variant's answers.
+    ``expected`` are the reference's predictions for ``texts``, ``found`` those of each variant of
+    the graphs. For each label, the text with the highest probability is selected among those that
+    all variants keep within ``STEADY``. The tasks with sound use the quarters of the built-in clip
+    (for a speech graph also the whole clip) with the same texts; ``answer`` returns the
+    predictions of each variant.
     """
     cases: list[GoldenCase] = []
     spoken = list(texts[:CASES_PER_TASK])
@@ -59,7 +60,7 @@ def golden_cases(
 def _change(
     checkpoints: Checkpoints, task: TaskName, probabilities: Probabilities, answers: Answers
 ) -> Probabilities:
-    """Largest change of a probability of each row."""
+    """Return the largest change of a probability of each row."""
     logits = answers.of(task)
     if logits is None:
         return np.zeros(len(probabilities))
@@ -68,7 +69,7 @@ def _change(
 
 
 def _spread(probabilities: Probabilities, worst: NDArray[np.float64]) -> list[int]:
-    """One row per predicted label as long as there are some, then the most certain others."""
+    """Return one row per predicted label, then the rows with the highest probabilities."""
     order = np.sort(probabilities, axis=1)
     margin = order[:, -1] - order[:, -2]
     ranked = sorted(
@@ -112,7 +113,7 @@ def _with_sound(
 def _steady(
     task: TaskName, checkpoints: Checkpoints, logits: Floats, found: Sequence[Answers]
 ) -> tuple[list[int], Probabilities]:
-    """Rows whose probabilities every variant keeps within ``STEADY``, or the best row."""
+    """Return the rows whose probabilities change by at most ``STEADY``, or else the best row."""
     probabilities = checkpoints.probabilities(task, logits)
     worst = np.zeros(len(logits))
     for answers in found:
@@ -122,9 +123,9 @@ def _steady(
 
 
 def _clips(*, whole: bool) -> list[GoldenAudio]:
-    """The clip in four pieces: short, so that golden.json stays small, and of different sound.
+    """Return the clip in four pieces: short, so that golden.json stays small, and different.
 
-    A speech encoder also gets the clip as a whole, because it depends on the length.
+    A speech encoder also gets the whole clip, because its output depends on the length.
     """
     samples, sample_rate = golden_clip()
     pcm = np.rint(samples * 32768).clip(-32768, 32767).astype(np.int16)

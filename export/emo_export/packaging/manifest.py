@@ -1,4 +1,4 @@
-"""The manifest of a bundle, from what the earlier steps know."""
+"""Build the manifest of a bundle from the results of the earlier steps."""
 
 import hashlib
 import json
@@ -35,7 +35,7 @@ Part = TextCheckpoint | FusionCheckpoint | SpeechCheckpoint
 
 @dataclass(frozen=True)
 class BundleFiles:
-    """The files of a bundle by name, and which of them is which variant of which graph."""
+    """The files of a bundle by name, and the file of each variant of each graph."""
 
     files: Mapping[str, bytes]
     graphs: Mapping[str, Mapping[Precision, str]]
@@ -48,7 +48,7 @@ def build_manifest(
     identity: Identity,
     verification: Mapping[str, Any],
 ) -> Manifest:
-    """The manifest of ``contents``; ``verification`` is what the export measured."""
+    """Return the manifest of ``contents``; ``verification`` has the export's measurements."""
     return Manifest(
         name=identity.name,
         version=identity.version,
@@ -68,7 +68,7 @@ def build_manifest(
 
 
 def population_mean(checkpoints: Checkpoints) -> Adaptation | None:
-    """Return the speaker adaptation of a bundle: its fusion network reads adapted vectors."""
+    """Return the speaker adaptation of a bundle whose fusion network reads adapted vectors."""
     if checkpoints.speech is None or checkpoints.fusion is None:
         return None
     return checkpoints.speech.adaptation
@@ -201,13 +201,13 @@ def _provenance(checkpoints: Checkpoints, contents: BundleFiles) -> dict[str, An
 
 
 def _decisions(part: Part) -> dict[str, str]:
-    """What the trainer says it decided where the paper is silent."""
+    """Return the trainer's recorded decisions on points that the paper leaves open."""
     decisions = part.config.get("decisions")
     return dict(decisions) if isinstance(decisions, dict) else {}
 
 
 def _scores(part: Part) -> dict[str, Any]:
-    """The scores on test sets that emo-train wrote beside the weights, without the details."""
+    """Return the test scores that emo-train wrote next to the weights, without details."""
     try:
         metrics = json.loads((part.directory / "metrics.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Open an exported bundle with the runtime, as its users will."""
+"""Open an exported bundle with the runtime, as a user does."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,21 +11,21 @@ from emo_runtime.bundle.reader import Bundle, open_bundle
 from emo_runtime.errors import BundleError, EmoError
 
 _WORD = "casa "
-# What ONNX Runtime's CPU provider runs; int8-qdq is for OpenVINO's, but runs here too.
+# Precisions of ONNX Runtime's CPU provider; int8-qdq is for OpenVINO's, but runs here too.
 _PROVIDER = "cpu"
 _LONGEST_S = 15.0
 _RATE = 16_000
 
 
 def check_bundle(directory: Path) -> None:
-    """Open a bundle: hashes, golden self-test, short and long texts and sounds.
+    """Check a bundle: hashes, golden self-test, and predictions for short and long inputs.
 
     Every precision of the text and speech graphs is opened. The texts have one token and
-    ``max_tokens``, the sounds a tenth of a second and ``max_s``, but not more than 15 s: the memory
-    of attention grows with the square of the length.
+    ``max_tokens``; the sounds last 0.1 s and ``max_s``, but at most 15 s, because the memory of
+    attention grows with the square of the length.
 
     Raises:
-        EmoError: the runtime refuses the bundle, or one of these inputs gets no answer.
+        EmoError: the runtime refuses the bundle or one of these inputs.
     """
     bundle = open_bundle(directory)
     bundle.verify()

@@ -1,4 +1,4 @@
-"""Directories that an export may be written to."""
+"""Check of the output directory of an export."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from emo_runtime.errors import EmoError
 
 
 def check_target(directory: Path, *, force: bool) -> None:
-    """Raise EmoError where ``directory`` can't be the output."""
+    """Raise EmoError if ``directory`` can't be the output."""
     if not directory.exists() and not directory.is_symlink():
         return
     if directory.is_symlink() or not directory.is_dir():

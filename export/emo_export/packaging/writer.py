@@ -1,8 +1,8 @@
-"""Last step: the files of an export into their directory, all of them or none.
+"""Last step: write the files of an export atomically.
 
-Everything is written into a temporary sibling and synced to disk; one rename then gives it the
-final name. An old export is exchanged with the new one in a single step where the system can do
-that (Linux's ``renameat2``), so that at any instant a whole one has the name.
+Everything is written into a temporary sibling directory and flushed to disk; one rename then gives
+it the final name. Where the system supports it (Linux's ``renameat2``), an old export is exchanged
+with the new one atomically, so that a complete export has the name at any time.
 """
 
 import contextlib
@@ -34,9 +34,11 @@ def package(
 ) -> None:
     """Write files by their relative paths (``manifest.json`` among them) as ``directory``.
 
-    ``check`` tests the files before they get their final name. Raises EmoError where an export is
-    there and ``force`` is not given, where ``check`` fails, or where writing fails; the previous
-    contents are then unchanged.
+    ``check`` tests the files before they get their final name. On an error the previous contents
+    are unchanged.
+
+    Raises:
+        EmoError: an export exists and ``force`` is not given, or ``check`` or writing fails.
     """
     check_target(directory, force=force)
     target = directory.absolute()
@@ -85,11 +87,11 @@ def _refuse_faults(directory: Path, check: Callable[[Path], None]) -> None:
 
 
 def _replace(temporary: Path, target: Path) -> None:
-    """Give ``temporary`` the final name; what had it gets the temporary one, to be removed."""
+    """Give ``temporary`` the final name; an old export gets the temporary name, to be removed."""
     if not target.exists() or not any(target.iterdir()):
         temporary.replace(target)
     elif not _exchange(temporary, target):
-        # Two renames: between them neither has the name, but the old one is whole beside it.
+        # Two renames: between them neither has the name, but the old export is still complete.
         aside = temporary.with_name(f"{temporary.name}.old")
         target.rename(aside)
         try:
@@ -101,7 +103,7 @@ def _replace(temporary: Path, target: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two directories in one step; False where the system or file system can't."""
+    """Exchange two directories atomically; False if the system or file system can't."""
     if sys.platform != "linux":
         return False
     library = ctypes.CDLL(None, use_errno=True)
@@ -119,7 +121,7 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def _remove_leftovers(target: Path) -> None:
-    """Temporary directories of exports to this target that were killed."""
+    """Return the temporary directories that killed exports to this target left."""
     for path in target.parent.glob(f"{_PREFIX}{target.name}.*{_SUFFIX}"):
         with contextlib.suppress(OSError):
             shutil.rmtree(path)

@@ -1,7 +1,7 @@
-"""Attention of an int8 graph: the standard operator, after one product for all of its heads.
+"""Attention of an int8 graph: the standard operator, after one product for all heads.
 
-ONNX Runtime's ``QAttention`` makes the same bits, but multiplies head by head, 64 columns at a
-time: it is up to 3 % slower (docs/performance.md). The operator came with opset 23.
+ONNX Runtime's ``QAttention`` gives bit-identical results, but multiplies head by head, 64 columns
+at a time, and is up to 3 % slower (docs/performance.md). The standard operator needs opset 23.
 """
 
 import numpy as np
@@ -11,15 +11,17 @@ from onnx import TensorProto, helper
 from emo_export.onnx_graph import Graph, Node
 
 _OPSET = 23
-_IR_VERSION = 11  # what ONNX was at when it released that opset
+_IR_VERSION = 11  # the IR version of the ONNX release with that opset
 _MASK_FILTER = -10_000.0
 
 
 def emit_attention(graph: Graph, node: Node, product: str) -> list[Node]:
-    """What a fused ``Attention`` does after its ``product`` [batch, tokens, 3 * hidden].
+    """Return the nodes that follow the ``product`` [batch, tokens, 3 * hidden] of an ``Attention``.
 
-    Sets the graph's opset to 23, if it is lower. Raises ValueError for an attention that looks
-    back only, or at more than a mask.
+    Raises the graph's opset to 23 if it is lower.
+
+    Raises:
+        ValueError: causal attention, or inputs other than a mask.
     """
     settings = {item.name: item for item in node.attribute}
     backwards = "unidirectional" in settings and settings["unidirectional"].i
@@ -45,9 +47,10 @@ def emit_attention(graph: Graph, node: Node, product: str) -> list[Node]:
 
 
 def emit_mask_bias(graph: Graph, node: Node, mask: str) -> list[Node]:
-    """``{mask}.penalty``, made once: what a fused attention adds to its scores.
+    """Return the nodes of ``{mask}.penalty`` [batch, 1, 1, tokens]; none if it already exists.
 
-    0 where a mask [batch, tokens] is 1, else the node's filter value: [batch, 1, 1, tokens].
+    The penalty is added to the attention scores: 0 where the mask [batch, tokens] is 1, else the
+    node's filter value.
     """
     name = f"{mask}.penalty"
     if name in graph.maker:
@@ -69,10 +72,10 @@ def emit_mask_bias(graph: Graph, node: Node, mask: str) -> list[Node]:
 
 
 def _whole_penalty(graph: Graph, node: Node, mask: str) -> list[Node]:
-    """``{mask}.penalty.whole`` [batch, 1, tokens, tokens], made once.
+    """Return the nodes of ``{mask}.penalty.whole`` [batch, 1, tokens, tokens]; none if it exists.
 
-    The kernel wants a row for each query. Of one row for all, ONNX Runtime 1.23 reads beyond the
-    end, 1.32 refuses it.
+    The kernel needs a row for each query. With a single row, ONNX Runtime 1.23 reads out of bounds,
+    and 1.32 raises an error.
     """
     name = f"{mask}.penalty.whole"
     if name in graph.maker:
@@ -90,7 +93,10 @@ def _whole_penalty(graph: Graph, node: Node, mask: str) -> list[Node]:
 
 
 def _raise_opset(model: onnx.ModelProto) -> None:
-    """No operator that ``optimize_text`` leaves beside an attention means anything else there."""
+    """Raise the opset to 23, in place.
+
+    Operators that ``optimize_text`` leaves next to an attention have the same semantics there.
+    """
     model.ir_version = max(model.ir_version, _IR_VERSION)
     for item in model.opset_import:
         if item.domain == "":

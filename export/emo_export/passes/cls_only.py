@@ -1,7 +1,7 @@
-"""Exact rewrite: the last layer of a [CLS]-pooled classifier for the first token alone.
+"""Exact rewrite: compute the last layer of a [CLS]-pooled classifier for the first token only.
 
-Such a classifier reads one row of the last hidden state. Keys and values are needed of every
-token; the query, and everything after the attention, of the first one only.
+Such a classifier reads one row of the last hidden state. Keys and values are needed for every
+token; the query, and everything after the attention, only for the first.
 """
 
 import numpy as np
@@ -10,17 +10,17 @@ from onnx import helper
 
 from emo_export.onnx_graph import CONTRIB, Graph, Node
 
-# Operators that treat every token by itself.
+# Operators that process each token independently.
 _PER_TOKEN = frozenset(
     {"MatMul", "Add", "Mul", "Div", "Erf", "Gelu", "FastGelu", "LayerNormalization"}
 )
 
 
 def keep_cls_only(model: onnx.ModelProto) -> bool:
-    """Cut the last attention and what follows it down to the first token, in place.
+    """Reduce the last attention and the nodes after it to the first token, in place.
 
-    ``model`` has fused ``Attention`` nodes. False (and the model untouched) where anything but a
-    ``Gather`` of token 0 reads the last layer: mean pooling, an embedding output.
+    ``model`` has fused ``Attention`` nodes. Returns False, with the model unchanged, if anything
+    except a ``Gather`` of token 0 reads the last layer (mean pooling, an embedding output).
     """
     graph = Graph(model)
     attentions = [node for node in graph.nodes if node.op_type == "Attention"]
@@ -57,7 +57,7 @@ def keep_cls_only(model: onnx.ModelProto) -> bool:
 
 
 def _read_by_cls_only(graph: Graph, attention: Node) -> list[Node] | None:
-    """The nodes between the attention and the Gather of token 0; None where others read too."""
+    """Return the nodes from the attention to the Gather of token 0; None with other consumers."""
     later: list[Node] = []
     reached = [attention.output[0]]
     inside = {attention.output[0], attention.input[0]}

@@ -1,8 +1,8 @@
-"""Exact rewrite: an optimized text graph in standard operators, for engines that know no others.
+"""Exact rewrite: decompose the contrib operators of a text graph into standard operators.
 
-The fusions of ONNX Runtime find the attention, and with it what the last layer need not compute.
-Another engine has fusions of its own, which look for the plain form: so the fused operators are
-written out again, without the arithmetic on shapes that an exporter puts around them.
+ONNX Runtime's fusions identify the attention, and thus the parts of the last layer that can be
+skipped. Other engines have their own fusions, which match the standard form. Therefore the fused
+operators are decomposed again, without the shape arithmetic that an exporter adds.
 """
 
 import math
@@ -17,10 +17,10 @@ from emo_export.passes.attention import emit_mask_bias
 
 
 def in_standard_operators(model: onnx.ModelProto) -> None:
-    """Write out the ``com.microsoft`` operators of a text graph, in place.
+    """Decompose the ``com.microsoft`` operators of a text graph, in place.
 
-    Raises ValueError where there is one that ``optimize_text`` does not make when it leaves the
-    embedding unfused.
+    Raises:
+        ValueError: an operator that ``optimize_text`` does not create with an unfused embedding.
     """
     graph = Graph(model)
     for node in list(graph.nodes):
@@ -42,7 +42,7 @@ def in_standard_operators(model: onnx.ModelProto) -> None:
 
 
 def _constants_to_initializers(graph: Graph) -> None:
-    """One form of constants: NNCF looks for the table of a ``Gather`` among initializers only."""
+    """Turn constants into initializers: NNCF finds the table of a ``Gather`` only there."""
     for node in [node for node in graph.nodes if node.op_type == "Constant"]:
         value = graph.constant(node.output[0])
         if value is not None:
@@ -51,7 +51,7 @@ def _constants_to_initializers(graph: Graph) -> None:
 
 
 def _gelu(graph: Graph, node: Node) -> list[Node]:
-    """0.5 x (1 + erf(x / sqrt 2)), in the order that engines look for."""
+    """Return 0.5 x (1 + erf(x / sqrt 2)), in the order of operators that engines match."""
     source, name = node.input[0], node.output[0]
     root, one, half = (
         graph.add_constant(f"{name}.{kind}", np.array(value, np.float32))
@@ -70,7 +70,7 @@ def _gelu(graph: Graph, node: Node) -> list[Node]:
 
 
 def _attention(graph: Graph, node: Node) -> list[Node]:
-    """The one product for queries, keys and values as three."""
+    """Split the single product of queries, keys and values into three."""
     states, name = node.input[0], node.output[0]
     weights = np.split(_value(graph, node.input[1]), 3, axis=1)
     nodes, sources = [], []

@@ -1,4 +1,4 @@
-"""Exact rewrite: no position ids where they are just 0, 1, 2, ..."""
+"""Exact rewrite: remove position ids that are 0, 1, 2, ..."""
 
 import numpy as np
 import onnx
@@ -9,10 +9,11 @@ _POSITION_IDS = 8
 
 
 def drop_position_ids(model: onnx.ModelProto) -> bool:
-    """Take the position ids from ``EmbedLayerNormalization``, which counts by itself; in place.
+    """Remove the position ids input of ``EmbedLayerNormalization``, which has them as default.
 
-    BERT cuts them out of a constant 0, 1, 2, ... of which the graph needs the length of the text:
-    five small operators. False where they are computed otherwise (RoBERTa), or there are none.
+    BERT slices them from a constant 0, 1, 2, ... with five small operators that compute the length
+    of the text. The model is changed in place. Returns False if the ids are computed otherwise
+    (RoBERTa), or if there are none.
     """
     graph = Graph(model)
     for node in graph.nodes:
@@ -39,7 +40,7 @@ def _is_range(graph: Graph, cut: Node) -> bool:
 
 
 def _starts_at_zero(graph: Graph, cut: Node) -> bool:
-    """Starts at 0 along axis 1, in steps of 1: what it ends with is then the length asked for."""
+    """True if the slice starts at 0 along axis 1 with step 1; its end is then the length."""
     start, axis = graph.constant(cut.input[1]), graph.constant(cut.input[3])
     step = graph.constant(cut.input[4]) if len(cut.input) > 4 else np.ones(1)
     values = [None if item is None else item.reshape(-1).tolist() for item in (start, axis, step)]

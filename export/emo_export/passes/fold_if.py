@@ -20,10 +20,10 @@ _SHAPES = ((1, 1), (1, 2), (2, 7), (3, 16))
 
 
 def fold_ifs(model: onnx.ModelProto) -> int:
-    """Replace every ``If`` of a text graph by the branch that it always takes, in place.
+    """Replace every ``If`` of a text graph with the branch that it always takes, in place.
 
     Returns:
-        The number of nodes replaced, those inside of branches included.
+        The number of nodes replaced, including those inside branches.
 
     Raises:
         CheckpointError: a condition depends on the shape of the input.
@@ -91,7 +91,7 @@ def _inline(graph: Any, node: Node, taken: bool, prefix: str) -> None:
 
 
 def _rename(node: Node, names: dict[str, str]) -> None:
-    """Rename tensors that the branch makes, inside of nested branches too."""
+    """Rename the tensors that the branch produces, including those in nested branches."""
     node.name = ""
     for field in (node.input, node.output):
         for index, name in enumerate(field):

@@ -18,11 +18,11 @@ _LINEAR = frozenset({"Gemm", "MatMul", "Add", "Sub", "Mul", "Div", "Concat", "Id
 
 
 def fold_linear(model: onnx.ModelProto) -> bool:
-    """Fold the affine start of a graph into one ``Gemm`` for each end of it, in place.
+    """Fold the affine start of a graph into one ``Gemm`` per end, in place.
 
-    An end is a tensor that is an affine function of the inputs and read by something that is not
-    (``Relu``, attention, the gate of a missing modality); of an end that another one is made from,
-    nothing is folded. Weights are multiplied in float64. False where there is nothing to fold.
+    An end is an affine function of the inputs that a non-affine operator reads (``Relu``,
+    attention, the gate of a missing modality). An end from which another end is computed is not
+    folded. Weights are multiplied in float64. Returns False if there is nothing to fold.
     """
     graph = Graph(model)
     inputs = {item.name: _width(item) for item in model.graph.input}
@@ -58,7 +58,7 @@ def _width(item: onnx.ValueInfoProto) -> int:
 
 
 class _Affine:
-    """Which tensors are ``sum(input @ matrix) + offset``, and with which matrices."""
+    """The tensors that are ``sum(input @ matrix) + offset``, with their matrices."""
 
     def __init__(self, graph: Graph, inputs: dict[str, int]) -> None:
         self.graph = graph
@@ -72,7 +72,7 @@ class _Affine:
                     self.known[node.output[0]] = found
 
     def ends(self) -> list[str]:
-        """Computed affine tensors that something not affine reads."""
+        """Return the computed affine tensors that a non-affine operator reads."""
         return [
             name
             for name in self.known
@@ -81,13 +81,13 @@ class _Affine:
         ]
 
     def ancestors(self, name: str) -> set[str]:
-        """Every tensor that a tensor is made from."""
+        """Return every tensor that a tensor is computed from."""
         node = self.graph.maker.get(name)
         found = set() if node is None else set(node.input)
         return found.union(*(self.ancestors(item) for item in found))
 
     def steps(self, name: str) -> int:
-        """How many operators lead from the inputs to a tensor."""
+        """Return the number of operators from the inputs to a tensor."""
         makers = [self.graph.maker.get(item) for item in {name} | self.ancestors(name)]
         return sum(node is not None and node.op_type != "Constant" for node in makers)
 

@@ -1,7 +1,7 @@
 """Mul(Add(MatMul(x, W), b), c) -> Add(MatMul(x, cW), cb), and the same for Div by a constant.
 
-Macaron feed-forward layers halve their result, attention divides its scores by the root of the
-head's width: constants that belong into the weights.
+Macaron feed-forward layers halve their result, and attention divides its scores by the square root
+of the head's width. Both constants can be folded into the weights.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from emo_export.onnx_graph import Array, Graph, Node
 
 
 def fold_scales(model: onnx.ModelProto) -> int:
-    """Fold constant factors into the product before them, in place; return how many."""
+    """Fold constant factors into the product before them, in place; return their number."""
     changed = 0
     while _fold_one(model):
         changed += 1

@@ -1,4 +1,4 @@
-"""Exact rewrite: the one segment embedding that is ever used goes into the position table."""
+"""Exact rewrite: fold the only segment embedding in use into the position table."""
 
 import numpy as np
 import onnx
@@ -10,8 +10,8 @@ from emo_export.onnx_graph import Graph, Node, prune
 def fold_token_types(model: onnx.ModelProto) -> bool:
     """Add the constant segment row to every row of the position table, in place.
 
-    ``(word + row) + position[i]`` becomes ``word + (position + row)[i]``. False where the graph
-    has no such pattern (DistilBERT knows no segments).
+    ``(word + row) + position[i]`` becomes ``word + (position + row)[i]``. Returns False if
+    the graph has no such pattern (DistilBERT has no segments).
     """
     graph = Graph(model)
     for add in graph.nodes:
@@ -32,7 +32,7 @@ def fold_token_types(model: onnx.ModelProto) -> bool:
 
 
 def _position_table(graph: Graph, add: Node) -> str | None:
-    """The table whose rows are added next, if nothing else reads it or the sum."""
+    """Return the table whose rows are added next, if it and the sum have no other consumer."""
     readers = graph.readers.get(add.output[0], [])
     if len(readers) != 1 or readers[0].op_type != "Add":
         return None

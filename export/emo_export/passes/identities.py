@@ -6,7 +6,7 @@ from emo_export.onnx_graph import Graph, prune
 
 
 def inline_identities(model: onnx.ModelProto) -> int:
-    """Remove each ``Identity`` that is no output of the graph, in place; return how many."""
+    """Remove each ``Identity`` that is not a graph output, in place; return their number."""
     changed = 0
     for node in [node for node in model.graph.node if node.op_type == "Identity"]:
         graph = Graph(model)

@@ -1,7 +1,7 @@
 """MatMul(x, A), MatMul(x, B), ... -> Split(MatMul(x, [A B ...])).
 
-The projections of queries, keys and values read the same tensor: one product of three times the
-width keeps more of it in the processor's cache, and is quantized once.
+The projections of queries, keys and values read the same tensor. One product of three times the
+width makes better use of the CPU cache, and is quantized once.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Fourth step: exact rewrites of the float32 graphs, each measurably equal to the untouched one."""
+"""Fourth step: exact rewrites of the float32 graphs."""
 
 import logging
 from collections.abc import Iterator
@@ -29,12 +29,12 @@ from emo_export.passes.unfold_conv import unfold_convolutions
 def optimize_text(
     model: onnx.ModelProto, *, heads: int, hidden: int, embedding_fused: bool = True
 ) -> onnx.ModelProto:
-    """A text graph with attention, embedding and GELU fused, and no work that nothing reads.
+    """Return a text graph with fused attention, embedding and GELU, and without unused nodes.
 
-    ``embedding_fused`` false leaves the embedding as single operators, for a table that is to be
-    quantized by rows. ``SkipLayerNormalization`` is left unfused: see ``residual``. So is the bias
-    before a GELU: in int8 it costs nothing as a part of the product, and ``Gelu`` alone is the
-    faster kernel; in float32 and float16 ONNX Runtime fuses the two when it loads the graph.
+    With ``embedding_fused`` false the embedding stays in single operators, so that its table can be
+    quantized by rows. ``SkipLayerNormalization`` is left unfused: see ``residual_sum``. The bias
+    before a GELU is left unfused too. In int8 it is free as a part of the product, and ``Gelu``
+    alone is the faster kernel. In float32 and float16, ONNX Runtime fuses the two at load time.
     """
     model = copy(model)
     fold_token_types(model)
@@ -43,7 +43,7 @@ def optimize_text(
     options.enable_bias_skip_layer_norm = False
     options.enable_bias_gelu = False
     options.enable_embed_layer_norm = embedding_fused
-    # The raw mask is right for padding on either side; the other form counts on the right side.
+    # The raw mask is correct for padding on either side; the other form assumes right padding.
     options.use_raw_attention_mask(True)
     with _quiet():
         fused = optimizer.optimize_model(
@@ -88,7 +88,7 @@ def optimize_speech(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def optimize_fusion(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The fusion graph with everything linear before its first activation folded into one layer."""
+    """Return the fusion graph, with the linear layers before its first activation folded."""
     model = copy(model)
     fold_linear(model)
     prune(model)

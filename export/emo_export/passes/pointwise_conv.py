@@ -1,7 +1,7 @@
 """Conv of kernel 1 -> Transpose, MatMul, Add, Transpose.
 
-A pointwise convolution over [batch, channels, time] is a matrix product over the channels. As one
-it can be quantized like every other product. The transposes cancel with their neighbours: see
+A pointwise convolution over [batch, channels, time] is a matrix product over the channels. In that
+form it can be quantized like every other product. The transposes cancel with adjacent ones: see
 ``transposes``.
 """
 
@@ -15,7 +15,7 @@ _SWAP = [0, 2, 1]
 
 
 def multiply_pointwise(model: onnx.ModelProto) -> int:
-    """Rewrite each one-dimensional ``Conv`` of kernel 1, in place; return how many."""
+    """Rewrite each one-dimensional ``Conv`` of kernel 1, in place; return their number."""
     graph = Graph(model)
     changed = 0
     for node in list(graph.nodes):

@@ -53,7 +53,7 @@ def _match(graph: Graph, node: Node) -> tuple[Array, str] | None:
 
 
 def _positions(graph: Graph, positions: str, query: str) -> tuple[str, list[Node]]:
-    """Positions as [batch, heads, time, time], which GatherElements does not broadcast to."""
+    """Expand positions to [batch, heads, time, time]: GatherElements does not broadcast."""
     shape, leading, whole = (f"{positions}.{part}" for part in ("query", "leading", "shape"))
     time, expanded = f"{positions}.time", f"{positions}.expanded"
     two = graph.add_constant(f"{positions}.two", np.array([2], np.int64))

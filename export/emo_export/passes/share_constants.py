@@ -1,7 +1,7 @@
 """Exact rewrite: equal initializers -> one of them.
 
-ALBERT's layers share their weights; every rewrite that makes a new weight (fused attention, int8)
-makes it once for each layer.
+ALBERT's layers share their weights, but a rewrite that creates a new weight (fused attention, int8)
+creates it once per layer.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ _SMALLEST_BYTES = 1 << 10
 
 
 def share_constants(model: onnx.ModelProto) -> int:
-    """Store equal initializers of 1 KiB or more once, in place; returns how many were removed."""
+    """Store equal initializers of 1 KiB or more once, in place; return the number removed."""
     first: dict[bytes, str] = {}
     renamed: dict[str, str] = {}
     kept = []

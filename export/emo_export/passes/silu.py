@@ -1,4 +1,4 @@
-"""Mul(x, Sigmoid(x)) -> QuickGelu(x) with alpha 1, which is one pass over memory instead of two."""
+"""Mul(x, Sigmoid(x)) -> QuickGelu(x) with alpha 1: one pass over memory instead of two."""
 
 import onnx
 from onnx import helper

@@ -1,7 +1,7 @@
-"""Exact rewrite: large ``Gemm`` as ``MatMul`` and ``Add``, which is the form that int8 knows.
+"""Exact rewrite: large ``Gemm`` -> ``MatMul`` and ``Add``, the form that can be quantized.
 
-A stock BERT classifier's pooler is one: 2.4 MB of float32 at BETO's size, read for every answer. In
-float32 ONNX Runtime joins the two again when it loads the graph.
+The pooler of a stock BERT classifier is such a ``Gemm``: 2.4 MB of float32 at BETO's size, read for
+every prediction. In float32, ONNX Runtime fuses the two again when it loads the graph.
 """
 
 import numpy as np
@@ -10,12 +10,12 @@ from onnx import helper
 
 from emo_export.onnx_graph import Graph
 
-# Weights; below that int8 saves less than its own two nodes cost.
+# Number of weights; below it, int8 saves less time than its two extra nodes cost.
 LARGE = 1 << 16
 
 
 def split_large_gemms(model: onnx.ModelProto) -> int:
-    """Split each ``Gemm`` of a large constant weight and a bias, in place; how many."""
+    """Split each ``Gemm`` of a large constant weight and a bias, in place; return their number."""
     graph = Graph(model)
     changed = 0
     for node in list(graph.nodes):

@@ -16,7 +16,7 @@ _BINARY = frozenset({"Mul", "Add"})
 
 
 def cancel_transposes(model: onnx.ModelProto) -> int:
-    """Move ``Transpose`` behind element-wise operators and cancel pairs; return the steps."""
+    """Move ``Transpose`` behind element-wise operators, cancel pairs; return the steps made."""
     steps = 0
     while _step(model):
         steps += 1

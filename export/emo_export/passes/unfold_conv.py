@@ -1,8 +1,8 @@
 """Conv -> Transpose, Pad, Slice for each tap, Concat, MatMul, Add, Transpose.
 
 A one-dimensional convolution without groups is a matrix product over the values under its kernel.
-As a product it can be quantized like every other one; ONNX Runtime's ``ConvInteger`` is slower
-than the float32 convolution.
+In that form it can be quantized; ONNX Runtime's ``ConvInteger`` is slower than the float32
+convolution.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from emo_export.onnx_graph import Array, Graph, Node
 
 _SWAP = [0, 2, 1]
 _END = np.iinfo(np.int64).max
-# Wider kernels are cheaper as a convolution: the values under them are copied for each position.
+# Wider kernels are faster as a convolution: unfolding copies their inputs for each position.
 _MAX_KERNEL = 8
 _MIN_INPUTS = 16
 
@@ -59,7 +59,7 @@ def _unfolded(graph: Graph, node: Node, weight: Array) -> list[Node]:
     step = graph.add_constant(f"{name}.step", np.array([stride], np.int64))
     parts = []
     for tap in range(taps):
-        # The last tap that a position reads ends where the sound ends.
+        # The last tap of the last position ends at the end of the sound.
         start = graph.add_constant(f"{name}.start{tap}", np.array([tap], np.int64))
         left = tap - taps + 1
         end = graph.add_constant(f"{name}.end{tap}", np.array([left or _END], np.int64))

@@ -1,1 +1,1 @@
-"""Graph variants of lower precision."""
+"""Reduced-precision variants of graphs."""

@@ -1,16 +1,16 @@
-"""Fifth step: the matrix products of a text graph in int8, for the CPU.
+"""Fifth step: dynamic int8 quantization of matrix products, for the CPU.
 
-Dynamic quantization: weights per output channel, symmetric, as signed bytes; activations per
-tensor, as unsigned bytes, when the graph runs.
+Weights are quantized per output channel, symmetrically, to int8. Activations are quantized per
+tensor to uint8 at run time.
 
-Why 7 bits for the weights (``WEIGHT_LIMIT``, ONNX Runtime's ``reduce_range``): on x86 without VNNI
-(AVX2, AVX-512) the product of unsigned and signed bytes is ``vpmaddubsw``, which adds two products
-into 16 bits and saturates: 2 * 255 * 127 = 64,770 > 32,767, but 2 * 255 * 64 = 32,640 fits. So an
-answer can't depend on the machine. Unsigned weights would not saturate either, but were 1.4 to 1.7
-times slower with VNNI (measured on an AMD EPYC, 8 and 32 tokens, BETO's size).
+Weights use 7 bits (``WEIGHT_LIMIT``, ONNX Runtime's ``reduce_range``). On x86 without VNNI (AVX2,
+AVX-512) the product of unsigned and signed bytes is ``vpmaddubsw``, which adds two products into 16
+bits and saturates: 2 * 255 * 127 = 64,770 > 32,767, but 2 * 255 * 64 = 32,640 fits. With 7 bits the
+result does not depend on the machine. Unsigned weights would not saturate either, but were 1.4 to
+1.7 times slower with VNNI (measured on an AMD EPYC, 8 and 32 tokens, BETO's size).
 
-ONNX Runtime's ``quantize_dynamic`` makes the same numbers; this module exists because the gate
-needs dozens of graphs with this or that product left out, in memory and within a second each.
+ONNX Runtime's ``quantize_dynamic`` gives the same numbers. This module exists because the gate
+needs dozens of graphs, each with other products excluded, in memory and within a second each.
 """
 
 from dataclasses import dataclass
@@ -38,10 +38,10 @@ class ChannelWeights:
 def quantize(
     model: onnx.ModelProto, *, keep: frozenset[str] = frozenset(), limit: int = WEIGHT_LIMIT
 ) -> onnx.ModelProto:
-    """An optimized text graph with int8 matrix products, those in ``keep`` excepted.
+    """Return an optimized graph with int8 matrix products, except those in ``keep``.
 
-    ``keep`` holds names as ``products`` gives them. Products of two computed tensors, and the small
-    ``Gemm`` of a classifier's head, stay in float32: they cost nothing.
+    ``keep`` has names as returned by ``products``. Products of two computed tensors and the small
+    ``Gemm`` of a classifier's head stay in float32: their cost is negligible.
     """
     model = copy(model)
     graph = Graph(model)
@@ -70,22 +70,22 @@ def quantize(
 
 
 def products(model: onnx.ModelProto) -> tuple[str, ...]:
-    """Names of the matrix products that ``quantize`` would quantize, in the graph's order."""
+    """Return the names of the matrix products that ``quantize`` quantizes, in graph order."""
     return tuple(name for name, _ in _products(Graph(model)))
 
 
 def quantize_channels(weight: NDArray[np.float32], limit: int = WEIGHT_LIMIT) -> ChannelWeights:
-    """Symmetric quantization of [in, out] with one scale per column, values in [-limit, limit]."""
+    """Quantize [in, out] symmetrically with one scale per column, to values in [-limit, limit]."""
     peak = np.abs(weight).max(axis=0)
     scales = (peak / limit).astype(np.float32)
-    # A column of zeros, or of less than float32 can divide by: zeros, at any scale.
+    # A column of zeros, or of values too small for a float32 division, becomes zeros.
     scales[scales < np.finfo(np.float32).tiny] = np.float32(1 / limit)
     values = np.clip(np.rint(weight / scales), -limit, limit).astype(np.int8)
     return ChannelWeights(values, scales)
 
 
 def _products(graph: Graph) -> list[tuple[str, Node]]:
-    """Named by what they make, which no rewrite after ``optimize`` changes."""
+    """Return the products by the name of their output, which later rewrites do not change."""
     return [
         (str(node.output[0]), node)
         for node in graph.nodes
@@ -96,7 +96,7 @@ def _products(graph: Graph) -> list[tuple[str, Node]]:
 def _matmul(
     graph: Graph, name: str, source: tuple[str, str, str], channels: ChannelWeights
 ) -> list[Node]:
-    """In standard operators; ONNX Runtime fuses them, and a following bias, when it loads them."""
+    """Build the product in standard operators; ONNX Runtime fuses them and a following bias."""
     values = graph.add_constant(f"{name}.weight", channels.values)
     scales = graph.add_constant(f"{name}.scale", channels.scales)
     zero = graph.add_constant(f"{name}.zero", np.zeros((), np.int8))

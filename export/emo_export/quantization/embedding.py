@@ -1,8 +1,8 @@
-"""The word table of a large network in int8, each row with a scale of its own.
+"""Row-wise int8 quantization of the word table of a large network.
 
-Quantized per tensor, as ONNX Runtime's tool does it, the table makes most of the disagreement of
-an int8 graph: one large row coarsens all of them. By rows it is a quarter of the size, and the
-step is that of the row. The table is only looked up, never multiplied, so the full range is used.
+Per-tensor quantization of the table, as in ONNX Runtime's tool, causes most of the error of an int8
+graph: one large row determines the step of all rows. With one scale per row, the table is still a
+quarter of the size. It is only looked up, never multiplied, so the full int8 range is used.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from emo_export.onnx_graph import Graph, Node, prune, size_bytes
 from emo_export.quantization.dynamic import quantize_channels
 
-# Below this size a graph keeps its table in float32: there is nothing to gain on an edge box.
+# Below this size a graph keeps its table in float32: the memory saved does not matter.
 SMALL_BYTES = 15_000_000
 WORD_TABLE = "the word table"
 _LIMIT = 127
@@ -20,7 +20,7 @@ _LARGE_TABLE_BYTES = 1 << 16
 
 
 def is_large(model: onnx.ModelProto) -> bool:
-    """Whether the graph would be larger than ``SMALL_BYTES`` with its word table in float32."""
+    """True if the graph with its word table in float32 is larger than ``SMALL_BYTES``."""
     graph = Graph(model)
     table = sum(_size_bytes(graph, node.input[0]) for node in _word_lookups(graph))
     return table + (size_bytes(model) - table) / 4 > SMALL_BYTES
@@ -32,7 +32,7 @@ def has_word_table(model: onnx.ModelProto) -> bool:
 
 
 def quantize_rows(model: onnx.ModelProto) -> bool:
-    """Put the word table into int8 by rows, in place; False where there is none.
+    """Quantize the word table to int8 by rows, in place; return False without a word table.
 
     The embedding must be unfused: ``Gather`` of the table, then ``Add`` and the layer norm.
     """
@@ -61,9 +61,9 @@ def quantize_rows(model: onnx.ModelProto) -> bool:
 
 
 def quantize_positions(model: onnx.ModelProto) -> bool:
-    """Put a table of positional embeddings into int8 by rows, in place; False without one.
+    """Quantize a table of positional embeddings to int8 by rows, in place; False without one.
 
-    The table is a constant whose first rows, as many as the input is long, are sliced off.
+    The table is a constant from which the graph slices the first rows, one per input position.
     """
     graph = Graph(model)
     changed = False
@@ -93,7 +93,7 @@ def quantize_positions(model: onnx.ModelProto) -> bool:
 
 
 def _word_lookups(graph: Graph) -> list[Node]:
-    """Lookups of a float table by the graph's own input."""
+    """Return the lookups of a float table by the graph input."""
     return [
         node
         for node in graph.nodes

@@ -1,4 +1,4 @@
-"""A text graph in float16, for GPUs; its inputs and outputs keep their types."""
+"""Conversion of a text graph to float16, for GPUs; inputs and outputs keep their dtypes."""
 
 import onnx
 from onnxruntime.transformers.float16 import convert_float_to_float16
@@ -7,10 +7,10 @@ from emo_export.onnx_graph import copy
 
 
 def half(model: onnx.ModelProto) -> onnx.ModelProto:
-    """An optimized text graph with float16 weights and arithmetic, outputs float32.
+    """Return an optimized text graph with float16 weights and arithmetic, and float32 outputs.
 
-    Weights too small for float16 become its smallest positive number (5.96e-8), as ONNX Runtime's
-    converter does it.
+    Weights too small for float16 become its smallest positive number (5.96e-8), as in ONNX
+    Runtime's converter.
     """
     converted: onnx.ModelProto = convert_float_to_float16(
         copy(model), keep_io_types=True, min_positive_val=2.0**-24, disable_shape_infer=True

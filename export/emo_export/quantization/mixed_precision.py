@@ -1,4 +1,4 @@
-"""Mixed precision: the matrix products that int8 leaves in float32 to meet the gate."""
+"""Mixed precision: choose the matrix products that stay in float32 to meet the gate."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,19 +14,19 @@ from emo_export.quantization.embedding import WORD_TABLE
 from emo_export.quantization.variants import Optimized, variant
 from emo_runtime.bundle.manifest import TaskName
 
-# With more of its products in float32 than this, a graph is hardly an int8 graph.
+# Largest share of products in float32 that still counts as an int8 graph.
 _LARGEST_KEPT_SHARE = 0.5
 _RANKING_ROWS = 64
-_RANKING_CLIPS = 8  # a speech graph is asked once for each product
+_RANKING_CLIPS = 8  # a speech graph is run once for each product
 
 
 @dataclass(frozen=True)
 class Int8:
-    """The int8 text graphs that were chosen, and the parts that stay in float32.
+    """The chosen int8 graphs, and the parts that stay in float32.
 
     Attributes:
-        graphs: by name.
-        unrepaired: those that missed the gate, to measure the cost of their repair.
+        graphs: graphs by name.
+        unrepaired: graphs that missed the gate, to measure the cost of their repair.
         kept: numbers of the matrix products that stay in float32, by graph.
         word_tables: graphs whose word table stays in float32.
         products: number of matrix products, by graph.
@@ -41,7 +41,7 @@ class Int8:
     tried: Mapping[str, int] = field(default_factory=dict)
 
     def describe(self) -> str:
-        """Return a sentence on the repair; empty where there was none."""
+        """Return a sentence about the repair; empty without one."""
         return "".join(
             f"The repair of the graph {name!r} tried {count} graphs; its best keeps "
             f"{len(self.kept[name])} of {self.products[name]} matrix products"
@@ -57,7 +57,7 @@ class _Attempt:
     comparisons: list[Comparison]
 
     def rank(self, gate: Gate) -> tuple[float, ...]:
-        """Sorts the best attempt last: fewest limits missed, agreement, smallest change."""
+        """Return a sort key (best last): fewest missed limits, agreement, smallest change."""
         return (
             -len(missed(self.comparisons, gate)),
             min(item.agreement for item in self.comparisons),
@@ -66,12 +66,12 @@ class _Attempt:
 
 
 def choose_int8(optimized: Optimized, evaluator: Evaluator, gate: Gate) -> Int8:
-    """Return int8 text graphs; where the gate is missed, with the worst parts left in float32.
+    """Return int8 graphs, with the worst parts left in float32 if the gate is not met.
 
-    The parts (matrix products, the word table) are ranked by the error that the quantization of
-    each alone makes: the mean change of the probabilities over some rows. The worst is kept first,
-    until the gate is met or half of the parts are kept; if it never is, the best attempt counts.
-    ``require`` then refuses it.
+    The parts (matrix products, the word table) are ranked by the error of quantizing each alone:
+    the mean change of the probabilities over some rows. The worst are kept in float32 first, until
+    the gate is met or half of the parts are kept. If the gate is never met, the best attempt is
+    returned, which ``require`` refuses.
     """
     names = [name for name in optimized.graphs if name != "fusion"]
     chosen, unrepaired, tried = {}, {}, {}
@@ -126,7 +126,7 @@ def _attempts(optimized: Optimized, evaluator: Evaluator, gate: Gate, name: str)
 
 
 def _tasks_of(name: str, evaluator: Evaluator) -> tuple[TaskName, ...]:
-    """Return the tasks whose answers a graph makes."""
+    """Return the tasks that depend on a graph."""
     checkpoints = evaluator.checkpoints
     made: dict[str, tuple[TaskName, ...]] = {
         "text": ("text", "fusion") if checkpoints.shared else ("text",),
@@ -168,7 +168,7 @@ def _worst_first(
 
 
 def _error_of(evaluator: Evaluator, tasks: Sequence[TaskName]) -> Callable[[Answers], float]:
-    """Return a function: the mean change of the probabilities, summed over the tasks."""
+    """Return a function that computes the mean change of the probabilities, summed over tasks."""
 
     def error(found: Answers) -> float:
         total = 0.0

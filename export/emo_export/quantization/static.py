@@ -1,12 +1,11 @@
-"""The matrix products of a text graph in int8 with scales that are fixed, for OpenVINO's provider.
+"""Static int8 quantization of a text graph, for OpenVINO's provider.
 
-Static quantization by NNCF (post-training, for transformers: SmoothQuant, then ranges and biases
-from what the network computes for some transcripts), written as ``QuantizeLinear`` and
-``DequantizeLinear`` around what stays a float32 graph. Every engine can run that; OpenVINO's
-provider runs it in int8.
+NNCF quantizes the graph after training (SmoothQuant, then ranges and biases from the activations of
+some transcripts). The result is a float32 graph with ``QuantizeLinear`` and ``DequantizeLinear``
+nodes. Every engine can run it; OpenVINO's provider runs it in int8.
 
-Weights have 7 bits (NNCF's ``overflow_fix``), for the reason that ``quantize`` gives: an answer
-can't depend on whether a processor has VNNI.
+Weights use 7 bits (NNCF's ``overflow_fix``) for the reason given in ``dynamic``: results must not
+depend on the processor's support for VNNI.
 """
 
 import contextlib
@@ -27,7 +26,7 @@ Ids = NDArray[np.int64]
 
 
 def require_nncf() -> None:
-    """Raise EmoError where NNCF is not installed."""
+    """Raise EmoError if NNCF is not installed."""
     if importlib.util.find_spec("nncf") is None:
         raise EmoError(
             "--precision int8-qdq needs NNCF, which is not installed: "
@@ -36,9 +35,12 @@ def require_nncf() -> None:
 
 
 def quantize_static(model: onnx.ModelProto, rows: Sequence[Ids]) -> onnx.ModelProto:
-    """A text graph of standard operators with int8 products, fitted to ``rows`` of token ids.
+    """Quantize a text graph of standard operators, with scales fitted to ``rows`` of token ids.
 
-    The same graph and rows give the same result. Raises EmoError where NNCF is not installed.
+    The same graph and rows give the same result.
+
+    Raises:
+        EmoError: NNCF is not installed.
     """
     require_nncf()
     with _quiet():
@@ -61,7 +63,7 @@ def quantize_static(model: onnx.ModelProto, rows: Sequence[Ids]) -> onnx.ModelPr
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Neither reports to its makers (its own switch for that), nor progress on standard output."""
+    """Disable NNCF's telemetry, and its progress output on standard output."""
     os.environ["NNCF_CI"] = "1"
     logger = logging.getLogger("nncf")
     before: Any = logger.level

@@ -1,4 +1,4 @@
-"""The variants of every graph: optimized, and in each precision that was asked for."""
+"""Variants of every graph: optimized, and in each requested precision."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,9 +31,9 @@ Variants = dict[str, dict[Precision, onnx.ModelProto]]
 class Optimized:
     """Exact float32 graphs by name.
 
-    ``graphs`` are what float32 and float16 are made from, ``for_int8`` what int8 is: the same, or
-    with the embedding unfused where the word table is to be quantized by rows. ``standard`` are
-    the text graphs in standard operators, for int8-qdq; empty where that is not asked for.
+    ``graphs`` are the source of float32 and float16, ``for_int8`` the source of int8: the same
+    graphs, or with an unfused embedding if the word table is quantized by rows. ``standard`` are
+    the text graphs in standard operators, for int8-qdq; empty if int8-qdq is not requested.
     """
 
     graphs: Graphs
@@ -41,7 +41,7 @@ class Optimized:
     standard: Graphs = field(default_factory=dict)
 
     def products(self, name: str) -> tuple[str, ...]:
-        """Return the matrix products of a text graph that int8 can be chosen for, one by one."""
+        """Return the matrix products of a text graph that can be quantized individually."""
         return products(self.for_int8[name])
 
     def repairable(self, name: str) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ class Optimized:
 def optimize(
     graphs: Graphs, checkpoints: Checkpoints, precisions: Sequence[Precision]
 ) -> Optimized:
-    """Apply every exact rewrite to every graph; no form of a large one that no precision needs."""
+    """Apply the exact rewrites to every graph; skip forms that no precision needs."""
     owners: dict[str, TextCheckpoint] = {}
     if checkpoints.text is not None:
         owners["text"] = checkpoints.text
@@ -85,7 +85,7 @@ def optimize(
 def variant(
     optimized: Optimized, name: str, precision: Precision, keep: frozenset[str] = frozenset()
 ) -> onnx.ModelProto:
-    """One graph in one precision, ready to be written.
+    """Return one graph in one precision, ready to be written.
 
     ``keep`` names matrix products, or ``WORD_TABLE``, that stay in float32 (int8 only).
     """
@@ -103,7 +103,7 @@ def variant(
 def static_variant(
     optimized: Optimized, checkpoints: Checkpoints, name: str, texts: Sequence[str]
 ) -> onnx.ModelProto:
-    """One text graph in int8-qdq, fitted to transcripts, ready to be written."""
+    """Return one text graph in int8-qdq, fitted to transcripts, ready to be written."""
     owner = checkpoints.text if name == "text" else checkpoints.encoder
     if owner is None:
         raise ValueError(f"no checkpoint for the graph {name!r}")
@@ -115,7 +115,7 @@ def static_variant(
 
 
 def complete_sets(variants: Variants) -> dict[Precision, dict[str, onnx.ModelProto]]:
-    """One graph of each name for each precision; the fusion graph is always float32."""
+    """Return one graph of each name for each precision; the fusion graph is always float32."""
     first = next(items for name, items in variants.items() if name != "fusion")
     return {
         precision: {

@@ -1,7 +1,7 @@
 """``config.pbtxt`` of one graph, for Triton's ONNX Runtime backend, in protobuf's text format.
 
-Inputs and outputs are both named, so the backend completes nothing by itself: with either of them
-missing it would turn a ``max_batch_size`` of 0 into 4 and batch (its ``AutoCompleteConfig``).
+The configuration lists inputs and outputs, so that the backend does not auto-complete it. Without
+either of them it would change a ``max_batch_size`` of 0 to 4 and batch (``AutoCompleteConfig``).
 """
 
 from collections.abc import Mapping
@@ -30,9 +30,9 @@ optimization { execution_accelerators { cpu_execution_accelerator [ { name: "ope
 
 
 def model_config(name: str, graph: GraphInfo, precision: Precision, *, on_cpu: bool) -> str:
-    """The configuration of the model ``name``; ``on_cpu`` where a GPU is not worth the way to it.
+    """Return the configuration of the model ``name``; ``on_cpu`` for graphs too small for a GPU.
 
-    Output dimensions must be the graph's own, those of inputs may be narrower (the backend's
+    Output dimensions must be equal to the graph's; input dimensions may be narrower (the backend's
     ``ValidateInputs`` and ``ValidateOutputs``).
     """
     one_row = precision.startswith("int8")
@@ -55,7 +55,7 @@ parameters {{ key: "intra_op_thread_count" value {{ string_value: "1" }} }}\
 
 
 def _tensors(tensors: Mapping[str, TensorInfo], batch: list[int]) -> str:
-    """One line for each; ``batch`` stands in the place of the first dimension."""
+    """Return one line per tensor; ``batch`` replaces the first dimension."""
     lines = []
     for name, tensor in tensors.items():
         sizes = [-1 if size is None else size for size in tensor.dimensions[1:]]

@@ -1,7 +1,7 @@
-"""A bundle as a model repository of NVIDIA's Triton: a model for each graph, and who asks them.
+"""Convert a bundle to a model repository of NVIDIA Triton: a model per graph, and a client.
 
-Triton runs graphs and nothing else. What stands before and after them (tokens, MFCCs, softmax) is
-in ``client.py``, beside the files of the bundle that it needs.
+Triton only runs graphs. Pre- and post-processing (tokens, MFCCs, softmax) is in ``client.py``,
+which is written with the bundle files that it needs.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ _CLIENT = package_files("emo_export.triton").joinpath("client.py")
 
 
 def repository_files(bundle: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The repository's files by relative path: the same bytes for the same files of a bundle."""
+    """Return the repository's files by relative path; equal bundle files give equal bytes."""
     manifest = parse_manifest(bundle[MANIFEST_NAME])
     files = {name: data for name, data in bundle.items() if not name.endswith(".onnx")}
     rows = []
@@ -43,12 +43,12 @@ def repository_files(bundle: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def model_name(graph: str, precision: Precision) -> str:
-    """Of a graph's variant in Triton."""
+    """Return the Triton model name of a graph's variant."""
     return f"emo_{graph}_{precision}".replace("-", "_")
 
 
 def check_repository(directory: Path) -> None:
-    """Raise EmoError where a graph on disk is not the one that its manifest names."""
+    """Raise EmoError if a graph on disk is not the one in its manifest."""
     manifest = parse_manifest((directory / MANIFEST_NAME).read_bytes())
     for graph, precision, file in _variants(manifest):
         path = directory / _model_path(graph, precision)
@@ -58,7 +58,7 @@ def check_repository(directory: Path) -> None:
 
 
 def _variants(manifest: Manifest) -> list[tuple[str, Precision, str]]:
-    """Graph, precision and the bundle's file of every variant."""
+    """Return graph, precision and bundle file of every variant."""
     return [
         (name, precision, file.file)
         for name, graph in manifest.graphs.items()
