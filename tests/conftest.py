@@ -73,7 +73,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
 
 @pytest.fixture
 def own_bundle(tiny_bundle: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
-    """The same, as a copy that the test may damage."""
+    """Return a function like ``tiny_bundle`` that makes a copy which the test may damage."""
 
     def copy(**options: object) -> Path:
         target = tmp_path / f"copy{len(list(tmp_path.glob('copy*')))}"

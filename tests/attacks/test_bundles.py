@@ -1,4 +1,4 @@
-"""Bundles made by somebody who knows how we look: each is refused with a BundleError."""
+"""Malicious bundles: each is refused with a BundleError."""
 
 import errno
 import json
@@ -34,12 +34,12 @@ def varint(number):
 
 
 def field(number, body, hidden=False):
-    """A length-delimited field; ``hidden``: with a bit that protobuf's 32-bit keys drop."""
+    """Return a length-delimited field; ``hidden`` sets a bit that protobuf's 32-bit keys drop."""
     return varint((number << 3 | 2) + (hidden << 32)) + varint(len(body)) + body
 
 
 def test_random_bits_of_every_file(own_bundle):
-    """Gain: a damaged download would answer something else."""
+    """Impact: a damaged download would answer something else."""
     path = own_bundle()
     draw = random.Random(7)
     bundle = open_bundle(path)
@@ -56,7 +56,7 @@ def test_random_bits_of_every_file(own_bundle):
 
 
 def test_a_hard_link_is_read_but_only_with_the_right_bytes(own_bundle, tmp_path):
-    """Gain: none, as long as the bytes are hashed; a link to another file is refused."""
+    """Impact: none, as long as the bytes are hashed; a link to another file is refused."""
     path = own_bundle()
     (tmp_path / "other").write_bytes(b"secret")
     (path / "CARD.md").unlink()
@@ -66,7 +66,7 @@ def test_a_hard_link_is_read_but_only_with_the_right_bytes(own_bundle, tmp_path)
 
 
 def test_external_data_behind_a_key_of_33_bits(tmp_path):
-    """Gain: any file of the machine as weights. ONNX Runtime dropped the bit and saw field 13."""
+    """Impact: any file of the machine as weights. ONNX Runtime dropped the bit and saw field 13."""
     model = onnx.load_from_string(TEXT)
     tensor = TensorProto(name="table", data_type=TensorProto.FLOAT, dims=[5, 12])
     entry = onnx.StringStringEntryProto(key="location", value="weights.bin")
@@ -81,20 +81,20 @@ def test_external_data_behind_a_key_of_33_bits(tmp_path):
 
 
 def test_a_graph_of_very_many_small_fields():
-    """Gain: a file of some megabytes would keep the look into it busy for minutes."""
+    """Impact: checking a file of a few megabytes would take minutes."""
     data = b"\x08\x01" * (MAX_FIELDS + 1) + TEXT
     with pytest.raises(BundleError, match="more than 1,000,000 fields"):
         check_graph(memoryview(data), "text.onnx")
 
 
 def test_onnx_runtimes_own_format():
-    """Gain: a graph in flatbuffers, which the walk can't look into, would be loaded unseen."""
+    """Impact: a graph in flatbuffers, which the parser can't read, would be loaded unchecked."""
     with pytest.raises(BundleError, match="ONNX Runtime's own format"):
         check_graph(memoryview(b"\x08\x00\x00\x00ORTM" + TEXT), "text.onnx")
 
 
 def test_a_context_compiled_for_a_provider():
-    """Gain: TensorRT and others run such a context as code, from any path."""
+    """Impact: TensorRT and others run such a context as code, from any path."""
     model = onnx.load_from_string(TEXT)
     node = helper.make_node("EPContext", [], ["x"], domain="com.microsoft", embed_mode=0)
     model.graph.node.append(node)
@@ -110,7 +110,7 @@ def opened(path, graph, name="text.fp32.onnx"):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("name", ["text", "fusion"])
 def test_weights_that_are_not_finite(own_bundle, name, value):
-    """Gain: NaN as a confidence, which JSON can't hold and every comparison lets pass."""
+    """Impact: NaN as a confidence, which is invalid JSON and passes every comparison."""
     data = TEXT if name == "text" else fusion_graph(TINY.fusion_weights)
     model = onnx.load_from_string(data)
     bias = next(item for item in model.graph.initializer if item.name == "bias")
@@ -121,8 +121,8 @@ def test_weights_that_are_not_finite(own_bundle, name, value):
         recognizer.recognize("hola", sound)
 
 
-def test_outputs_of_another_shape_than_was_said(own_bundle):
-    """Gain: labels and scores would be paired wrongly, or a bare ValueError reach the caller."""
+def test_outputs_of_another_shape_than_declared(own_bundle):
+    """Impact: labels get the wrong scores, or the caller gets a bare ValueError."""
     model = onnx.load_from_string(TEXT)
     logits = next(item for item in model.graph.output if item.name == "logits")
     logits.type.tensor_type.shape.dim[1].ClearField("dim_value")
@@ -140,7 +140,7 @@ def test_outputs_of_another_shape_than_was_said(own_bundle):
 
 @pytest.mark.parametrize("bytes_", [MAX_FILE_BYTES + 1, 1 << 62])
 def test_a_file_larger_than_any_graph(own_bundle, bytes_):
-    """Gain: a sparse file of terabytes would be copied into memory."""
+    """Impact: a sparse file of terabytes would be copied into memory."""
 
     def change(document):
         document["card"]["bytes"] = bytes_
@@ -150,7 +150,7 @@ def test_a_file_larger_than_any_graph(own_bundle, bytes_):
 
 
 def test_a_tokenizer_of_gigabytes(own_bundle):
-    """Gain: a sparse file of 2 GB would be read into memory, twice."""
+    """Impact: a sparse file of 2 GB would be read into memory, twice."""
     path = own_bundle()
     with open(path / "tokenizer.json", "r+b") as file:
         file.truncate(MAX_SMALL_BYTES + 1)
@@ -163,8 +163,8 @@ def test_a_tokenizer_of_gigabytes(own_bundle):
 
 
 @pytest.mark.parametrize("how", ["refused", "full", "no /proc"])
-def test_without_memory_files_bytes_do(tiny_bundle, monkeypatch, how):
-    """Gain: none; hardened hosts forbid memfd, limit file sizes or hide /proc."""
+def test_bytes_are_used_without_memory_files(tiny_bundle, monkeypatch, how):
+    """Impact: none; hardened hosts forbid memfd, limit file sizes or hide /proc."""
 
     def refuse(*_):
         raise OSError(errno.EPERM if how == "refused" else errno.EFBIG, "refused")
@@ -184,7 +184,7 @@ def test_without_memory_files_bytes_do(tiny_bundle, monkeypatch, how):
 
 
 def test_a_disk_that_fails_while_it_is_read(tiny_bundle, monkeypatch):
-    """Gain: an OSError of no type that callers know."""
+    """Impact: an OSError of no type that callers know."""
 
     def broken(*_):
         raise OSError(errno.EIO, "Input/output error")
@@ -197,7 +197,7 @@ def test_a_disk_that_fails_while_it_is_read(tiny_bundle, monkeypatch):
 
 
 def test_the_first_golden_schema_is_still_read(tiny_bundle):
-    """Gain: none; bundles that were sold must keep opening (add each newer schema here)."""
+    """Impact: none; published bundles must still open (add each newer schema here)."""
     golden = json.loads((tiny_bundle() / "golden.json").read_text())
     assert golden["schema"] == "emo-golden/1"
     EmotionRecognizer.open(tiny_bundle(), self_test=True)

@@ -1,4 +1,4 @@
-"""What arrives on the command line and in its files: one line of error, never a traceback."""
+"""Hostile arguments and input files: one line of error, never a traceback."""
 
 import json
 import os
@@ -38,8 +38,8 @@ MATHS = {"start": 0, "end": 1, "text": "hola", "speaker": "$\\frac{"}
 
 
 @pytest.mark.parametrize("row", ['{"id": "\\ud800", "text": "hola"}', '{"audio": "\\udcff.wav"}'])
-def test_rows_whose_names_are_no_text(bundle, tmp_path, row):
-    """Gain: one row would end the run for all that follow it."""
+def test_ids_of_rows_that_are_not_text(bundle, tmp_path, row):
+    """Impact: one row would stop the run for all rows after it."""
     path = tmp_path / "rows.jsonl"
     path.write_text(row + '\n{"text": "hola"}\n')
     result = run(bundle, "--input", path)
@@ -49,8 +49,8 @@ def test_rows_whose_names_are_no_text(bundle, tmp_path, row):
     assert isinstance(result.exception, SystemExit | None)
 
 
-def test_bytes_that_are_no_utf8_stay_json(bundle, tmp_path):
-    """Gain: output that the next program can't parse."""
+def test_bytes_that_are_not_utf8_still_give_json(bundle, tmp_path):
+    """Impact: output that the next program can't parse."""
     (tmp_path / "rows.csv").write_bytes(b"id,text\n\xff,hola\n")
     done = run_python(
         *PREDICT, "--bundle", bundle, "--input", tmp_path / "rows.csv", LC_ALL="C", timeout=120
@@ -60,8 +60,8 @@ def test_bytes_that_are_no_utf8_stay_json(bundle, tmp_path):
 
 @pytest.mark.parametrize("options", [[], ["--json"], ["--csv", "o.csv"], ["--plot", "o.png"]])
 @pytest.mark.parametrize("segment", [SURROGATE, MATHS], ids=["surrogate", "maths"])
-def test_transcripts_whose_words_are_no_text(bundle, tmp_path, monkeypatch, options, segment):
-    """Gain: a traceback after all the work was done, and no output; `$` is no formula either."""
+def test_transcripts_whose_words_are_not_text(bundle, tmp_path, monkeypatch, options, segment):
+    """Impact: a traceback instead of all answers; `$` must not start a formula."""
     monkeypatch.chdir(tmp_path)
     call = transcript(tmp_path, segment, {"start": 1, "end": 2, "text": "hola"})
     result = run(bundle, "--audio", CLIPS / "queja.flac", "--transcript", call, *options)
@@ -72,7 +72,7 @@ def test_transcripts_whose_words_are_no_text(bundle, tmp_path, monkeypatch, opti
 
 
 def test_a_plot_is_a_png_whatever_its_name(bundle, tmp_path):
-    """Gain: an unknown ending would be a traceback after all the work."""
+    """Impact: an unknown ending would be a traceback after all the work."""
     call = transcript(tmp_path, MATHS)
     target = tmp_path / "o.xyz"
     result = run(bundle, "--audio", CLIPS / "queja.flac", "--transcript", call, "--plot", target)
@@ -80,8 +80,8 @@ def test_a_plot_is_a_png_whatever_its_name(bundle, tmp_path):
     assert target.read_bytes().startswith(b"\x89PNG")
 
 
-def test_more_speakers_than_a_picture_holds(bundle, tmp_path):
-    """Gain: a picture of kilometres, and its memory."""
+def test_too_many_speakers_for_a_plot(bundle, tmp_path):
+    """Impact: an image of unbounded size, and its memory."""
     cues = [MATHS | {"speaker": f"s{number}"} for number in range(MAX_SPEAKERS + 1)]
     call = transcript(tmp_path, *cues)
     result = run(
@@ -92,7 +92,7 @@ def test_more_speakers_than_a_picture_holds(bundle, tmp_path):
 
 
 def test_a_terminal_without_the_letters(bundle, tmp_path):
-    """Gain: a traceback instead of an answer on an old terminal."""
+    """Impact: a traceback instead of an answer on an old terminal."""
     call = transcript(tmp_path, {"start": 0, "end": 1, "text": "vergüenza 😡"})
     done = run_python(
         *PREDICT,
@@ -106,7 +106,7 @@ def test_a_terminal_without_the_letters(bundle, tmp_path):
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
 def test_a_full_disk_behind_standard_output(bundle, options):
-    """Gain: half an answer with exit code 0."""
+    """Impact: half an answer with exit code 0."""
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
             [sys.executable, *PREDICT, "--bundle", bundle, "--text", "hola", *options],
@@ -122,8 +122,8 @@ def test_a_full_disk_behind_standard_output(bundle, options):
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "-rf", "a\nb", "\x1b[2J", "x" * 300])
-def test_names_that_try_something(bundle, name):
-    """Gain: another file, an option, a second line in a log, a cleared terminal."""
+def test_hostile_file_names(bundle, name):
+    """Impact: another file, an injected option or log line, terminal control sequences."""
     result = run(bundle, f"--audio={name}")
     assert result.exit_code == 1
     assert len(result.stderr.splitlines()) == 1
@@ -138,7 +138,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 def test_without_home_cache_or_space(command, tmp_path):
-    """Gain: a command that fails only because it can't remember that a self-test passed."""
+    """Impact: a command that fails only because it can't remember that a self-test passed."""
     limited = ["bash", "-c", 'ulimit -f 1; exec "$@"', "bash", sys.executable, "-m", *command]
     done = subprocess.run(
         limited,
@@ -156,7 +156,7 @@ def test_without_home_cache_or_space(command, tmp_path):
     os.geteuid() != 0 or shutil.which("unshare") is None, reason="mounting needs root and unshare"
 )
 def test_a_read_only_file_system(bundle, tmp_path):
-    """Gain: none; containers are often mounted so."""
+    """Impact: none; containers often have such mounts."""
     script = 'mount -o remount,ro,bind / 2>/dev/null || exit 77; exec "$@"'
     inside = ["unshare", "-m", "sh", "-c", script, "sh"]
     done = subprocess.run(

@@ -1,6 +1,6 @@
-"""Days in short: many answers from many threads, many streams; nothing grows, nothing changes.
+"""Endurance: many threads and streams; resources do not grow and answers do not change.
 
-A short slice in `make test`; the whole under `make endurance`.
+`make test` runs a short version, `make endurance` the full one.
 """
 
 import json
@@ -19,19 +19,19 @@ from helpers.tiny import SENTENCES
 THREADS = 16
 RATE = 8_000
 POINTS = 10
-AT_ONCE = 1_000  # in the pool's queue: 100,000 there would be more memory than what is looked at
+AT_ONCE = 1_000  # in the pool's queue: 100,000 would use more memory than the test measures
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self")
 
 
 def resources():
-    """Resident bytes, file descriptors, threads."""
+    """Return resident bytes, file descriptors and threads."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * 4096, len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
 
 
 def assert_flat(points):
-    """Over the second half of the points: no slope in descriptors and threads, little in memory."""
+    """Check the second half of the points: constant descriptors and threads, stable memory."""
     half = np.array(points[len(points) // 2 :], float)
     slopes = np.polyfit(np.arange(len(half)), half, 1)[0] * (len(half) - 1)
     memory, descriptors, threads = slopes
@@ -78,7 +78,7 @@ def test_answers_of_mixed_lengths_from_many_threads(tiny_bundle, count):
 def test_a_hundred_streams_in_accelerated_time(own_bundle, seconds):
     """100 calls of 100 ms packets: utterances of 10 to 30 s, a growing transcript, then the next.
 
-    The bundle hears at 8 kHz, in short windows, so that a day takes half an hour of one core; every
+    The bundle uses 8 kHz and short windows, so that a day takes half an hour of one core; every
     twentieth call is at 16 kHz, and goes through the resampler.
     """
     bundle = own_bundle()

@@ -1,4 +1,4 @@
-"""Nothing leaves the machine and nothing is left behind: a whole run, watched from outside."""
+"""A whole run, traced: no network connections and no files left behind."""
 
 import os
 import re
@@ -47,7 +47,7 @@ def watched(prefix, bundle, home, *, code=RUN):
 
 
 def can(*command):
-    """Whether this sandbox lets a command run at all."""
+    """True if commands can run in this sandbox."""
     if shutil.which(command[0]) is None:
         return False
     return subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0
@@ -67,14 +67,14 @@ print(names() == before, before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/task")
 def test_an_answer_by_one_thread_starts_no_other(tiny_bundle, tmp_path):
-    """Gain: a thread that gathers and sends, whatever its name."""
+    """Impact: a telemetry thread, whatever its name."""
     done = watched([], tiny_bundle(), tmp_path, code=ONE_THREAD)
     assert done.stdout.startswith("True"), done.stdout + done.stderr
 
 
 @pytest.mark.skipif(not can("strace", "-f"), reason="strace is missing, or may not trace here")
-def test_no_connection_and_no_file_but_the_memory_of_the_self_test(tiny_bundle, tmp_path):
-    """Gain: voices or transcripts at somebody else's."""
+def test_no_connection_and_no_file_but_the_cached_self_test(tiny_bundle, tmp_path):
+    """Impact: sound or transcripts sent to a third party."""
     home, log = tmp_path / "home", tmp_path / "log"
     home.mkdir()
     calls = (
@@ -99,13 +99,13 @@ def test_no_connection_and_no_file_but_the_memory_of_the_self_test(tiny_bundle, 
 
 @pytest.mark.skipif(not can("unshare", "-n"), reason="no network namespace can be made here")
 def test_without_any_network_interface_it_works_the_same(tiny_bundle, tmp_path):
-    """Gain: none; a hidden look-up would show as an error or a wait here."""
+    """Impact: none; a hidden look-up would show as an error or a wait here."""
     done = watched(["unshare", "-n"], tiny_bundle(), tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "fusion\n[]\n", "")
 
 
 def test_one_core_optimized_python_and_warnings_as_errors(tiny_bundle, tmp_path):
-    """Gain: none; an assert that matters or a warning in a library would show here."""
+    """Impact: none; an assert that matters or a warning in a library would show here."""
     core = str(min(os.sched_getaffinity(0)))
     done = watched(
         ["env", "LANG=C", "LC_ALL=C", "taskset", "-c", core]

@@ -1,7 +1,7 @@
-"""Hypothesis on what other test files leave out: containers, rows, transcripts, tokenizers.
+"""Property tests of containers, rows, transcripts and tokenizers.
 
 (Manifests: tests/runtime/bundle/test_manifest.py; graphs: test_graph_check.py; WAV: test_wav.py.)
-The examples of each run are drawn anew; what atheris found lies in tests/fuzz/found.
+Each run draws new examples; the findings of atheris are in tests/fuzz/found.
 """
 
 import io
@@ -28,7 +28,7 @@ pieces = st.one_of(
 
 
 def is_a_message(error: Exception) -> None:
-    """A sentence for users: one that names an object, and no Python internals."""
+    """Check that a message is meant for users: it names an object and no Python internals."""
     text = str(error)
     assert len(text) <= 500
     assert text.endswith((".", ")", "]", "'")), text
@@ -156,7 +156,7 @@ def test_any_transcript_is_cues_or_refused(tmp_path_factory, kind, data):
         max_leaves=10,
     )
 )
-def test_any_steps_of_a_tokenizer_are_looked_through(value):
+def test_any_steps_of_a_tokenizer_are_checked(value):
     data = json.dumps({"normalizer": value, "pre_tokenizer": value}).encode()
     try:
         check_tokenizer(data, "tokenizer.json")

@@ -1,4 +1,4 @@
-"""Sound that lies about itself or ends too soon: an answer with a note, or an AudioError."""
+"""Sound with wrong headers or missing data: an answer with a note, or an AudioError."""
 
 import io
 import json
@@ -28,7 +28,7 @@ def id3(length):
 
 
 def hanging_wav():
-    """The 157 bytes of libsndfile's issue 1118: it goes 8 bytes back in a list, for ever."""
+    """The 157 bytes of libsndfile's issue 1118: it seeks 8 bytes back, in an endless loop."""
     info = b"INFO" + chunk(b"xxxx", b"x" * 40, size=0xFFFFFFF8) + bytes(45)
     body = b"WAVE" + chunk(b"fmt ", FORMAT) + chunk(b"LIST", info) + chunk(b"data", bytes(8))
     return b"RIFF" + struct.pack("<I", len(body)) + body
@@ -49,11 +49,11 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
 
 
 def test_nothing_hangs_the_decoder(tmp_path):
-    """Gain: one small upload would hold a worker for ever."""
+    """Impact: one small upload would block a worker forever."""
     assert len(hanging_wav()) == 157
     abuses = {
         "plain": hanging_wav(),
-        # libsndfile jumps over ID3 tags, so a look at the first bytes alone saw no WAV here.
+        # libsndfile skips ID3 tags, so a check of the first bytes alone found no WAV here.
         "behind an empty tag": id3(0) + hanging_wav(),
         "behind a tag": id3(10) + hanging_wav(),
         "behind two tags": id3(10) + id3(200) + hanging_wav(),
@@ -71,14 +71,14 @@ def test_nothing_hangs_the_decoder(tmp_path):
 
 
 def test_tags_before_an_mp3_change_nothing():
-    """Gain: none; ordinary podcasts begin so."""
+    """Impact: none; ordinary podcasts begin so."""
     data = as_file(SAMPLES, RATE, "MP3")
     np.testing.assert_array_equal(decode(id3(300) + data).samples, decode(data).samples)
 
 
 @pytest.mark.parametrize("kind", ["W64", "CAF", "MAT5", "PAF", "SVX", "VOC", "NIST", "XI"])
-def test_formats_of_the_last_century_never_reach_libsndfile(kind):
-    """Gain: a fault in one of thirty hardly used parsers, reachable by an upload."""
+def test_obsolete_formats_never_reach_libsndfile(kind):
+    """Impact: a fault in one of thirty hardly used parsers, reachable by an upload."""
     data = as_file(SAMPLES, RATE, kind, "DPCM_16" if kind == "XI" else None)
     with pytest.raises(AudioError, match="not a supported sound file"):
         decode(data)
@@ -90,7 +90,7 @@ def test_formats_of_the_last_century_never_reach_libsndfile(kind):
 )
 @pytest.mark.parametrize("share", [0.95, 0.6])
 def test_a_call_that_was_cut_off_is_answered_with_a_note(kind, subtype, share, recwarn):
-    """Gain: half a call would pass as a whole one, or half of it would give no answer at all."""
+    """Impact: half a call would pass as a complete one, or give no answer at all."""
     data = as_file(SAMPLES, RATE, kind, subtype)
     assert decode(data).notes == ()
     cut = decode(data[: int(share * len(data))])
@@ -102,28 +102,28 @@ def test_a_call_that_was_cut_off_is_answered_with_a_note(kind, subtype, share, r
 
 
 @pytest.mark.parametrize("size", [0xFFFFFFFF, 0x80000000, 0x7FFFF000])
-def test_a_recorder_that_wrote_into_a_pipe_is_no_cut_file(size):
-    """Gain: every streamed recording would carry a false note."""
+def test_a_recording_written_to_a_pipe_is_not_truncated(size):
+    """Impact: every streamed recording would get a false note."""
     pcm = np.round(SAMPLES * 32767).astype("<i2").tobytes()
     body = b"WAVE" + chunk(b"fmt ", FORMAT) + chunk(b"data", pcm, size=size)
     assert decode(b"RIFF\xff\xff\xff\xff" + body).notes == ()
 
 
-def test_nothing_of_a_flac_but_its_head():
-    """Gain: an answer about silence that nobody recorded."""
+def test_a_flac_file_with_only_its_header():
+    """Impact: an answer about silence that nobody recorded."""
     with pytest.raises(AudioError, match="not a supported sound file"):
         decode(as_file(SAMPLES, RATE, "FLAC")[:100])
 
 
 def test_a_note_reaches_the_answer(tiny_bundle):
-    """Gain: a note that only the decoder knows helps no caller."""
+    """Impact: a note that stays in the decoder does not reach the caller."""
     recognizer = EmotionRecognizer.open(tiny_bundle())
     data = as_file(SAMPLES, RATE)[:-20_000]
     assert recognizer.recognize("hola", data).notes[0].code == "cut_off"
 
 
 class Failing(io.BytesIO):
-    """A file whose disk or network goes away after some reads."""
+    """A file whose disk or network fails after some reads."""
 
     left = 4
 
@@ -137,7 +137,7 @@ class Failing(io.BytesIO):
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])
 @pytest.mark.parametrize("left", [1, 3, 6])
 def test_a_file_object_that_fails_in_a_callback(kind, left, capfd):
-    """Gain: an exception inside C is printed and lost; the sound silently ends there."""
+    """Impact: an exception inside C is printed and lost; the sound silently ends there."""
     source = Failing(as_file(SAMPLES, RATE, kind))
     source.left = left
     with pytest.raises(AudioError, match="the network is gone"):
@@ -146,7 +146,7 @@ def test_a_file_object_that_fails_in_a_callback(kind, left, capfd):
 
 
 def test_a_file_opened_as_text(tmp_path):
-    """Gain: a forgotten 'rb' would print a traceback from a callback and say nothing useful."""
+    """Impact: a forgotten 'rb' would print a traceback from a callback and say nothing useful."""
     (tmp_path / "a.wav").write_bytes(as_file(np.zeros(100, np.int16), RATE))
     with (
         open(tmp_path / "a.wav", encoding="latin-1") as file,
@@ -156,7 +156,7 @@ def test_a_file_opened_as_text(tmp_path):
 
 
 def test_cues_behind_the_end_of_a_cut_recording_fail_alone(tiny_bundle):
-    """Gain: one cut file would cost the answers of all cues before the cut."""
+    """Impact: one cut file would cost the answers of all cues before the cut."""
     recognizer = EmotionRecognizer.open(tiny_bundle())
     cues = [Cue(start, start + 1, "hola") for start in (0.0, 1.0, 2.0)]
     for kind in ("WAV", "FLAC"):
@@ -168,7 +168,7 @@ def test_cues_behind_the_end_of_a_cut_recording_fail_alone(tiny_bundle):
 
 @pytest.mark.parametrize("sample", ["denormal", "full scale", "DC"])
 def test_extreme_but_legal_samples(tiny_bundle, sample):
-    """Gain: NaN instead of probabilities."""
+    """Impact: NaN instead of probabilities."""
     values = {
         "denormal": np.full(RATE, 1e-42, np.float32),
         "full scale": np.tile(np.float32([1, -1]), RATE // 2),
@@ -179,7 +179,7 @@ def test_extreme_but_legal_samples(tiny_bundle, sample):
 
 
 def test_ten_hours_in_a_small_file_take_bounded_memory(tmp_path):
-    """Gain: a sparse file of a few bytes on disk would fill the memory."""
+    """Impact: a sparse file of a few bytes on disk would fill the memory."""
     path = tmp_path / "long.wav"
     length = 10 * 3600 * 16_000 - 36
     head = b"WAVE" + chunk(b"fmt ", FORMAT) + b"data" + struct.pack("<I", length)

@@ -101,7 +101,7 @@ def test_rivals_need_the_weights(tiny_bundle, tmp_path):
 
 
 @pytest.mark.parametrize("missing", ["rich", "mlperf_loadgen"])
-def test_without_the_extra_one_line_says_what_mends_it(monkeypatch, missing):
+def test_without_the_extra_one_line_names_it(monkeypatch, missing):
     find = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == missing else find(name)

@@ -1,7 +1,7 @@
-"""Randomly initialised checkpoints on disk, as emo_models writes them: small, made in moments.
+"""Randomly initialised checkpoints on disk, as emo_models writes them: small and fast to create.
 
 Biases and layer norms get noise: those of a fresh network are all zeros and ones, which ONNX
-Runtime would merge, unlike a trained one's.
+Runtime would fold, unlike those of a trained one.
 """
 
 import json
@@ -225,7 +225,7 @@ def few_csv(few: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def few_texts(few: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same without labels: for models with labels of their own."""
+    """The same without labels: for models with other labels."""
     path = tmp_path_factory.mktemp("evaluate") / "texts.csv"
     lines = ['"' + text.replace('"', '""') + '"' for text in few.texts]
     path.write_text("\n".join(["text", *lines]) + "\n", encoding="utf-8")
@@ -234,7 +234,7 @@ def few_texts(few: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture
 def as_loaded(tmp_path: Path) -> Callable[[onnx.ModelProto], onnx.ModelProto]:
-    """What ONNX Runtime makes of a graph when it loads it, with all its own rewrites."""
+    """Return the graph as optimized by ONNX Runtime when it is loaded."""
 
     def load_graph(model: onnx.ModelProto) -> onnx.ModelProto:
         runtime = load_onnxruntime()

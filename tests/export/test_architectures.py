@@ -1,4 +1,4 @@
-"""Every architecture of docs/models.md: exported, opened by the runtime, equal to PyTorch."""
+"""Architectures of docs/models.md: exported, opened by the runtime, equal to PyTorch."""
 
 from collections.abc import Callable
 from pathlib import Path

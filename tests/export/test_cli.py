@@ -123,7 +123,7 @@ main(["--quantize"])
 """
 
 
-def test_without_the_extra_one_line_says_what_mends_it() -> None:
+def test_without_the_extra_one_line_names_it() -> None:
     result = subprocess.run(
         [sys.executable, "-c", WITHOUT],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""A live call as the server takes it: its messages are the lines of any bytes."""
+"""A live call for fuzzing: each line of the input is a message."""
 
 import asyncio
 import functools
@@ -20,7 +20,7 @@ SAMPLES = b"\0"
 
 
 class InlineService(Service):
-    """One thread only: what an input does must not depend on the moment."""
+    """Use one thread only: the result of an input must not depend on timing."""
 
     async def in_thread(self, job: Any) -> Any:
         """At once."""
@@ -37,7 +37,7 @@ def _service() -> tuple[InlineService, asyncio.Runner]:
 
 
 def answer(data: bytes) -> None:
-    """Every event is an answer or an error; an exception never ends a connection."""
+    """Check that every event is an answer or an error, and that no exception ends a connection."""
     service, runner = _service()
     messages = iter([{"type": "websocket.connect"}, *map(_message, data.split(b"\n"))])
     sent: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Changes that keep JSON what it is: flipped bits alone seldom get past its parser."""
+"""Mutations that keep JSON valid: the parser rejects most inputs with flipped bits."""
 
 import json
 import random
@@ -13,9 +13,9 @@ _ODD = (
 
 
 def json_lines(mutate: Mutate) -> Callable[[bytes, int, int], bytes]:
-    """A libFuzzer mutator of lines of JSON (a byte that chooses may stand before the first).
+    """Return a libFuzzer mutator for lines of JSON, with an optional selector byte in front.
 
-    Every other time, and where no line is JSON, ``mutate`` (libFuzzer's own) does it.
+    Half of the mutations, and all of those without a JSON line, use libFuzzer's own ``mutate``.
     """
 
     def change(data: bytes, max_size: int, seed: int) -> bytes:
@@ -34,7 +34,7 @@ def json_lines(mutate: Mutate) -> Callable[[bytes, int, int], bytes]:
 
 
 def _changed(line: bytes, draw: random.Random) -> bytes | None:
-    """The line with one of its values exchanged, taken out, doubled or renamed."""
+    """Return the line with one value replaced, removed, duplicated or renamed."""
     try:
         document = json.loads(line)
         places = list(_places(document))
@@ -47,7 +47,7 @@ def _changed(line: bytes, draw: random.Random) -> bytes | None:
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Every container in ``value`` with each of its keys."""
+    """Yield every container in ``value`` with each of its keys."""
     keys = (
         value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
     )

@@ -1,7 +1,7 @@
 """``python tests/fuzz/run.py TARGET SECONDS CORPUS``: libFuzzer over one target, by atheris.
 
-What crashes or hangs is written to tests/fuzz/found/TARGET-*: mend it, keep the file, and
-test_found.py runs it ever after.
+Inputs that crash or hang are written to tests/fuzz/found/TARGET-*. Fix the error and keep the file:
+test_found.py runs it from then on.
 """
 
 import ctypes
@@ -55,11 +55,11 @@ def main(name: str, seconds: str, corpus: str) -> None:
 
 
 class _HangError(BaseException):
-    """Nothing that a target may catch."""
+    """A timeout, derived from BaseException so that no target catches it."""
 
 
 def _within_limit(target: Callable[[bytes], None]) -> Callable[[bytes], None]:
-    """The target, ended after ten seconds of its own: a machine that is paused is no hang."""
+    """Limit the target to ten seconds of CPU time: a paused machine is not a hang."""
 
     def run(data: bytes) -> None:
         signal.setitimer(signal.ITIMER_VIRTUAL, LIMIT_S)

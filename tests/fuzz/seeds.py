@@ -11,7 +11,7 @@ from helpers.tiny import Tiny, write_bundle
 
 
 def seeds() -> dict[str, list[bytes]]:
-    """By the name of the target."""
+    """Return the seeds by the name of the target."""
     with tempfile.TemporaryDirectory() as folder:
         bundle = write_bundle(Path(folder, "bundle"), Tiny(n_mfcc=13, hidden=4))
         files = {path.name: path.read_bytes() for path in bundle.iterdir()}
@@ -41,13 +41,13 @@ def seeds() -> dict[str, list[bytes]]:
 
 
 def words(inputs: list[bytes]) -> list[bytes]:
-    """The names and numbers in them: libFuzzer would be long in finding one by chance."""
+    """Return the names and numbers in the seeds: libFuzzer would rarely find them by chance."""
     found = {word for data in inputs for word in re.findall(rb'"[\w/.-]{2,40}"|[\w.]{2,40}', data)}
     return sorted(found)
 
 
 def _telephone_call() -> bytes:
-    """mu-law in base64, as a telephone platform sends it."""
+    """Return mu-law in base64, as a telephone platform sends it."""
     packet = base64.b64encode(bytes(range(160))).decode()
     return _lines(
         {"event": "connected", "protocol": "Call", "version": "1.0.0"},
@@ -68,7 +68,7 @@ def _telephone_call() -> bytes:
 
 
 def _browser_call() -> bytes:
-    """Binary samples, and another utterance in the same connection."""
+    """Return binary samples, and another utterance in the same connection."""
     form = {"encoding": "pcm_f32le", "sampleRate": 16000, "channels": 2}
     begin = {"event": "start", "start": {"mediaFormat": form, "customParameters": {"text": "hola"}}}
     samples = b"\0" + speechlike(0.02, 16_000).tobytes().replace(b"\n", b"\0")

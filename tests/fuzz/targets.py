@@ -1,4 +1,4 @@
-"""What is fuzzed: each target takes any bytes; only the error that it documents may leave it."""
+"""Fuzz targets: each accepts any bytes and raises nothing but its documented error."""
 
 import contextlib
 import io
@@ -19,21 +19,21 @@ _SUFFIXES = (".vtt", ".srt", ".json")
 
 
 def manifest(data: bytes) -> None:
-    """What is read is written and read again as the same."""
+    """Read a manifest; if it is valid, write it and read it back unchanged."""
     with contextlib.suppress(BundleError):
         read = parse_manifest(data)
         assert parse_manifest(encode_manifest(read)) == read
 
 
 def sound(data: bytes) -> None:
-    """The look at a sound file before libsndfile sees it (the decoder itself is foreign C)."""
+    """Check a sound file as before libsndfile decodes it (the decoder itself is third-party C)."""
     with contextlib.suppress(AudioError):
         found = inspect(io.BytesIO(data), "sound")
         assert found.parts
 
 
 def packets(data: bytes) -> None:
-    """The packets of a stream; the first byte chooses the encoding and the number of channels."""
+    """Feed packets to a stream; the first byte selects encoding and number of channels."""
     if not data:
         return
     encodings = get_args(Encoding)
@@ -46,7 +46,7 @@ def packets(data: bytes) -> None:
 
 
 def transcript(data: bytes) -> None:
-    """The first byte chooses the format."""
+    """Parse a transcript; the first byte selects the format."""
     if not data:
         return
     suffix = _SUFFIXES[data[0] % len(_SUFFIXES)]
@@ -56,19 +56,19 @@ def transcript(data: bytes) -> None:
 
 
 def graph(data: bytes) -> None:
-    """The walk over an ONNX file."""
+    """Check an ONNX file."""
     with contextlib.suppress(BundleError):
         check_graph(memoryview(data), "any.onnx")
 
 
 def tokenizer(data: bytes) -> None:
-    """The look into a tokenizer.json."""
+    """Check a tokenizer.json."""
     with contextlib.suppress(BundleError):
         check_tokenizer(data, "tokenizer.json")
 
 
 def call(data: bytes) -> None:
-    """The messages of a live call, from the first to the hang-up."""
+    """Send the messages of a live call, from the first to the disconnect."""
     calls.answer(data)
 
 

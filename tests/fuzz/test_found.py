@@ -1,4 +1,4 @@
-"""Every seed, every truncation of the short ones, and whatever fuzzing ever found."""
+"""Run all seeds, all truncations of the short ones, and all earlier findings."""
 
 from pathlib import Path
 

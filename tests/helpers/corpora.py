@@ -1,6 +1,6 @@
-"""Where the corpora lie that are not part of the project; tests that need them are skipped by name.
+"""Location of the corpora, which are not part of the project; tests without them are skipped.
 
-The folder is ``../shared/data`` beside the repository, or what EMO_DATA names.
+The folder is ``../shared/data`` beside the repository, or the value of EMO_DATA.
 """
 
 import csv
@@ -17,23 +17,23 @@ CLIPS = ROOT / "examples" / "clips"
 
 
 def needs(folder: str) -> pytest.MarkDecorator:
-    """Skip where the corpus ``folder`` is not there."""
+    """Skip the test if the corpus ``folder`` is missing."""
     return pytest.mark.skipif(
         not (DATA / folder).is_dir(), reason=f"the corpus {folder} is not at {DATA / folder}"
     )
 
 
 def rows(name: str) -> list[dict[str, str]]:
-    """All rows of a corpus's CSV file."""
+    """Return all rows of a corpus's CSV file."""
     with open(DATA / name, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
 def meacorpus_texts() -> list[str]:
-    """All 5,129 transcripts of MEACorpus."""
+    """Return all 5,129 transcripts of MEACorpus."""
     return [row["transcription"] for row in rows("meacorpus/meacorpus-2023.csv")]
 
 
 def nemo_clips() -> list[Path]:
-    """All clips of nEMO, in the order of its table."""
+    """Return all clips of nEMO, in the order of its table."""
     return [DATA / "nemo" / row["file"] for row in rows("nemo/nemo.csv")]

@@ -1,4 +1,4 @@
-"""As much of Triton as a model repository needs: its rules for requests, ONNX Runtime behind them.
+"""Triton's rules for model repositories and requests, with ONNX Runtime as the backend.
 
 The configurations are read with Triton's own protobuf schema. Over HTTP as ``tritonclient`` speaks
 it, every tensor in binary.
@@ -41,7 +41,7 @@ def type_name(tensor: Any) -> str:
 
 
 class Model:
-    """One model of a repository."""
+    """A model of a repository."""
 
     def __init__(self, directory: Path) -> None:
         self.config = text_format.Parse(
@@ -53,7 +53,7 @@ class Model:
         self.session = load_onnxruntime().InferenceSession(path, providers=["CPUExecutionProvider"])
 
     def infer(self, inputs: dict[str, Any], outputs: list[str]) -> list[Any]:
-        """Refuse, by ValueError, what Triton would."""
+        """Raise ValueError for a request that Triton would refuse."""
         if inputs.keys() != {item.name for item in self.config.input}:
             raise ValueError(f"inputs {sorted(inputs)}")
         for item in self.config.input:
@@ -71,13 +71,13 @@ class Model:
 
 
 def models(repository: Path) -> dict[str, Model]:
-    """Every folder is a model, as for Triton; files are passed over."""
+    """Load every folder as a model, as Triton does; ignore files."""
     return {path.name: Model(path) for path in repository.iterdir() if path.is_dir()}
 
 
 @contextlib.contextmanager
 def served(repository: Path) -> Iterator[str]:
-    """``host:port`` of a server for the repository."""
+    """Yield ``host:port`` of a server for the repository."""
     loaded = models(repository)
 
     class Handler(BaseHTTPRequestHandler):

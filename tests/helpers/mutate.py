@@ -1,4 +1,4 @@
-"""Bundles changed on purpose, with or without their manifest's hashes mended."""
+"""Modify bundles, with or without updating the hashes in the manifest."""
 
 import hashlib
 import json
@@ -17,16 +17,16 @@ def edit_manifest(bundle: Path, change: Callable[[dict[str, Any]], None]) -> Pat
 
 
 def replace_file(bundle: Path, name: str, data: bytes) -> Path:
-    """Exchange a file and mend its hash and size in the manifest, as a forger would."""
+    """Replace a file and update its hash and size in the manifest, as an attacker would."""
     (bundle / name).write_bytes(data)
 
-    def mend(document: dict[str, Any]) -> None:
+    def update(document: dict[str, Any]) -> None:
         for entry in _file_entries(document):
             if entry["file"] == name:
                 entry["sha256"] = hashlib.sha256(data).hexdigest()
                 entry["bytes"] = len(data)
 
-    return edit_manifest(bundle, mend)
+    return edit_manifest(bundle, update)
 
 
 def flip_byte(path: Path, position: int) -> None:

@@ -105,7 +105,7 @@ class SeedSystem:
     def _load_fusion(self, path):
         weights = {name: tensor.float() for name, tensor in load_file(path).items()}
         self.shift, self.scale = weights.pop("audio_shift"), weights.pop("audio_scale")
-        # What is for a missing modality only: both are there in this system.
+        # Parameters for a missing modality: this system always has both.
         for name in ("audio_missing", "text_missing", "confidence"):
             weights.pop(name, None)
         config = self.fusion_config

@@ -1,4 +1,4 @@
-"""emo-serve in a process of its own, on a free port."""
+"""emo-serve in a separate process, on a free port."""
 
 import contextlib
 import re
@@ -23,18 +23,18 @@ class RunningServer:
 
     @property
     def url(self) -> str:
-        """Of the page."""
+        """URL of the page."""
         return f"http://127.0.0.1:{self.port}/"
 
     def stop(self, timeout: float = 60) -> int:
-        """SIGTERM, and the exit code."""
+        """Send SIGTERM and return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout)
 
 
 @contextlib.contextmanager
 def running_server(*options: str, **variables: str | None) -> Iterator[RunningServer]:
-    """``emo-serve OPTIONS`` on the default bundle, until the block ends."""
+    """Run ``emo-serve OPTIONS`` on the default bundle until the block ends."""
     command = [sys.executable, "-m", "emo_serving.cli", "--port", "0", *options]
     process = subprocess.Popen(
         [*command, "--bundle", str(DEFAULT_BUNDLE)],

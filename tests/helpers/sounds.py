@@ -1,4 +1,4 @@
-"""Sounds made on the spot: noise shaped like speech, tones, silence."""
+"""Synthetic sounds: speech-like noise, tones, silence."""
 
 import io
 

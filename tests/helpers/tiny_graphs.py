@@ -1,7 +1,7 @@
 """Small ONNX graphs with seeded random weights, and the same functions in numpy.
 
-The numpy twins take their weights from the same arrays but share no code with ONNX Runtime: they
-are what a tiny bundle's answers are compared with.
+The numpy functions use the same weights but share no code with ONNX Runtime: they are the reference
+for the answers of a tiny bundle.
 """
 
 from collections.abc import Iterable
@@ -49,7 +49,7 @@ class TextWeights:
 
 @dataclass(frozen=True, eq=False)
 class FusionWeights:
-    """One hidden layer over audio and text side by side."""
+    """A hidden layer over concatenated audio and text."""
 
     audio: Floats
     text: Floats
@@ -127,10 +127,10 @@ def fusion_graph(
             helper.make_node(
                 "Split", ["present"], ["has_audio", "has_text"], axis=1, num_outputs=2
             ),
-            helper.make_node("Mul", ["audio", "has_audio"], ["heard"]),
-            helper.make_node("Mul", ["text", "has_text"], ["read"]),
+            helper.make_node("Mul", ["audio", "has_audio"], ["masked_audio"]),
+            helper.make_node("Mul", ["text", "has_text"], ["masked_text"]),
         ]
-        audio, text = "heard", "read"
+        audio, text = "masked_audio", "masked_text"
     nodes += [
         helper.make_node("MatMul", [audio, "audio_weight"], ["audio_part"]),
         helper.make_node("MatMul", [text, "text_weight"], ["text_part"]),
@@ -150,7 +150,7 @@ def fusion_graph(
 
 @dataclass(frozen=True, eq=False)
 class SpeechWeights:
-    """One layer over time, mean and standard deviation over time, embedding, classifier."""
+    """A layer over time, mean and standard deviation over time, embedding, classifier."""
 
     frame: Floats
     project: Floats

@@ -1,4 +1,4 @@
-"""A tiny encoder, tables and clips: enough to run every recipe in moments."""
+"""A tiny encoder, tables and clips: every recipe runs in a short time."""
 
 import csv
 from collections.abc import Callable
@@ -35,13 +35,13 @@ Table = Callable[[Path, tuple[str, ...], list[tuple[str, ...]]], Path]
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
-    """Tiny matrices: more threads only wait for each other."""
+    """Use one thread: more threads do not speed up tiny matrices."""
     torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Directory of an untrained BERT of 2 x 16 with a vocabulary of its own."""
+    """Directory of an untrained BERT of 2 x 16 with its own vocabulary."""
     directory = tmp_path_factory.mktemp("encoder")
     tokenizer = train_tokenizer(lambda: list(WORDS.values()) * 3, vocab_size=120)
     save_tokenizer(tokenizer, directory / "tokenizer", positions=24)
@@ -79,7 +79,7 @@ def write_table() -> Table:
 
 @pytest.fixture
 def texts(tmp_path: Path) -> Path:
-    """train.csv and test.csv: sentences whose words tell the label."""
+    """train.csv and test.csv: sentences whose words determine the label."""
     rng = np.random.default_rng(0)
     for name, count in (("train", 20), ("test", 4)):
         rows = [
@@ -93,7 +93,7 @@ def texts(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def clips(tmp_path: Path) -> Path:
-    """clips.csv: tones whose height tells the label, of 6 speakers."""
+    """clips.csv: tones of 6 speakers whose pitch determines the label."""
     folder = tmp_path / "clips"
     folder.mkdir()
     rng = np.random.default_rng(1)

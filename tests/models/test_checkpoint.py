@@ -73,7 +73,7 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
 
 
-def test_what_is_no_checkpoint_is_refused_in_words(tmp_path: Path, encoder: Path) -> None:
+def test_invalid_checkpoints_are_refused_with_the_reason(tmp_path: Path, encoder: Path) -> None:
     with pytest.raises(CheckpointError, match=r"holds no config\.json"):
         load_text(tmp_path)
     with pytest.raises(CheckpointError, match="expected 'emo-fusion'"):

@@ -4,7 +4,7 @@ Usage: ``python tests/repository/resolve.py 3.12 3.13``
 
 Asks the package index what pip would install, the base package alone and with each extra, and
 prints a table: the number of wheels, or the package that has none. Nothing is installed or built.
-Exit code 1 where the base package itself can't be had.
+Exit code 1 if the base package itself can't be installed.
 """
 
 import json
@@ -21,7 +21,7 @@ PLATFORMS = [*(f"manylinux_2_{minor}" for minor in range(GLIBC, 16, -1)), "manyl
 
 
 def main(versions: list[str]) -> int:
-    """One row for each extra, one column for each Python."""
+    """Print a table: a row for each extra, a column for each Python."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     print(f"| extra | {' | '.join(versions)} |\n{'|---' * (len(versions) + 1)}|")
     base = True
@@ -33,7 +33,7 @@ def main(versions: list[str]) -> int:
 
 
 def resolve(version: str, extra: str) -> str:
-    """How many wheels pip would install, or what it could not find."""
+    """Return the number of wheels that pip would install, or the package that has none."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
         command = [

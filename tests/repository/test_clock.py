@@ -1,4 +1,4 @@
-"""No result hangs on the wall clock: it may jump, and what is measured stays right."""
+"""No result depends on the wall clock: measured times stay correct if it jumps."""
 
 import ast
 import time

@@ -1,4 +1,4 @@
-"""The lowest versions that are promised are those that are tested, and so are the newest."""
+"""The lowest and the newest supported versions are the tested ones."""
 
 import re
 import tomllib
@@ -41,6 +41,6 @@ def test_what_is_tested_is_allowed(name: str) -> None:
         assert tested[requirement.name] in requirement.specifier
 
 
-def test_the_newest_are_no_older_than_those_of_every_day() -> None:
+def test_the_newest_versions_are_not_older_than_the_pinned_ones() -> None:
     usual, newest = pins("constraints.txt"), pins("constraints-newest.txt")
     assert all(newest[name] >= usual[name] for name in newest)

@@ -122,7 +122,7 @@ def test_the_bundle_is_whole_and_passes_its_self_test():
     assert EmotionRecognizer.open(DEFAULT_BUNDLE).self_test() < 0.05
 
 
-def test_it_knows_all_tasks_and_says_what_its_weights_may_be_used_for(int8):
+def test_it_has_all_tasks_and_states_its_licence(int8):
     assert set(int8.tasks) == {"text", "fusion", "audio"}
     assert int8.labels == tuple(LABELS)
     assert "NC" in int8.manifest.licence.weights
@@ -176,7 +176,7 @@ def test_at_least_these_examples_were_run():
     assert len(found) >= 2
 
 
-def test_what_a_whole_process_needs(tmp_path):
+def test_memory_of_a_whole_process(tmp_path):
     """Not the time, which belongs in benchmarks; the memory, which does not depend on load."""
     code = (
         "import resource, sys\n"

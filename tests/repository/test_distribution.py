@@ -1,4 +1,4 @@
-"""The wheel as a stranger gets it: built, installed into an empty environment, and asked."""
+"""The wheel is built, installed into an empty environment, and used."""
 
 import json
 import subprocess

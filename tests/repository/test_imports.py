@@ -1,4 +1,4 @@
-"""What an import brings along, touches and leaves behind; each in a fresh process."""
+"""Dependencies and side effects of imports, each in a fresh process."""
 
 import json
 import os
@@ -35,7 +35,7 @@ print(json.dumps(sorted(name.partition(".")[0] for name in sys.modules)))
 """
 
 
-def test_the_runtime_stands_alone(tiny_bundle):
+def test_the_runtime_imports_no_other_root(tiny_bundle):
     clip = ROOT / "examples" / "clips" / "miedo.flac"
     loaded = set(json.loads(output_of(USE, str(tiny_bundle()), str(clip))))
     assert loaded >= {"emo_runtime", "numpy", "onnxruntime", "tokenizers", "soundfile", "soxr"}
@@ -62,7 +62,7 @@ def test_onnxruntime_is_imported_in_one_module():
     assert naming == ["session.py"]
 
 
-def test_an_import_defines_and_does_nothing_else():
+def test_an_import_has_no_side_effects():
     code = """
 import sys
 touched = []

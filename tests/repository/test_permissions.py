@@ -1,4 +1,4 @@
-"""Folders that may be read and not written: the tests often run as root, whom nothing stops."""
+"""Read-only folders; capabilities are dropped, because tests often run as root."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ COMMANDS = {
 )
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_folder_and_a_home_that_may_not_be_written(name, tmp_path):
-    """Gain: a traceback after all the work, or an answer that is lost with a cache."""
+    """Impact: a traceback after all the work, or an answer that is lost with a cache."""
     code, module, *arguments = COMMANDS[name]
     folder = tmp_path / "folder"
     folder.mkdir(mode=0o555)

@@ -1,4 +1,4 @@
-"""What serving may import, and what its command needs."""
+"""Allowed imports of emo_serving, and the extra that its command needs."""
 
 import ast
 

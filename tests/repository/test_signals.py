@@ -42,9 +42,9 @@ COMMANDS = {
         *("--scenario", "cold", "--samples", "4", "--output", "report"),
     ),
 }
-# emo-bench tells what it has measured until Ctrl-C, and fails.
+# After Ctrl-C, emo-bench reports its results so far and exits with 1.
 CODES = {(name, signal.SIGINT): 130 for name in COMMANDS} | {("bench", signal.SIGINT): 1}
-# What is made before the work begins. Ctrl-C also leaves emo-bench's report of what was measured.
+# Files created before the work begins. After Ctrl-C, emo-bench also leaves its report.
 LEFT = {
     "train": {"run"},
     "bench": {"report"},
@@ -61,7 +61,7 @@ def left_in(folder: Path) -> set[str]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda item: item.name)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_at_work_ends_and_leaves_nothing(name, number, tmp_path):
-    """Gain: a traceback, half-written files, or processes that go on for ever."""
+    """Impact: a traceback, half-written files, or processes that never end."""
     work, temporary = tmp_path / "work", tmp_path / "temporary"
     work.mkdir()
     temporary.mkdir()

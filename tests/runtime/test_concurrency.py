@@ -54,7 +54,7 @@ def resident_bytes() -> int:
 @pytest.mark.parametrize(
     "utterances", [800, pytest.param(10_000, marks=pytest.mark.endurance)], ids=str
 )
-def test_memory_does_not_creep_with_changing_lengths(utterances):
+def test_memory_does_not_grow_with_changing_lengths(utterances):
     random = np.random.default_rng(0)
     with EmotionRecognizer.open(tasks=["text"]) as recognizer:
         words = [int(count) for count in random.integers(1, 510, utterances)]

@@ -1,4 +1,4 @@
-"""Usable cores: affinity and cgroup quotas, on trees made for the purpose."""
+"""Usable cores: affinity and cgroup quotas, on temporary directory trees."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The recognizer against numpy and librosa, and its promises: order, threads, closing, errors."""
+"""The recognizer against numpy and librosa; order, threads, closing, errors."""
 
 import asyncio
 import itertools
@@ -308,16 +308,16 @@ def test_options_that_are_refused(tiny_bundle, options, message):
         EmotionRecognizer.open(tiny_bundle(), **options)
 
 
-def test_every_answer_is_told(tiny_bundle):
-    told = []
-    recognizer = EmotionRecognizer.open(tiny_bundle(), on_answer=told.append, self_test=False)
+def test_every_answer_is_reported_to_the_callback(tiny_bundle):
+    answers = []
+    recognizer = EmotionRecognizer.open(tiny_bundle(), on_answer=answers.append, self_test=False)
     first = recognizer.recognize("hola")
     recognizer.recognize_batch([Utterance("gracias"), Utterance("no")])
-    assert told[0] is first
-    assert len(told) == 3
+    assert answers[0] is first
+    assert len(answers) == 3
 
 
-def test_the_self_test_is_remembered(tiny_bundle, monkeypatch, tmp_path):
+def test_the_result_of_the_self_test_is_cached(tiny_bundle, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     ran = []
     run = emo_runtime.recognizer.run_self_test
@@ -357,7 +357,7 @@ def in_the_child(recognizer, queue):
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_after_a_fork_the_child_is_told(recognizer):
+def test_a_forked_child_gets_an_error(recognizer):
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
     child = context.Process(target=in_the_child, args=(recognizer, queue))

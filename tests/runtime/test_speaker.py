@@ -160,8 +160,8 @@ def test_the_speaker_column_of_a_table(recognizer, tmp_path):
     table.write_text("audio,speaker\n0.wav,ana\n1.wav,luis\n2.wav,ana\n", encoding="utf-8")
     with open_rows(str(table), RowFormat(), None) as rows:
         answers = recognizer.recognize_batch([row.utterance for row in rows])
-    heard = [recognizer.recognize(audio=tmp_path / f"{n}.wav") for n in range(2)]
-    assert [answer.scores for answer in answers[:2]] == [answer.scores for answer in heard]
+    alone = [recognizer.recognize(audio=tmp_path / f"{n}.wav") for n in range(2)]
+    assert [answer.scores for answer in answers[:2]] == [answer.scores for answer in alone]
     speaker = recognizer.speaker()
     recognizer.recognize(audio=tmp_path / "0.wav", speaker=speaker)
     again = recognizer.recognize(audio=tmp_path / "2.wav", speaker=speaker)

@@ -99,7 +99,7 @@ def test_what_the_csv_module_writes_is_read_back(rows, delimiter, given_sep):
     assert list(records) == [{"text": text, "audio": audio} for text, audio in rows]
 
 
-def test_rows_that_do_not_fit_are_errors_of_their_own():
+def test_each_row_that_does_not_fit_is_an_error():
     _, records = read_records(["text,audio\n", "a,b\n", "a\n", "a,b,c\n", "\n", "c,d\n"], ())
     found = [row if isinstance(row, dict) else str(row) for row in records]
     assert found == [

@@ -1,4 +1,4 @@
-"""A call's course: transcripts read, slices cut, each cue answered as if it had come alone."""
+"""Timelines: transcripts are read, sound is cut, each cue is answered independently."""
 
 import csv
 import io
@@ -148,7 +148,7 @@ def test_the_command(tiny_bundle, recognizer, call, tmp_path):
     assert (tmp_path / "course.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_cues_that_fail_stand_in_their_places(tiny_bundle, call, tmp_path):
+def test_failed_cues_keep_their_position(tiny_bundle, call, tmp_path):
     late = {"segments": [*WHISPERX["segments"], {"start": 50, "end": 51, "text": "tarde"}]}
     result = run(
         *["--bundle", tiny_bundle(), "--audio", call, "--csv", tmp_path / "course.csv"],
@@ -164,7 +164,7 @@ def test_cues_that_fail_stand_in_their_places(tiny_bundle, call, tmp_path):
     )
 
 
-def test_a_plot_wants_its_package(monkeypatch, tmp_path):
+def test_a_plot_needs_its_package(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(MissingExtraError, match=r'pip install "emo-runtime\[plot\]"'):
         plot_timeline(tmp_path / "a.png", [], ["anger"], "title")
@@ -241,7 +241,7 @@ def test_swapped_channels_are_noted(recognizer):
     assert "channels_swapped" not in codes(CALL[:, 0], [Cue(0, 1, "hola", channel=0)])
 
 
-def test_the_command_keeps_what_it_is_asked_to(tiny_bundle, call, tmp_path):
+def test_the_command_keeps_markup_on_request(tiny_bundle, call, tmp_path):
     content = "1\n00:00:00,000 --> 00:00:02,000\n[Música] señor\n"
     path = tmp_path / "call.srt"
     path.write_bytes(content.encode("cp437"))

@@ -78,7 +78,7 @@ def held() -> Iterator[type[HeldRecognizer]]:
 
 @dataclass
 class ServerInThread:
-    """A server with settings of the test's own, in a thread of this process."""
+    """A server with the given settings, in a thread of this process."""
 
     service: Service
     server: Server
@@ -132,6 +132,6 @@ def clip() -> bytes:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[RunningServer]:
-    """One server process for all tests."""
+    """A server process shared by all tests."""
     with running_server("--threads", "2") as running:
         yield running

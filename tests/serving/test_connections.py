@@ -140,7 +140,7 @@ def test_live_calls_count_as_connections_and_release_them(serving):
             time.sleep(0.01)
 
 
-def test_a_trusted_proxy_has_no_limit_of_its_own(serving):
+def test_a_trusted_proxy_has_no_limit(serving):
     running = serving(max_connections_per_client=1, trusted_proxies=("127.0.0.0/8",))
     with contextlib.ExitStack() as stack:
         for connection in open_connections(running, 3):

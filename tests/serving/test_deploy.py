@@ -1,4 +1,4 @@
-"""The files for containers say what the server does."""
+"""Container files agree with the server's options and limits."""
 
 import importlib
 import re
@@ -73,7 +73,7 @@ def test_rays_ports_ask_for_a_token():
     assert kuberay["spec"]["rayClusterConfig"]["authOptions"] == {"mode": "token"}
 
 
-def test_there_is_time_for_the_end():
+def test_there_is_time_for_a_graceful_shutdown():
     settings = Settings()
     [deployment, *_] = yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text(encoding="utf-8"))
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))

@@ -27,7 +27,7 @@ def seed_system():
     return SeedSystem(CHECKPOINT)
 
 
-@pytest.mark.filterwarnings("ignore")  # whatever these libraries warn of is theirs
+@pytest.mark.filterwarnings("ignore")  # warnings of these libraries
 @pytest.mark.parametrize("name", [n for n in RIVALS if n not in {"openvino-nncf-int8"}])
 def test_a_rival_computes_what_the_checkpoint_says(name, seed_system):
     if not installed(name):
@@ -57,6 +57,6 @@ def test_a_rival_that_is_not_installed_is_named(monkeypatch):
         open_engine("ctranslate2-int8", OPTIONS)
 
 
-def test_nobody():
+def test_an_unknown_engine():
     with pytest.raises(EmoError, match="unknown engine 'nobody'"):
         open_engine("nobody", {})

@@ -55,7 +55,7 @@ def test_intervals_are_those_of_an_ordinary_bootstrap(wanted):
 
 
 @pytest.mark.parametrize("wanted", PERCENTILES[:4])
-def test_intervals_hold_the_truth_nineteen_times_in_twenty(wanted):
+def test_intervals_cover_the_true_value_95_percent_of_the_time(wanted):
     truth = scipy.stats.lognorm(0.5).ppf(wanted / 100)
     draw = np.random.default_rng(3)
     held = 0

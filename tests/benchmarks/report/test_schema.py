@@ -1,4 +1,4 @@
-"""Reports: written, read, shown, drawn and compared; gaps and missing percentiles are named."""
+"""Reports are written, read, shown, drawn and compared; missing percentiles are named."""
 
 import json
 
@@ -21,7 +21,7 @@ def test_a_report_comes_back_as_it_was(tmp_path):
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[" * 100_000, b'{"schema": "emo-report/2"}'])
-def test_what_is_no_report(tmp_path, data):
+def test_invalid_reports_are_refused(tmp_path, data):
     (tmp_path / "a.json").write_bytes(data)
     with pytest.raises(EmoError, match="not a report of emo-bench"):
         read_report(tmp_path / "a.json")
@@ -41,7 +41,7 @@ def test_percentiles_without_enough_samples_are_not_there_and_named():
     assert "rival was not measured: torch is not installed" in remarks
 
 
-def test_a_page_says_all_of_it():
+def test_a_page_has_all_parts():
     page = to_markdown(report(warnings=["noisy host"], interrupted=True))
     single = report().engines[0].measurements[0]
     for shown in (

@@ -23,11 +23,11 @@ def plan(*engines, **changes):
 
 
 def measured(bench_plan):
-    told = []
-    bench = BenchmarkRun(bench_plan, told.append)
+    progress = []
+    bench = BenchmarkRun(bench_plan, progress.append)
     try:
         bench.run()
-        return bench.report(), told
+        return bench.report(), progress
     finally:
         bench.close()
 
@@ -35,7 +35,7 @@ def measured(bench_plan):
 def test_rounds_are_interleaved_and_all_of_them_counted():
     quick = ("sleeper", {"delays_ms": [2.0]})
     slow = ("sleeper", {"delays_ms": [6.0]})
-    report, told = measured(plan(quick, slow))
+    report, progress = measured(plan(quick, slow))
     first, second = report.engines
     for engine, least in ((first, 2.0), (second, 6.0)):
         [single] = engine.measurements
@@ -49,7 +49,7 @@ def test_rounds_are_interleaved_and_all_of_them_counted():
         assert engine.peak_memory_bytes > 10 << 20
         assert engine.steady_memory_bytes > 10 << 20
     assert second.accuracy == {"agreement_with_first": 1.0, "largest_difference": 0.0}
-    rounds = [line for line in told if "round" in line]
+    rounds = [line for line in progress if "round" in line]
     assert len(rounds) == 6
     assert report.workload["utterances"] == 8
 
@@ -67,16 +67,16 @@ def test_the_server_finds_the_highest_rate_that_meets_the_bound():
     assert not offline.latencies_ms
 
 
-def test_a_rival_that_fails_is_a_gap_and_the_others_go_on():
-    report, told = measured(plan(("sleeper", {"delays_ms": [1.0]}), ("nobody", {})))
+def test_a_rival_that_fails_is_a_gap_and_the_others_continue():
+    report, progress = measured(plan(("sleeper", {"delays_ms": [1.0]}), ("nobody", {})))
     sleeper, nobody = report.engines
     assert sleeper.failure is None
     assert len(sleeper.measurements) == 1
     assert "unknown engine 'nobody'" in nobody.failure
-    assert any("nobody" in line for line in told)
+    assert any("nobody" in line for line in progress)
 
 
-def test_a_report_can_be_had_before_anything_was_measured():
+def test_a_report_is_available_before_anything_was_measured():
     bench = BenchmarkRun(plan(("sleeper", {"delays_ms": [1.0]})), lambda _: None)
     report = bench.report(interrupted=True)
     assert report.interrupted

@@ -31,7 +31,7 @@ def test_requests_of_an_open_worker():
         assert memory.peak_bytes >= memory.resident_bytes > 10 << 20
 
 
-def test_an_error_in_the_worker_is_raised_and_the_worker_goes_on():
+def test_an_error_in_the_worker_is_raised_and_the_worker_continues():
     with WorkerProcess("sleeper", SLEEPER, TEXT_ONLY, 1) as worker:
         with pytest.raises(WorkerFailedError, match="the engine is already open"):
             worker.ask(Open("sleeper", SLEEPER, TEXT_ONLY), Opened)

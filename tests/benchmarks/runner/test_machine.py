@@ -17,7 +17,7 @@ def test_the_fingerprint_names_what_matters():
     assert found["cpu"]
 
 
-def test_other_processes_are_told_from_our_own():
+def test_load_of_other_processes_excludes_our_own():
     others = BusyOthers()
     before = cpu_seconds()
     for _ in range(30):

@@ -48,7 +48,7 @@ def test_results():
     assert load.answered == len(load.latencies_ms) == 20
 
 
-def test_invalid_requests_are_errors_and_the_loop_goes_on():
+def test_invalid_requests_are_errors_and_the_loop_continues():
     lines = [b"{}", b'{"command": "nonsense"}', b"[", msgspec.json.encode(OPEN)]
     found = []
     serve(lines, found.append)

@@ -198,7 +198,7 @@ def test_other_refusals(make: Make) -> None:
         read_speech(str(encoder), "mean")
 
 
-def test_speech_is_told_from_text_by_config() -> None:
+def test_config_distinguishes_speech_from_text() -> None:
     assert is_speech({"model_type": "wavlm"})
     assert is_speech({"model_type": "emo-speech"})
     assert not is_speech({"model_type": "bert"})

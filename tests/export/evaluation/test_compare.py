@@ -47,7 +47,7 @@ def test_comparison_of_known_logits() -> None:
     assert not missed([result], Gate(0.6, 0.4, 0.1))
 
 
-def test_agreement_on_one_label_proves_nothing() -> None:
+def test_agreement_on_a_single_label_is_refused() -> None:
     reference = np.zeros((100, 3), np.float32)
     reference[:, 1] = 2
     same = compare("text", "int8", reference, reference, temperature=1.0)

@@ -26,7 +26,7 @@ def files(tiny_bundle: object) -> dict[str, bytes]:
 
 
 def renamed(files: dict[str, bytes], name: str) -> dict[str, bytes]:
-    """The same bundle under another name of the same length, to tell the two apart."""
+    """The same bundle under another name of the same length, to distinguish the two."""
     manifest = files["manifest.json"]
     old = open_name(manifest)
     return {**files, "manifest.json": manifest.replace(old, name.ljust(len(old)).encode(), 1)}
@@ -201,5 +201,5 @@ def test_killed_at_any_instant(files: dict[str, bytes], tmp_path: Path, kills: i
     killed, at_work = map(int, done.stdout.split())
     assert killed == kills
     assert at_work > kills / 2, "most kills come while a bundle is being written"
-    package(files, target, force=True)  # and what they left behind is swept away
+    package(files, target, force=True)  # and temporary files are removed
     assert {path.name for path in tmp_path.iterdir()} == {"bundle", "bundles"}

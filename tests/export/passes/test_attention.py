@@ -127,7 +127,7 @@ def test_without_a_mask(
 def test_the_opset_is_that_of_the_operator(
     optimized: Callable[..., onnx.ModelProto], kind: str, embedding_fused: bool
 ) -> None:
-    """Every operator beside it is what ONNX says of it in that opset."""
+    """Every other operator has the version that ONNX defines for that opset."""
     exact = optimized(kind, embedding_fused=embedding_fused)
     model = quantize(exact)
     clean(model)

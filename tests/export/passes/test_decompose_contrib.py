@@ -41,7 +41,7 @@ def test_standard_operators_answer_alike(
 
 
 def difference(one: onnx.ModelProto, other: onnx.ModelProto, rows: list[Any]) -> float:
-    """Largest difference of any output, of a padded batch and of a row by itself."""
+    """Return the largest difference of any output, for a padded batch and for a single row."""
     sessions = [GraphSession(model, plain=True) for model in (one, other)]
     longest = max(len(ids) for ids in rows)
     padded = [np.pad(ids, (0, longest - len(ids))) for ids in rows]

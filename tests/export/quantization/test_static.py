@@ -95,7 +95,7 @@ def test_refused_without_nncf_before_any_work(
     assert not options.output.exists()
 
 
-def test_a_variant_of_its_own(
+def test_a_separate_variant(
     options: Options, without_nncf: list[int], maker: Any, tmp_path: Path
 ) -> None:
     some = shipped_sentences().rows
@@ -134,7 +134,7 @@ def test_refused_where_no_sentence_is_left() -> None:
 
 
 @needs_nncf
-@pytest.mark.filterwarnings("ignore")  # whatever NNCF and its libraries warn of is theirs
+@pytest.mark.filterwarnings("ignore")  # warnings of NNCF and its libraries
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_quantized_by_nncf(
     maker: Any,

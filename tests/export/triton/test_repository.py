@@ -142,7 +142,7 @@ def test_the_client_gets_the_answers_of_the_bundle(
         assert client.check() < (1e-4 if precision == "fp32" else 0.05)
 
 
-def test_a_server_that_answers_something_else_is_found_out(repository: Path) -> None:
+def test_a_server_with_other_answers_is_detected(repository: Path) -> None:
     module, loaded = client_of(repository), models(repository)
     client = module.Client(
         lambda name, inputs, outputs: [-row for row in loaded[name].infer(inputs, outputs)]
@@ -188,7 +188,7 @@ def test_the_client_as_a_command(repository: Path) -> None:
     assert ask("--text", TEXT, "--precision", "int9").returncode == 2
 
 
-def test_what_the_models_do_not_know(maker: Any, few_csv: Path, tmp_path: Path) -> None:
+def test_a_task_without_a_model(maker: Any, few_csv: Path, tmp_path: Path) -> None:
     words = ["--text", maker.text(), "--evaluate", few_csv, "--quantize", "--no-gate"]
     assert run(*words, "--target", "triton", "--output", tmp_path / "out").exit_code == 0
     client = client_of(tmp_path / "out").Client(lambda *_: [np.zeros((1, 6), np.float32)])

@@ -122,9 +122,7 @@ def test_fusion_with_matched_pairs_answers_with_less(
 
 
 @pytest.mark.parametrize("variant", ["plain", "attention", "multihead"])
-def test_fusion_on_a_corpus_of_its_own(
-    text_run: Path, texts: Path, clips: Path, variant: str
-) -> None:
+def test_fusion_on_another_corpus(text_run: Path, texts: Path, clips: Path, variant: str) -> None:
     folder = clips.parent
     lines = clips.read_text().splitlines()
     rows = [f"{line},hola {line.split(',')[1]} {i}" for i, line in enumerate(lines[1:])]
@@ -140,7 +138,7 @@ def test_fusion_on_a_corpus_of_its_own(
     assert not network.config.present_input
 
 
-def test_evaluate_tells_the_metrics_of_the_run(text_run: Path, texts: Path) -> None:
+def test_evaluate_prints_the_metrics_of_the_run(text_run: Path, texts: Path) -> None:
     picture = texts / "confusion.png"
     result = CliRunner().invoke(
         evaluate,
@@ -348,7 +346,7 @@ def test_numbers_that_make_no_sense_are_wrong_usage(
     assert message in result.output
 
 
-def test_a_loss_that_is_no_number_ends_in_one_line(
+def test_a_loss_that_is_not_finite_ends_in_one_line(
     texts: Path, encoder: Path, tmp_path: Path
 ) -> None:
     result = run(

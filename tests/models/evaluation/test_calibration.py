@@ -15,14 +15,14 @@ def sampled(temperature: float, rows: int = 20_000) -> tuple[np.ndarray, np.ndar
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
-def test_the_temperature_that_was_put_in_comes_out(temperature: float) -> None:
+def test_the_known_temperature_is_recovered(temperature: float) -> None:
     logits, targets = sampled(temperature)
     found = fit_temperature(logits, targets)
     assert found == pytest.approx(temperature, rel=0.03)
     assert calibration_error(softmax(logits, found), targets) < 0.02
 
 
-def test_it_is_the_minimum_of_the_cross_entropy_as_torch_has_it() -> None:
+def test_it_minimizes_the_cross_entropy_of_torch() -> None:
     logits, targets = sampled(1.7, rows=500)
     found = fit_temperature(logits, targets)
     loss = [

@@ -78,7 +78,7 @@ def test_bootstrap_interval_holds_the_figure_and_shrinks_with_rows() -> None:
     assert widths[1] == pytest.approx(widths[0] / np.sqrt(10), rel=0.3)
 
 
-def test_paired_bootstrap_knows_the_better_one_and_the_same_one() -> None:
+def test_paired_bootstrap_distinguishes_better_from_equal() -> None:
     rng = np.random.default_rng(0)
     targets = rng.integers(CLASSES, size=500)
     good = np.where(rng.random(500) < 0.8, targets, 0)

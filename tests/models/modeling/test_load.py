@@ -244,7 +244,7 @@ def test_a_hub_id_is_read_from_the_offline_cache(
         load_encoder("somebody/absent")
 
 
-def test_what_is_no_text_classifier_is_refused(own: Path, tmp_path: Path) -> None:
+def test_other_checkpoints_than_text_classifiers_are_refused(own: Path, tmp_path: Path) -> None:
     change(own, problem_type="regression")
     with pytest.raises(CheckpointError, match="a regression head"):
         load_text(own)

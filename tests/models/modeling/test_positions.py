@@ -28,7 +28,7 @@ SMALL = {
         ("mpnet", {"pad_token_id": 1}, 18),
     ],
 )
-def test_so_many_tokens_fit_and_not_one_more(
+def test_the_longest_text_fits_and_one_more_token_does_not(
     kind: str, more: dict[str, int], expected: int
 ) -> None:
     shape = {

@@ -1,4 +1,4 @@
-"""Every form of a tokenizer on disk is read as transformers reads it."""
+"""All tokenizer file formats are read as transformers reads them."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The paper's systems at their full size, with random weights: BETO's own can't be had here."""
+"""The paper's systems at their full size, with random weights: BETO's own are not used."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A resumable state is taken up by its own run only."""
+"""A saved state is resumed by the same run only."""
 
 import json
 from pathlib import Path

@@ -34,13 +34,13 @@ def train(
     return history, model.state_dict()
 
 
-def test_it_learns_what_the_words_tell(encoder: Path, texts: Path) -> None:
+def test_it_learns_labels_from_words(encoder: Path, texts: Path) -> None:
     history, _ = train(encoder, read_csv(texts / "train.csv"), None)
     assert history.losses[-1] < history.losses[0] / 2
     assert history.best_score > 0.9
 
 
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(
+def test_a_killed_run_resumes_with_the_same_result(
     encoder: Path, texts: Path, tmp_path: Path
 ) -> None:
     rows = read_csv(texts / "train.csv")

@@ -88,7 +88,7 @@ def test_the_learning_rate_rises_and_falls() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["muon", "adamw"])
-def test_a_killed_run_goes_on(
+def test_a_killed_run_resumes(
     tmp_path, tokenizer: Tokenizer, ids: np.ndarray, optimizer: str
 ) -> None:
     recipe = PretrainRecipe(**{**RECIPE.__dict__, "optimizer": optimizer})
@@ -123,14 +123,14 @@ def test_too_little_text_is_refused(tmp_path, tokenizer: Tokenizer) -> None:
         pretrain(np.zeros(20, np.uint16), tokenizer, RECIPE, tmp_path, lambda *_: None)
 
 
-def test_sharp_positions_tell_neighbours_apart() -> None:
+def test_sharp_positions_distinguish_neighbours() -> None:
     positions = sinusoids(60, 256)[:, : 2 * SHARP]
     np.testing.assert_allclose(positions @ positions.T, SHARP * np.eye(60), atol=1e-3)
 
 
 def test_words_of_the_same_contexts_get_like_vectors() -> None:
     rng = np.random.default_rng(0)
-    # 10 and 11 stand before 20 or 21, 12 and 13 before 30 or 31.
+    # 10 and 11 precede 20 or 21; 12 and 13 precede 30 or 31.
     pairs = [(10, 20), (11, 21), (10, 21), (11, 20), (12, 30), (13, 31), (12, 31), (13, 30)]
     text = np.array([pairs[i] for i in rng.integers(8, size=5000)], dtype=np.uint16).reshape(-1)
     vectors = word_vectors(text, 40, 8, seed=0)

@@ -1,4 +1,4 @@
-"""Sound files of public bug reports: what each gives, found again in the clip that they are of.
+"""Sound files of public bug reports: the decoded sound is located in the original clip.
 
 The files are in tests/data/cases/sound; WAV files that are easily built are built here.
 """
@@ -92,7 +92,7 @@ def test_what_is_intact_is_decoded(name):
     if name not in {"mulaw_odd_nopad_list.wav", "flac_pipe_short8k.flac"}:  # of other clips
         first, middle, last = is_of_clip(sound)
         assert (first, last) == (True, True)
-        assert middle or codes  # a hole may be there
+        assert middle or codes  # there may be a gap
 
 
 @needs_av
@@ -189,7 +189,7 @@ def test_a_second_recording_of_another_rate_is_noted(kind):
 )
 @pytest.mark.parametrize("rate", [8_000, 16_000, 48_000])
 @pytest.mark.parametrize("damage", ["lost", "zeros"])
-def test_both_sides_of_a_hole_are_decoded(kind, rate, damage):
+def test_both_sides_of_a_gap_are_decoded(kind, rate, damage):
     clip = np.tile(soxr.resample(CLIP, RATE, rate), 3)
     data = as_file(clip, rate, *kind)
     for share in (0.3, 0.5, 0.7):

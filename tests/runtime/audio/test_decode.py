@@ -1,4 +1,4 @@
-"""Sound in every form that is taken, and the errors for what is not."""
+"""Supported forms of sound, and errors for unsupported ones."""
 
 import array
 import base64
@@ -224,7 +224,7 @@ SECRET = base64.b64encode(as_file(PCM, RATE)).decode()
         (b"MThd\0\0\0\6", "MIDI"),
     ],
 )
-def test_what_is_no_sound_is_named_and_never_repeated(source, message):
+def test_other_formats_are_named_and_their_content_is_not_quoted(source, message):
     with pytest.raises(AudioError, match=message) as caught:
         decode(source)
     assert len(str(caught.value)) <= 500

@@ -79,7 +79,7 @@ def test_every_alias_is_written_in_lower_case_and_known():
     cut=st.integers(0, 200),
 )
 def test_a_packet_may_be_cut_anywhere(data, encoding, channels, cut):
-    """One channel is selected: the mean depends on what came before if channels cancel."""
+    """A channel is selected: the mean would depend on earlier packets if channels cancel."""
     whole, rest = PacketDecoder(encoding, channels, channel=channels - 1)(data)
     decode = PacketDecoder(encoding, channels, channel=channels - 1)
     first, carried = decode(data[:cut])
@@ -103,8 +103,8 @@ def test_channels_of_opposite_phase_do_not_cancel():
     voice = speechlike(1, 8_000)
     decoder = PacketDecoder("pcm_f32le", 2)
     packets = np.stack([voice, -0.9 * voice], axis=1).astype("<f4").reshape(50, -1)
-    heard = np.concatenate([decoder(packet.tobytes())[0] for packet in packets])
-    np.testing.assert_array_equal(heard, voice)
+    selected = np.concatenate([decoder(packet.tobytes())[0] for packet in packets])
+    np.testing.assert_array_equal(selected, voice)
     assert [note.code for note in decoder.notes] == ["channels_cancel"]
 
 

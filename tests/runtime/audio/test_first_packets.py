@@ -28,7 +28,7 @@ FILES = {
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("packet_bytes", [160, 320, 4000])
-def test_what_is_no_sound_is_refused(name, packet_bytes):
+def test_other_data_than_sound_is_refused(name, packet_bytes):
     data = FILES[name]
     first = FirstPackets("pcm_s16le")
 

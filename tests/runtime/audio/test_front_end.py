@@ -1,4 +1,4 @@
-"""What every front end promises: streams with the bits of the whole, and what is refused."""
+"""Properties of every front end: streams are bit-identical to whole sound; refused inputs."""
 
 from concurrent.futures import ThreadPoolExecutor
 

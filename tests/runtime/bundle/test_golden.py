@@ -1,4 +1,4 @@
-"""golden.json and the self-test: damage and exchanged labels are found, honest noise is not."""
+"""golden.json and the self-test: damage and swapped labels are found, rounding errors are not."""
 
 import json
 
@@ -117,7 +117,7 @@ def test_labels_in_another_order_are_found(own_bundle):
 @pytest.mark.parametrize(
     ("graph", "weight"), [("text", "table"), ("text", "bias"), ("fusion", "audio_weight")]
 )
-def test_weights_changed_with_mended_hashes_are_found(own_bundle, graph, weight):
+def test_weights_changed_with_updated_hashes_are_found(own_bundle, graph, weight):
     path = own_bundle()
     name = f"{graph}.fp32.onnx"
     model = onnx.load_from_string((path / name).read_bytes())

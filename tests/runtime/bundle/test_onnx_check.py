@@ -1,4 +1,4 @@
-"""The look into an ONNX file: against the onnx package, and every refusal."""
+"""The check of ONNX files: against the onnx package, and every refusal."""
 
 import onnx
 import pytest

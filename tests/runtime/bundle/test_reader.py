@@ -1,4 +1,4 @@
-"""A bundle's directory: what is not exactly what the manifest says is refused, and the default."""
+"""A bundle's directory must match its manifest exactly; the default bundle."""
 
 import hashlib
 import os
@@ -84,7 +84,7 @@ def test_only_regular_files(own_bundle, tmp_path, name, kind):
 
 
 @pytest.mark.parametrize("lie", [-1, 1, 1 << 30])
-def test_sizes_that_lie(own_bundle, lie):
+def test_wrong_sizes(own_bundle, lie):
     path = own_bundle()
 
     def change(document):

@@ -74,7 +74,7 @@ def test_a_missing_signature_is_refused(own_bundle, keys):
         open_bundle(own_bundle(), keys[1])
 
 
-def test_another_ones_signature_is_refused(own_bundle, keys, tmp_path):
+def test_a_signature_by_another_key_is_refused(own_bundle, keys, tmp_path):
     bundle = own_bundle()
     sign_bundle(bundle, write_keys(tmp_path, "other")[0])
     with pytest.raises(BundleError, match="not the signature"):
@@ -100,7 +100,7 @@ def test_a_signature_of_another_length_is_refused(own_bundle, keys, length):
         open_bundle(bundle, keys[1])
 
 
-def test_keys_that_are_none(own_bundle, keys, tmp_path):
+def test_invalid_keys(own_bundle, keys, tmp_path):
     private, public = keys
     bundle = own_bundle()
     sign_bundle(bundle, private)

@@ -1,4 +1,4 @@
-"""What every command has in common: failures are one line, whatever failed."""
+"""Behaviour shared by all commands: every failure is one line."""
 
 import errno
 
@@ -34,11 +34,11 @@ def test_failures_are_one_line(error, code, line):
     assert (result.exit_code, result.stdout, result.stderr) == (code, "", line)
 
 
-def test_faults_of_our_own_are_not_hidden():
+def test_internal_errors_are_not_hidden():
     assert isinstance(ended(ZeroDivisionError()).exception, ZeroDivisionError)
 
 
-def test_a_missing_extra_names_what_mends_it():
+def test_a_missing_extra_is_named():
     require_extra("test", "click", "numpy")
     with pytest.raises(MissingExtraError, match=r'no_such.*pip install "emo-runtime\[bench\]"'):
         require_extra("bench", "click", "no_such_module_anywhere")

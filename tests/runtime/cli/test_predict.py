@@ -137,7 +137,7 @@ def test_our_own_table_of_clips(bundle, recognizer):
         assert document["scores"] == answer.scores
 
 
-def test_bad_rows_are_named_and_the_others_go_on(bundle, tmp_path):
+def test_bad_rows_are_named_and_the_others_are_answered(bundle, tmp_path):
     (tmp_path / "empty.wav").write_bytes(b"")
     (tmp_path / "text.wav").write_text("Esto no es un sonido." * 9, encoding="utf-8")
     (tmp_path / "zero.wav").write_bytes(as_file(np.zeros(0, np.float32), 8_000))
@@ -190,7 +190,7 @@ def test_bad_rows_are_named_and_the_others_go_on(bundle, tmp_path):
         (b"text,audio\nhola\nhola,\n", "eo"),
     ],
 )
-def test_rows_that_are_none(bundle, tmp_path, data, expected):
+def test_invalid_rows(bundle, tmp_path, data, expected):
     path = tmp_path / "rows"
     path.write_bytes(data)
     result = run("--bundle", bundle, "--input", path)

@@ -86,12 +86,12 @@ def test_switched_off_or_unknown_is_respected(
 
 
 @needs_huge_pages
-@pytest.mark.parametrize("told", [None, b"", b"\x00" * 12])
+@pytest.mark.parametrize("content", [None, b"", b"\x00" * 12])
 def test_a_system_that_hides_its_pages_only_costs_the_speed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, told: bytes | None
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None
 ) -> None:
-    if told is not None:
-        (tmp_path / "pagemap").write_bytes(told)
+    if content is not None:
+        (tmp_path / "pagemap").write_bytes(content)
     monkeypatch.setattr(huge_pages, "available", lambda: True)
     monkeypatch.setattr(huge_pages, "_PAGES", tmp_path / "pagemap")
     monkeypatch.setattr(huge_pages, "_collapse", lambda *_: pytest.fail("nothing is known of it"))

@@ -1,4 +1,4 @@
-"""Providers, strictly: a fake onnxruntime stands in for builds and machines that are not here."""
+"""Execution providers, with a fake onnxruntime in place of other builds and machines."""
 
 import importlib.metadata
 import logging
@@ -16,7 +16,7 @@ CUDA, TENSORRT, OPENVINO = (f"{name}ExecutionProvider" for name in ("CUDA", "Ten
 
 
 class FakeRuntime:
-    """As much of the onnxruntime module as is used; which providers it has and which attach."""
+    """The used part of the onnxruntime module, with given available and attaching providers."""
 
     __version__ = "9.9"
 
@@ -111,7 +111,7 @@ def test_auto_takes_the_best_that_attaches(fake, bundle):
     ],
     ids=["not attached", "not created", "takes no node"],
 )
-def test_auto_goes_on_and_says_so(fake, bundle, caplog, options):
+def test_auto_continues_and_notes_it(fake, bundle, caplog, options):
     fake(available=[CUDA, CPU], **options)
     graphs = opened(bundle)
     assert graphs["text"]["providers"] == [CPU] or graphs["text"]["nodes"] == {CPU: 3}
@@ -191,9 +191,9 @@ def test_threads_and_spinning_reach_the_session(fake, bundle):
         ({"threads": 3, "spin": False}, 3, "0"),
         ({"threads": 3, "mode": "throughput"}, 1, "0"),
     ]:
-        told = opened(bundle, **arguments)
-        created = dict(zip(sorted(told), runtime.created[-len(told) :], strict=True))
-        assert (told["text"]["threads"], told["fusion"]["threads"]) == (threads, 1)
+        graphs = opened(bundle, **arguments)
+        created = dict(zip(sorted(graphs), runtime.created[-len(graphs) :], strict=True))
+        assert (graphs["text"]["threads"], graphs["fusion"]["threads"]) == (threads, 1)
         _, options = created["text"]
         assert options.intra_op_num_threads == threads
         _, tiny = created["fusion"]
@@ -268,7 +268,7 @@ def test_one_distribution_needs_no_explanation():
     assert providers_module.explain_distributions() == ""
 
 
-def test_an_old_onnxruntime_that_does_not_tell_who_runs_what(monkeypatch, fake, bundle):
+def test_an_old_onnxruntime_that_does_not_report_providers_of_nodes(monkeypatch, fake, bundle):
     fake(available=[CPU])
     monkeypatch.delattr(FakeSession, "get_provider_graph_assignment_info")
     assert opened(bundle)["text"]["nodes"] == {}
@@ -291,7 +291,7 @@ def test_onnxruntime_is_not_installed(monkeypatch):
         session_module.load_onnxruntime()
 
 
-def test_the_real_one_tells_who_runs_what(bundle):
+def test_the_real_one_reports_providers_of_nodes(bundle):
     nodes = EmotionRecognizer.open(bundle, providers="cpu").describe()["graphs"]["text"]["nodes"]
     session = session_module.load_onnxruntime().InferenceSession
     if hasattr(session, "get_provider_graph_assignment_info"):

@@ -54,7 +54,7 @@ def test_text_and_speakers(text, expected):
     assert cleaned(text) == expected
 
 
-def test_a_name_is_believed_where_most_cues_have_one():
+def test_names_are_speakers_if_most_cues_have_one():
     assert cleaned("Carmen R.: Buenos días.", "Luis de la Torre: Hola.", "Sí.") == [
         ("Carmen R.", "Buenos días."),
         ("Luis de la Torre", "Hola."),
@@ -62,7 +62,7 @@ def test_a_name_is_believed_where_most_cues_have_one():
     ]
 
 
-def test_a_sentence_with_a_colon_is_no_name():
+def test_a_sentence_with_a_colon_is_not_a_name():
     texts = ["Mire: no funciona.", "Llevo tres días.", "Y nadie contesta."]
     assert cleaned(*texts) == [(None, text) for text in texts]
 

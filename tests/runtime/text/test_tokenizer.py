@@ -66,7 +66,7 @@ def test_a_preparation_is_applied():
     assert prepared.ids.tolist() == tokenizer()("hola hola").ids.tolist()
 
 
-def test_words_that_nobody_knows_are_noted():
+def test_unknown_words_are_noted():
     tokens = tokenizer()("中文")
     assert set(tokens.ids[0, 1:-1]) == {TINY.vocabulary["[UNK]"]}
     assert [note.code for note in tokens.notes] == ["unknown_text"]
@@ -92,7 +92,7 @@ def test_truncation_and_padding_in_the_file_do_not_count():
         ("hola \ud800", "lone surrogates"),
     ],
 )
-def test_what_is_no_transcript(text, message):
+def test_invalid_transcripts(text, message):
     with pytest.raises(TextError, match=message):
         tokenizer()(text)
 
@@ -119,7 +119,7 @@ def test_odd_texts_have_ids(text):
 @pytest.mark.parametrize(
     "data", [b"", b"{}", b"[]", b"\xff", b'{"model": {"type": "WordPiece"}}', DATA[:-20]]
 )
-def test_what_is_no_tokenizer(data):
+def test_invalid_tokenizers(data):
     with pytest.raises(BundleError, match=r"^tokenizer\.json: the tokenizer can't be loaded"):
         tokenizer(data)
 

@@ -207,7 +207,7 @@ def test_cues_in_every_form():
      [{"start": 0, "end": 1, "text": 5}], [{"start": 0, "end": 1, "channel": "left"}]],
     ids=repr,
 )  # fmt: skip
-def test_what_is_no_cue_is_a_text_error(wrong):
+def test_an_invalid_cue_is_a_text_error(wrong):
     with pytest.raises(TextError):
         list(as_cues(wrong))
 

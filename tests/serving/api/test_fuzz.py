@@ -1,4 +1,4 @@
-"""Requests and messages that nobody would write: refused or answered, no accident, no hang."""
+"""Random requests and messages are refused or answered; no server error, no hang."""
 
 import base64
 import contextlib
@@ -88,7 +88,7 @@ messages = st.one_of(
 @given(st.lists(messages, max_size=12))
 @settings(max_examples=60)
 def test_messages_of_live_calls(client, said):
-    """Whatever comes, a call can follow in the same connection, or the server says why not."""
+    """After any messages, a call works in the same connection, or the server reports why not."""
     accidents = []
     handler = logging.Handler()
     handler.emit = accidents.append

@@ -86,7 +86,7 @@ def request_of(**changes):
         ).encode(),
     ],
 )
-def test_requests_that_are_none(body):
+def test_malformed_requests(body):
     with pytest.raises(RequestError):
         parse_inference(body, None, 4)
 

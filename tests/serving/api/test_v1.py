@@ -1,4 +1,4 @@
-"""The /v1 routes: every answer is the recognizer's own, every refusal says why."""
+"""The /v1 routes: answers equal the recognizer's; every refusal gives its reason."""
 
 import base64
 
@@ -35,7 +35,7 @@ def test_a_form_is_answered_as_the_library_does(client, recognizer, clip):
     assert without_timings(reply.json()) == expected(recognizer, TEXT, clip)
 
 
-def test_a_task_can_be_insisted_on(client, recognizer, clip):
+def test_a_task_can_be_required(client, recognizer, clip):
     reply = client.post(
         "/v1/recognize", data={"text": TEXT, "task": "text"}, files={"audio": ("a", clip)}
     )
@@ -72,7 +72,7 @@ def test_a_large_upload_stays_in_memory(client, recognizer, monkeypatch):
         (b'{"text": "hola", "task": "fusion"}', "AudioError", 422),
     ],
 )
-def test_what_is_wrong_is_said(client, body, kind, status):
+def test_errors_give_the_reason(client, body, kind, status):
     reply = client.post("/v1/recognize", content=body, headers={"content-type": "application/json"})
     assert (reply.status_code, reply.json()["error"]["kind"]) == (status, kind)
     assert reply.json()["error"]["message"]
@@ -100,7 +100,7 @@ def test_other_bodies_are_refused(client, kind):
         ),
     ],
 )
-def test_forms_that_are_none(client, content, kind):
+def test_malformed_forms(client, content, kind):
     reply = client.post("/v1/recognize", content=content, headers={"content-type": kind})
     assert reply.status_code == 422
 
@@ -141,7 +141,7 @@ def test_metrics_count_what_callers_asked(start):
             if sample.name == name and labels.items() <= sample.labels.items()
         )
 
-    assert sample("emo_answers_total") == 0  # the self-test and the warm-up are nobody's
+    assert sample("emo_answers_total") == 0  # the self-test and the warm-up are not counted
     client.post("/v1/recognize", json={"text": TEXT})
     client.post("/v1/recognize", json={"text": 3})
     assert sample("emo_answers_total", task="text") == 1

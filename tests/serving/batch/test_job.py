@@ -54,7 +54,7 @@ def write_lines(path, count):
     path.write_text("\n".join(lines), encoding="utf-8")
 
 
-def test_a_killed_job_goes_on_and_does_nothing_twice(folder, tmp_path, recognizer):
+def test_a_killed_job_resumes_and_repeats_nothing(folder, tmp_path, recognizer):
     source, output = tmp_path / "calls.jsonl", tmp_path / "answers"
     count = BLOCKS * BLOCK
     write_lines(source, count)

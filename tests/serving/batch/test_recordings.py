@@ -50,7 +50,7 @@ def test_a_parquet_files_columns_are_names_of_files_or_sound(tmp_path):
 
 
 @pytest.mark.parametrize("columns", [{"words": ["hola"]}, {"text": [1]}, {"text": [b"hola"]}])
-def test_a_parquet_file_that_says_something_else(tmp_path, columns):
+def test_a_parquet_file_with_other_columns(tmp_path, columns):
     pq.write_table(pa.table(columns), tmp_path / "calls.parquet")
     with pytest.raises(RowError, match=r"calls\.parquet"):
         rows(tmp_path)
@@ -131,7 +131,7 @@ def test_answers_do_not_become_recordings(tmp_path, output):
         run(str(source), str(source / output), 1, (None, None, {}))
 
 
-def test_wrong_columns_are_told_before_the_job(tmp_path):
+def test_wrong_columns_are_reported_before_the_job(tmp_path):
     from emo_serving.batch.job import run
 
     for name, content in (("a.csv", b"words\nhola"), ("b.parquet", b"not a Parquet file")):
@@ -140,14 +140,14 @@ def test_wrong_columns_are_told_before_the_job(tmp_path):
             run(str(tmp_path / name), str(tmp_path / "answers"), 1, (None, None, {}))
 
 
-def test_a_mistyped_bundle_is_told_before_there_is_a_cluster(tmp_path, monkeypatch):
+def test_a_mistyped_bundle_is_reported_before_a_cluster_starts(tmp_path, monkeypatch):
     monkeypatch.setattr("emo_serving.batch.predict.cluster", None)
     options = {"task": None, "workers": 1, "opening": {}}
     with pytest.raises(BundleError, match="no such directory"):
         predict_recordings("calls.csv", str(tmp_path), bundle=str(tmp_path / "none"), **options)
 
 
-def test_of_a_workers_error_only_its_message_is_told():
+def test_only_the_message_of_a_workers_error_is_reported():
     from ray.exceptions import RayError, RayTaskError
 
     from emo_serving.batch.job import _reason

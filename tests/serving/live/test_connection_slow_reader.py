@@ -1,4 +1,4 @@
-"""A client that sends and never reads is disconnected, so that nothing piles up."""
+"""A client that sends and never reads is disconnected, so that its events do not accumulate."""
 
 import asyncio
 import itertools

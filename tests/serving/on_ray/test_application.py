@@ -1,4 +1,4 @@
-"""emo-serve --ray: the same answers from replicas, and none lost with a replica that is killed."""
+"""emo-serve --ray: replicas give the same answers; no answer is lost if a replica is killed."""
 
 import asyncio
 import base64
@@ -92,7 +92,7 @@ def test_no_request_is_lost_with_a_recognizer(server, folder, recognizer):
     assert len(found) > 4
 
 
-def test_ray_writes_down_neither_the_token_nor_what_was_said(server, folder):
+def test_ray_logs_neither_the_token_nor_transcripts(server, folder):
     files = [path for path in Path(folder).rglob("*") if path.is_file() and not path.is_symlink()]
     assert any("serve" in path.parts for path in files)
     for path in files:

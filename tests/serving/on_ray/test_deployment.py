@@ -1,4 +1,4 @@
-"""What is done to Ray Serve and to signals: no cluster is needed."""
+"""Deployment on Ray Serve and signal handling, without a cluster."""
 
 import os
 import signal
@@ -69,21 +69,21 @@ def test_what_was_deployed_goes_and_others_stay(monkeypatch):
     assert fake.applications == {"others"}
 
 
-def test_somebodys_application_of_the_name_is_left_alone(monkeypatch):
+def test_another_application_of_the_same_name_is_not_changed(monkeypatch):
     fake = FakeServe("emo")
     with pytest.raises(UnavailableError, match="already"):
         deploy(monkeypatch, fake)
     assert fake.applications == {"emo"}
 
 
-def test_another_address_is_told(monkeypatch):
+def test_another_address_is_reported(monkeypatch):
     fake = FakeServe()
     with pytest.raises(UnavailableError, match=r"--host 0\.0\.0\.0 --port 9000"):
         deploy(monkeypatch, fake, ("0.0.0.0", 9000))
     assert fake.applications == set()
 
 
-def test_rays_errors_are_ours_and_the_first_is_told(monkeypatch):
+def test_the_first_of_rays_errors_is_raised_as_an_emo_error(monkeypatch):
     from ray.exceptions import RayError
     from ray.serve.exceptions import RayServeException
 

@@ -1,4 +1,4 @@
-"""What a front does with a recognizer elsewhere that fails, is lost, or takes too long."""
+"""Remote recognizers that fail, are lost, or take too long."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ ASKED = Utterance("hola")
 
 
 class Response:
-    """Awaited, it is ``outcome``; None never comes."""
+    """Awaitable that returns ``outcome``; with None it never completes."""
 
     def __init__(self, outcome):
         self.outcome = outcome
@@ -74,7 +74,7 @@ def test_another_recognizer_is_asked_for_a_lost_one_and_three_at_most(recognizer
     assert handle.asked == 3
 
 
-def test_what_nobody_waits_for_is_cancelled():
+def test_a_request_that_times_out_is_cancelled():
     handle = Handle(None)
     with pytest.raises(UnavailableError, match=r"within 0\.05 s"):
         ask(handle, timeout_s=0.05)
