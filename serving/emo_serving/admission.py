@@ -25,7 +25,7 @@ _CLIENT_SHARE = 0.25
 
 @dataclass(frozen=True)
 class Client:
-    """Who sends requests: a named token, or an address; with its own limits (None: no limit).
+    """A named token or an address that sends requests, with its limits (None: no limit).
 
     ``owner`` is the token's name, or empty: live calls are visible to their owner only.
     """

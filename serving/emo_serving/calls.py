@@ -16,7 +16,7 @@ Event = dict[str, Any]
 
 
 class TranscriptTarget(Protocol):
-    """What takes a transcript of a call."""
+    """Receiver of the transcript of a call."""
 
     async def set_transcript(self, text: str) -> None:
         """Take the transcript so far."""
@@ -42,7 +42,7 @@ class CallChannel:
             _put(queue, event)
 
     def end(self) -> None:
-        """Tell all subscribers that there are no further events."""
+        """Notify all subscribers that there are no further events."""
         self.ended = True
         self.target = None
         for queue in self._subscribers:

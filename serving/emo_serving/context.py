@@ -1,4 +1,4 @@
-"""What the middleware found out about a request, for routes and logs."""
+"""Context of a request for routes and logs, set by the middleware."""
 
 import re
 import secrets

@@ -1,6 +1,6 @@
 """The access log: one JSON line for each request and each live call, without text or sound.
 
-Lines are written by a thread of their own, so that a slow reader of the log does not block the
+Lines are written by a separate thread, so that a slow reader of the log does not block the
 event loop. Lines beyond the queue are dropped and counted.
 """
 

@@ -1,4 +1,4 @@
-"""Bearer tokens: named secrets, each with limits of its own, and the file that lists them."""
+"""Bearer tokens: named secrets with separate limits, and the file that lists them."""
 
 import hmac
 import tomllib

@@ -1,4 +1,4 @@
-"""One WebSocket connection of a live call: messages in, events out, limits, and its end."""
+"""A WebSocket connection of a live call: messages in, events out, limits, and its end."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""One utterance of a live call: its stream of sound, and when an answer is due."""
+"""An utterance of a live call: its stream of sound, and when an answer is due."""
 
 import asyncio
 import time

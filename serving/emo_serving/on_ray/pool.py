@@ -19,7 +19,7 @@ _ATTEMPTS = 3
 
 
 class PooledRecognizer:
-    """One recognizer of the pool: one thread, one utterance at a time."""
+    """A recognizer of the pool: one thread, one utterance at a time."""
 
     def __init__(self, settings: Settings) -> None:
         with local_bundle(settings.bundle) as bundle:

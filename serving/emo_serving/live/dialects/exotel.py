@@ -78,7 +78,7 @@ class _Mark(msgspec.Struct, tag_field="event", tag="mark"):
 
 
 class _Clear(msgspec.Struct, tag_field="event", tag="clear"):
-    """The context of the conversation was reset; the stream goes on."""
+    """The context of the conversation was reset; the stream continues."""
 
 
 _Message = _Start | _Media | _Stop | _Connected | _Dtmf | _Mark | _Clear

@@ -1,7 +1,7 @@
 """The server's own dialect: the messages of Twilio's media streams, and ``transcript``.
 
 ``connected``, ``start``, ``media``, ``mark``, ``dtmf`` and ``stop`` are as in Twilio's Media
-Streams; unknown fields are ignored. A browser sends ``start`` with a ``mediaFormat`` of its own,
+Streams; unknown fields are ignored. A browser sends ``start`` with its own ``mediaFormat``,
 then the samples as binary messages in place of ``media``. Events are sent back.
 """
 
