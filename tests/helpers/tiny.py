@@ -12,6 +12,7 @@ from typing import Literal
 
 import librosa
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
@@ -157,6 +158,7 @@ class Tiny:
             normalized = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
             count = len(samples) // SAMPLES_PER_STEP
             return normalized[: count * SAMPLES_PER_STEP].reshape(1, count, -1)
+        pytest.importorskip("transformers", reason="the reference features need transformers")
         from helpers.reference_features import seamless_in_float64, whisper_numpy
 
         if self.speech == "log_mel":

@@ -26,7 +26,7 @@ def parse_manifest(data: bytes) -> Manifest:
             manifest = upgrade(msgspec.convert(document, ManifestV1))
         else:
             manifest = msgspec.convert(document, Manifest)
-    except ValueError as error:  # msgspec.ValidationError included
+    except (ValueError, msgspec.ValidationError) as error:
         raise BundleError(f"{MANIFEST_NAME}: {error}. {REMEDY}") from None
     check_manifest(manifest)
     return manifest

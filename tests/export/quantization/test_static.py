@@ -129,7 +129,7 @@ def test_nothing_of_it_where_it_is_not_asked_for(options: Options) -> None:
 
 def test_refused_where_no_sentence_is_left() -> None:
     everything = Evaluation("all.csv", shipped_sentences().rows)
-    with pytest.raises(EmoError, match=r"^all\.csv holds every sentence that ships"):
+    with pytest.raises(EmoError, match=r"^all\.csv contains every sentence that ships"):
         split_quantization_rows(everything)
 
 

@@ -223,7 +223,7 @@ def test_written_as_a_bundle_is(
     assert json.loads(result.stdout)["files"] == {name: len(data) for name, data in first.items()}
     again = run(*words, "--no-gate")
     assert again.exit_code == 1
-    assert "an export is already there. --force replaces it" in again.stderr
+    assert "already holds an export. --force replaces it" in again.stderr
     (output / "emo_text_int8" / "1" / "model.onnx").write_bytes(b"damaged")
     assert run(*words, "--no-gate", "--force").exit_code == 0
     assert contents() == first
