@@ -102,7 +102,14 @@ class Speaker:
             values = np.frombuffer(base64.b64decode(document.sum, validate=True), "<f8")
             if not np.isfinite(values).all():
                 raise ValueError("values that are not finite")
-        except (OSError, TypeError, ValueError, binascii.Error, RecursionError) as error:
+        except (
+            OSError,
+            TypeError,
+            ValueError,
+            RecursionError,
+            binascii.Error,
+            msgspec.MsgspecError,
+        ) as error:
             raise AudioError(
                 f"the speaker profile can't be read: {str(error)[:200]}. Give a file written by "
                 "Speaker.save()."

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from helpers.corpora import ROOT
@@ -45,3 +47,11 @@ def run_python(
         done.stdout.decode("utf-8", "replace"),
         done.stderr.decode("utf-8", "replace"),
     )
+
+
+def wait_until(condition: Callable[[], bool], limit_s: float = 300.0) -> None:
+    """Return as soon as ``condition()`` is true; fail after a limit that no slow machine reaches."""
+    end = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end, "the condition did not become true"
+        time.sleep(0.05)

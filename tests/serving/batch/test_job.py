@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from helpers.corpora import DEFAULT_BUNDLE
-from helpers.processes import environment
+from helpers.processes import environment, wait_until
 from studies.processes import ray_folder, ray_processes
 
 BLOCK = 256
@@ -85,4 +85,4 @@ def test_a_killed_job_resumes_and_repeats_nothing(folder, tmp_path, recognizer):
         assert row["id"] == f"c{number - 1}"
         expected = recognizer.recognize(f"Llamada {number - 1}, qué alegría.")
         assert (row["label"], row["scores"]) == (expected.label, expected.scores)
-    assert ray_processes(folder) == []
+    wait_until(lambda: ray_processes(folder) == [])
