@@ -112,7 +112,7 @@ def test_a_recording_written_to_a_pipe_is_not_truncated(size):
 def test_a_flac_file_with_only_its_header():
     """Impact: an answer about silence that nobody recorded."""
     # Older versions of libsndfile open such a file, and find nothing in it.
-    with pytest.raises(AudioError, match="not a supported sound file|the sound has no samples"):
+    with pytest.raises(AudioError, match=r"not a supported sound file|the sound has no samples"):
         decode(as_file(SAMPLES, RATE, "FLAC")[:100])
 
 

@@ -50,7 +50,7 @@ def run_python(
 
 
 def wait_until(condition: Callable[[], bool], limit_s: float = 300.0) -> None:
-    """Return as soon as ``condition()`` is true; fail after a limit that no slow machine reaches."""
+    """Return as soon as ``condition()`` is true; fail after a generous limit."""
     end = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < end, "the condition did not become true"

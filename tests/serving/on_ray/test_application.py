@@ -13,6 +13,7 @@ import httpx2 as httpx
 import pytest
 import websockets
 
+from helpers.processes import wait_until
 from helpers.servers import running_server
 from studies.processes import ray_folder, ray_processes
 
@@ -33,7 +34,7 @@ def server(folder):
     with running_server("--ray", "--min-replicas", "2", **variables) as running:
         yield running
         assert running.stop() == 0
-        assert ray_processes(folder) == []
+        wait_until(lambda: ray_processes(folder) == [])
 
 
 def test_answers_and_refusals_are_those_of_one_machine(server, recognizer, clip):
