@@ -36,7 +36,11 @@ def test_the_shipped_bundle_answers_as_its_checkpoint(rows):
     comparisons = json.loads(result.stdout)["reference"]["comparisons"]
     assert {item["task"] for item in comparisons} == {"text", "fusion", "audio"}
     assert all(item["rows"] == 3 and item["agreement"] == 1 for item in comparisons)
-    assert all(0 < item["largest_probability_difference"] < 0.05 for item in comparisons)
+    differences = {item["task"]: item["largest_probability_difference"] for item in comparisons}
+    assert all(difference < 0.05 for difference in differences.values())
+    # The task audio has no int8 graph: its difference may vanish in the rounding.
+    assert differences["text"] > 0
+    assert differences["fusion"] > 0
 
 
 def test_less_agreement_than_asked_for_is_a_gate(rows):
