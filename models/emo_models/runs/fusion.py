@@ -60,7 +60,7 @@ def run_fusion(
         "labels": list(labels),
         "rows": rows_sha256(dataset.train),
     }
-    begin_run(run.output, identity, on_ready)
+    identity = begin_run(run.output, identity, on_ready)
     for note in dataset.notes:
         click.echo(f"Note: {note}", err=True)
     data = fusion_data(run, dataset, recipe, encoder)

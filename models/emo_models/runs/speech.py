@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -95,9 +94,7 @@ def run_speech(
         "labels": list(utterances.labels),
         "rows": rows_sha256(utterances.rows),
     }
-    begin_run(run.output, identity, on_ready)
-    # torch.load reads plain values only, no paths.
-    identity = json.loads(json.dumps(identity, default=str))
+    identity = begin_run(run.output, identity, on_ready)
     session = _Session(run, recipe, whisper, identity)
     features = session.features(utterances)
     for condition in conditions(recipe.copies):

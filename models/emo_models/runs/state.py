@@ -16,13 +16,18 @@ IDENTITY = "state.json"
 STATES = "state*.pt"
 
 
-def begin_run(output: Path, identity: Mapping[str, Any], on_ready: Callable[[], None]) -> None:
+def begin_run(
+    output: Path, identity: Mapping[str, Any], on_ready: Callable[[], None]
+) -> dict[str, Any]:
     """Refuse to resume the state of another run, then record the identity of this run.
 
     Args:
         output: directory of the run.
         identity: options, labels, hashes of rows and encoder, as plain values.
         on_ready: called after the check and before anything is written.
+
+    Returns:
+        The identity as JSON values, which a resumable state can hold (paths become strings).
 
     Raises:
         DataError: ``output`` has the state of a run with another identity; names what differs.
@@ -39,6 +44,7 @@ def begin_run(output: Path, identity: Mapping[str, Any], on_ready: Callable[[], 
     output.mkdir(parents=True, exist_ok=True)
     on_ready()
     atomic_text(path, json.dumps(wanted, indent=1, ensure_ascii=False) + "\n")
+    return dict(wanted)
 
 
 def finish_run(output: Path) -> None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from emo_models.data.corpora import Row
 from emo_models.errors import DataError
@@ -49,3 +50,11 @@ def test_the_hash_of_rows_sees_texts_and_labels() -> None:
     ]
     assert len({rows_sha256([each]) for each in (row, *others)}) == 4
     assert rows_sha256([row]) == rows_sha256([Row("a", "joy", "hola", None, "g", "elsewhere")])
+
+
+def test_the_identity_that_a_state_holds_can_be_loaded_again(tmp_path):
+    """PyTorch refuses to load a Path where only weights are allowed."""
+    identity = begin_run(tmp_path / "run", {"options": {"train": tmp_path / "a.csv"}}, lambda: None)
+    torch.save({"identity": identity}, tmp_path / "state.pt")
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["identity"] == identity
+    assert identity == {"options": {"train": str(tmp_path / "a.csv")}}
