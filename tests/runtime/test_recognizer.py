@@ -224,7 +224,8 @@ def test_modes_and_threads_give_the_same_answer(tiny_bundle):
 
 
 def test_a_warm_up_keeps_to_the_longest_utterance(tiny_bundle):
-    EmotionRecognizer.open(tiny_bundle(), max_duration_s=0.5, warm=True)
+    recognizer = EmotionRecognizer.open(tiny_bundle(), max_duration_s=0.5, warm=True)
+    assert recognizer.recognize("hola").label in recognizer.labels
 
 
 def test_an_exception_in_a_callback_costs_no_answer(tiny_bundle, caplog):

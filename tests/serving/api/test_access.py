@@ -58,8 +58,10 @@ def test_a_browser_offers_its_token_as_a_subprotocol(start, secret):
 
 def test_a_plain_token_is_still_accepted_as_a_subprotocol(start):
     client = start(tokens=(Token("s3creto"),))
-    with client.websocket_connect("/v1/stream", subprotocols=["emo-stream", "bearer.s3creto"]):
-        pass
+    with client.websocket_connect(
+        "/v1/stream", subprotocols=["emo-stream", "bearer.s3creto"]
+    ) as call:
+        assert call.accepted_subprotocol == "emo-stream"
 
 
 def test_each_token_has_its_own_limit(start, held):

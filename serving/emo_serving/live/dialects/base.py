@@ -20,8 +20,8 @@ MAX_ID = 256
 class Dialect(Protocol):
     """Messages of one platform, in one connection.
 
-    ``sends_events``: whether emotion and error events are sent over this connection. A platform
-    would take them for something else: its calls have events by /v1/calls and the webhook.
+    ``sends_events`` is True if emotion and error events are sent over this connection. Platforms
+    do not expect them: the events of their calls are read from /v1/calls.
     """
 
     name: ClassVar[str]
