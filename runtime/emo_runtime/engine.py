@@ -4,6 +4,7 @@ An engine has no mutable state. A recognizer calls it for whole utterances, a st
 and text that it has collected.
 """
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -101,6 +102,12 @@ class Engine:
         with_sound = manifest.audio is not None and set(tasks) - {"text"}
         self._front_end = make_front_end(manifest.audio) if with_sound and manifest.audio else None
         self._adaptation = SpeakerAdaptation.load(manifest, read) if with_sound else None
+
+    def with_default_limit(self) -> "Engine":
+        """Return this engine with the default limit of duration; sessions are shared."""
+        other = copy.copy(self)
+        other._max_duration_s = MAX_DURATION_S
+        return other
 
     def recognize(
         self,
