@@ -153,14 +153,13 @@ def test_an_audio_or_mean_model_without_a_telling_name_needs_the_kind(tmp_path: 
 
 def test_refused_with_one_line(tmp_path: Path) -> None:
     state = weights("concat")
-    for number, (changed, message) in enumerate(
-        (
-            ({"projector.weight": None}, r"has no projector\.weight: not a model"),
-            ({"classifier.out_proj.weight": torch.ones(7, 32)}, "7 outputs"),
-            ({"projector.weight": torch.ones(WIDTH, 20)}, "does not fit"),
-            ({"classifier.dense.weight": torch.ones(20, 20)}, "the head reads 20 values"),
-        )
-    ):
+    faults: list[tuple[dict[str, torch.Tensor | None], str]] = [
+        ({"projector.weight": None}, r"has no projector\.weight: not a model"),
+        ({"classifier.out_proj.weight": torch.ones(7, 32)}, "7 outputs"),
+        ({"projector.weight": torch.ones(WIDTH, 20)}, "does not fit"),
+        ({"classifier.dense.weight": torch.ones(20, 20)}, "the head reads 20 values"),
+    ]
+    for number, (changed, message) in enumerate(faults):
         faulty = {k: v for k, v in {**state, **changed}.items() if v is not None}
         with pytest.raises(CheckpointError, match=message) as caught:
             read_speech_emotion(str(write(tmp_path / str(number), faulty)))
