@@ -1,7 +1,5 @@
 """The interface of a dialect, and what several of them share."""
 
-import base64
-import binascii
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -38,14 +36,6 @@ def decode_message(decoder: msgspec.json.Decoder[Decoded], data: str | bytes) ->
         return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise RequestError(f"not a message of a live call: {reason_of(error)}") from None
-
-
-def decode_base64(payload: str) -> bytes:
-    """Decode a packet. Raises RequestError."""
-    try:
-        return base64.b64decode(payload, validate=True)
-    except (binascii.Error, ValueError):
-        raise RequestError("the payload of a media message must be base64.") from None
 
 
 def check_id(value: str) -> str:

@@ -13,7 +13,16 @@ import msgspec
 from emo_runtime.audio.encodings import Encoding
 from emo_serving.errors import RequestError
 from emo_serving.live import messages
-from emo_serving.live.dialects.base import check_id, decode_message
+from emo_serving.live.dialects.base import check_id
+from emo_serving.live.dialects.media_streams import (
+    ConnectedEvent,
+    DtmfEvent,
+    Event,
+    MediaEvent,
+    MediaStreams,
+    StartEvent,
+    StopEvent,
+)
 from emo_serving.live.options import MediaFormat, call_options
 
 ENCODINGS: dict[str, Encoding] = {
@@ -24,14 +33,6 @@ ENCODINGS: dict[str, Encoding] = {
     "pcm_s16le": "pcm_s16le",
     "pcm_f32le": "pcm_f32le",
 }
-
-
-class _Connected(msgspec.Struct, tag_field="event", tag="connected"):
-    """The first message of a telephone platform."""
-
-
-class _Dtmf(msgspec.Struct, tag_field="event", tag="dtmf"):
-    """A key was pressed."""
 
 
 class _MediaFormat(msgspec.Struct, rename="camel"):
@@ -50,24 +51,20 @@ class _StartBody(msgspec.Struct, rename="camel"):
     call_sid: str = ""
 
 
-class _Start(msgspec.Struct, tag_field="event", tag="start", rename="camel"):
+class _Start(StartEvent, tag="start", rename="camel"):
     """An utterance begins."""
 
     start: _StartBody = msgspec.field(default_factory=_StartBody)
     stream_sid: str = ""
 
-
-class _MediaBody(msgspec.Struct):
-    """A packet in base64."""
-
-    payload: bytes
-    track: str = ""
-
-
-class _Media(msgspec.Struct, tag_field="event", tag="media"):
-    """A packet of sound."""
-
-    media: _MediaBody
+    def to_start(self) -> messages.Start:
+        """Return the start of an utterance."""
+        media = self.start.media_format
+        if media.encoding not in ENCODINGS:
+            raise RequestError(f"mediaFormat.encoding is one of: {', '.join(ENCODINGS)}.")
+        chosen = MediaFormat(ENCODINGS[media.encoding], media.sample_rate, media.channels)
+        options = call_options(chosen, self.start.custom_parameters)
+        return messages.Start(options, check_id(self.stream_sid), check_id(self.start.call_sid))
 
 
 class _MarkBody(msgspec.Struct):
@@ -76,7 +73,7 @@ class _MarkBody(msgspec.Struct):
     name: str = ""
 
 
-class _Mark(msgspec.Struct, tag_field="event", tag="mark"):
+class _Mark(Event, tag="mark"):
     """An answer is wanted."""
 
     mark: _MarkBody = msgspec.field(default_factory=_MarkBody)
@@ -88,57 +85,31 @@ class _TranscriptBody(msgspec.Struct):
     text: str
 
 
-class _Transcript(msgspec.Struct, tag_field="event", tag="transcript"):
+class _Transcript(Event, tag="transcript"):
     """The transcript has changed."""
 
     transcript: _TranscriptBody
 
 
-class _Stop(msgspec.Struct, tag_field="event", tag="stop"):
-    """The utterance ends."""
-
-
-_Message = _Connected | _Start | _Media | _Mark | _Transcript | _Dtmf | _Stop
-_decoder: msgspec.json.Decoder[_Message] = msgspec.json.Decoder(_Message)
-
-
-class Generic:
+class Generic(MediaStreams):
     """The server's own dialect."""
 
     name: ClassVar[str] = "generic"
     sends_events: ClassVar[bool] = True
+    decoder: ClassVar[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(
+        _Start | MediaEvent | StopEvent | ConnectedEvent | DtmfEvent | _Mark | _Transcript
+    )
 
     def parse(self, data: str | bytes) -> Sequence[messages.Message]:
-        """Return what a message means."""
-        if isinstance(data, bytes):
-            return (messages.Media(data),)
-        message = _message(decode_message(_decoder, data))
-        return () if message is None else (message,)
+        """Return what a message means; a binary one is a packet."""
+        return (messages.Media(data),) if isinstance(data, bytes) else super().parse(data)
 
-
-def _message(given: _Message) -> messages.Message | None:
-    message: messages.Message | None = None
-    match given:
-        case _Media(media=media):
-            message = messages.Media(media.payload, media.track)
-        case _Transcript(transcript=transcript):
-            message = messages.Transcript(transcript.text)
-        case _Mark(mark=mark):
-            message = messages.Mark(mark.name)
-        case _Start() as start:
-            message = _started(start)
-        case _Stop():
-            message = messages.Stop()
-    return message
-
-
-def _started(message: _Start) -> messages.Start:
-    media = message.start.media_format
-    if media.encoding not in ENCODINGS:
-        raise RequestError(f"mediaFormat.encoding is one of: {', '.join(ENCODINGS)}.")
-    chosen = MediaFormat(ENCODINGS[media.encoding], media.sample_rate, media.channels)
-    return messages.Start(
-        call_options(chosen, message.start.custom_parameters),
-        check_id(message.stream_sid),
-        check_id(message.start.call_sid),
-    )
+    def on_other(self, event: Event) -> Sequence[messages.Message]:
+        """Return what a transcript or a mark means."""
+        match event:
+            case _Transcript(transcript=transcript):
+                return (messages.Transcript(transcript.text),)
+            case _Mark(mark=mark):
+                return (messages.Mark(mark.name),)
+            case _:
+                return ()

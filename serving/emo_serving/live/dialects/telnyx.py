@@ -7,14 +7,25 @@ are accepted; for other codecs, set the stream's codec to one of them.
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import msgspec
 
 from emo_runtime.audio.encodings import Encoding
 from emo_serving.errors import RequestError
 from emo_serving.live import messages
-from emo_serving.live.dialects.base import check_id, decode_message, plain_parameters
+from emo_serving.live.dialects.base import check_id, plain_parameters
+from emo_serving.live.dialects.media_streams import (
+    ConnectedEvent,
+    DtmfEvent,
+    Event,
+    MarkEvent,
+    MediaEvent,
+    MediaStreams,
+    StartEvent,
+    StopEvent,
+    TrackedMediaBody,
+)
 from emo_serving.live.options import MediaFormat, call_options
 
 _ENCODINGS: dict[str, Encoding] = {"PCMU": "mulaw", "PCMA": "alaw"}
@@ -38,79 +49,72 @@ class _StartBody(msgspec.Struct):
     custom_parameters: dict[str, Any] | None = None
 
 
-class _Start(msgspec.Struct, tag_field="event", tag="start"):
+class _Start(StartEvent, tag="start"):
     """The stream begins."""
 
     stream_id: str
     start: _StartBody
 
+    def to_start(self) -> messages.Start:
+        """Return the start of an utterance."""
+        given = self.start.media_format
+        if given.encoding not in _ENCODINGS:
+            raise RequestError(
+                "the stream's codec must be PCMU or PCMA: set it when it is started."
+            )
+        media = MediaFormat(_ENCODINGS[given.encoding], given.sample_rate, given.channels)
+        options = call_options(media, plain_parameters(self.start.custom_parameters))
+        call_id = check_id(self.start.call_control_id)
+        return messages.Start(options, check_id(self.stream_id), call_id)
 
-class _MediaBody(msgspec.Struct):
-    """A packet in base64."""
 
-    track: str
+class _MediaBody(TrackedMediaBody):
+    """A packet in base64, with its number in its track."""
+
     chunk: str
-    payload: bytes
 
 
-class _Media(msgspec.Struct, tag_field="event", tag="media"):
+class _Media(MediaEvent, tag="media"):
     """A packet."""
 
     media: _MediaBody
 
 
-class _Stop(msgspec.Struct, tag_field="event", tag="stop"):
-    """The stream ends."""
-
-
-class _Connected(msgspec.Struct, tag_field="event", tag="connected"):
-    """The first message."""
-
-
-class _Dtmf(msgspec.Struct, tag_field="event", tag="dtmf"):
-    """A key was pressed."""
-
-
-class _Mark(msgspec.Struct, tag_field="event", tag="mark"):
-    """Sound that the server sent was played; this server sends none."""
-
-
-class _Error(msgspec.Struct, tag_field="event", tag="error"):
+class _Error(Event, tag="error"):
     """A complaint of Telnyx about a message of the server."""
 
 
-_Message = _Start | _Media | _Stop | _Connected | _Dtmf | _Mark | _Error
-_decoder: msgspec.json.Decoder[_Message] = msgspec.json.Decoder(_Message)
-
-
-class Telnyx:
+class Telnyx(MediaStreams):
     """Messages of Telnyx Media Streaming."""
 
     name: ClassVar[str] = "telnyx"
-    sends_events: ClassVar[bool] = False
+    decoder: ClassVar[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(
+        _Start | _Media | StopEvent | ConnectedEvent | DtmfEvent | MarkEvent | _Error
+    )
 
     def __init__(self) -> None:
         self._tracks: dict[str, _InOrder] = {}
 
-    def parse(self, data: str | bytes) -> Sequence[messages.Message]:
-        """Return what a message means."""
-        match decode_message(_decoder, data):
-            case _Media(media=media):
-                track = self._tracks.setdefault(media.track, _InOrder())
-                packets = track.add(_number(media.chunk), media.payload)
-                return [messages.Media(packet, media.track) for packet in packets]
-            case _Start() as start:
-                self._tracks = {}
-                return (_started(start),)
-            case _Stop():
-                rest: list[messages.Message] = [
-                    messages.Media(packet, name)
-                    for name, track in self._tracks.items()
-                    for packet in track.rest()
-                ]
-                return [*rest, messages.Stop()]
-            case _:
-                return ()
+    def on_start(self, event: StartEvent) -> Sequence[messages.Message]:
+        """Forget the packets of an earlier utterance."""
+        self._tracks = {}
+        return super().on_start(event)
+
+    def on_media(self, event: MediaEvent) -> Sequence[messages.Message]:
+        """Return the packets that are next in the order of their track."""
+        media = cast("_Media", event).media  # the decoder has no other
+        track = self._tracks.setdefault(media.track, _InOrder())
+        packets = track.add(_number(media.chunk), media.payload)
+        return [messages.Media(packet, media.track) for packet in packets]
+
+    def on_stop(self) -> Sequence[messages.Message]:
+        """Return the packets that still wait for an earlier one, then the stop."""
+        rest = [
+            messages.Media(packet, name)
+            for name, track in self._tracks.items()
+            for packet in track.rest()
+        ]
+        return [*rest, messages.Stop()]
 
 
 class _InOrder:
@@ -143,13 +147,3 @@ def _number(chunk: str) -> int:
     if not (chunk.isascii() and chunk.isdigit() and len(chunk) < 16):
         raise RequestError("media.chunk must be a number.")
     return int(chunk)
-
-
-def _started(message: _Start) -> messages.Start:
-    given = message.start.media_format
-    if given.encoding not in _ENCODINGS:
-        raise RequestError("the stream's codec must be PCMU or PCMA: set it when it is started.")
-    media = MediaFormat(_ENCODINGS[given.encoding], given.sample_rate, given.channels)
-    options = call_options(media, plain_parameters(message.start.custom_parameters))
-    call_id = check_id(message.start.call_control_id)
-    return messages.Start(options, check_id(message.stream_id), call_id)

@@ -4,14 +4,23 @@ Sound is mu-law at 8 kHz in base64. Twilio takes what the server sends for sound
 are not sent over this connection.
 """
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import msgspec
 
 from emo_serving.errors import RequestError
 from emo_serving.live import messages
-from emo_serving.live.dialects.base import check_id, decode_message, plain_parameters
+from emo_serving.live.dialects.base import check_id, plain_parameters
+from emo_serving.live.dialects.media_streams import (
+    ConnectedEvent,
+    DtmfEvent,
+    Event,
+    MarkEvent,
+    MediaStreams,
+    StartEvent,
+    StopEvent,
+    TrackedMediaEvent,
+)
 from emo_serving.live.options import MediaFormat, call_options
 
 
@@ -31,70 +40,26 @@ class _StartBody(msgspec.Struct, rename="camel"):
     custom_parameters: dict[str, str] = {}
 
 
-class _Start(msgspec.Struct, tag_field="event", tag="start", rename="camel"):
+class _Start(StartEvent, tag="start", rename="camel"):
     """The stream begins."""
 
     stream_sid: str
     start: _StartBody
 
-
-class _MediaBody(msgspec.Struct):
-    """A packet in base64."""
-
-    track: str
-    payload: bytes
-
-
-class _Media(msgspec.Struct, tag_field="event", tag="media"):
-    """A packet."""
-
-    media: _MediaBody
+    def to_start(self) -> messages.Start:
+        """Return the start of an utterance."""
+        given = self.start.media_format
+        if (given.encoding, given.sample_rate, given.channels) != ("audio/x-mulaw", 8000, 1):
+            raise RequestError("Twilio's media format must be audio/x-mulaw, 8000 Hz, 1 channel.")
+        parameters = plain_parameters(self.start.custom_parameters)
+        options = call_options(MediaFormat("mulaw", 8000), parameters)
+        return messages.Start(options, check_id(self.stream_sid), check_id(self.start.call_sid))
 
 
-class _Stop(msgspec.Struct, tag_field="event", tag="stop"):
-    """The stream ends."""
-
-
-class _Connected(msgspec.Struct, tag_field="event", tag="connected"):
-    """The first message."""
-
-
-class _Dtmf(msgspec.Struct, tag_field="event", tag="dtmf"):
-    """A key was pressed."""
-
-
-class _Mark(msgspec.Struct, tag_field="event", tag="mark"):
-    """Sound that the server sent was played; this server sends none."""
-
-
-_decoder: msgspec.json.Decoder[_Start | _Media | _Stop | _Connected | _Dtmf | _Mark]
-_decoder = msgspec.json.Decoder(_Start | _Media | _Stop | _Connected | _Dtmf | _Mark)
-
-
-class Twilio:
+class Twilio(MediaStreams):
     """Messages of Twilio Media Streams."""
 
     name: ClassVar[str] = "twilio"
-    sends_events: ClassVar[bool] = False
-
-    def parse(self, data: str | bytes) -> Sequence[messages.Message]:
-        """Return what a message means."""
-        match decode_message(_decoder, data):
-            case _Media(media=media):
-                return (messages.Media(media.payload, media.track),)
-            case _Start() as start:
-                return (_started(start),)
-            case _Stop():
-                return (messages.Stop(),)
-            case _:
-                return ()
-
-
-def _started(message: _Start) -> messages.Start:
-    given = message.start.media_format
-    if (given.encoding, given.sample_rate, given.channels) != ("audio/x-mulaw", 8000, 1):
-        raise RequestError("Twilio's media format must be audio/x-mulaw, 8000 Hz, 1 channel.")
-    options = call_options(
-        MediaFormat("mulaw", 8000), plain_parameters(message.start.custom_parameters)
+    decoder: ClassVar[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(
+        _Start | TrackedMediaEvent | StopEvent | ConnectedEvent | DtmfEvent | MarkEvent
     )
-    return messages.Start(options, check_id(message.stream_sid), check_id(message.start.call_sid))
