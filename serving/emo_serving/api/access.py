@@ -166,4 +166,3 @@ def _offered_token(subprotocols: list[str]) -> str:
         if name.startswith(_PREFIX_BASE64):
             return _decoded(name.removeprefix(_PREFIX_BASE64), b"-_")
     return ""
-    return ""
