@@ -7,6 +7,7 @@ import threading
 from emo_serving.admission import Client
 from emo_serving.context import RequestContext
 from emo_serving.request_log import LogWriter, log_event, writing_log
+from helpers.processes import wait_until
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 SECRET = "una frase muy privada"
@@ -51,8 +52,7 @@ def test_a_live_call_is_logged_with_its_counts(client):
 
 def lines_when(stream, count):
     """Wait until so many lines were written."""
-    while stream.getvalue().count("\n") < count:
-        threading.Event().wait(0.01)
+    wait_until(lambda: stream.getvalue().count("\n") >= count)
     return lines(stream)
 
 
@@ -75,5 +75,10 @@ def test_a_blocked_reader_does_not_block_the_server(monkeypatch):
     assert len(lines(stream)) == 20 - writer.dropped
 
 
-def test_without_a_log_nothing_happens():
-    log_event("request", RequestContext("r", client=Client("x")), status=200)
+def test_records_outside_of_the_block_are_discarded(capfd):
+    stream = io.StringIO()
+    with writing_log(stream):
+        log_event("request", RequestContext("inside", client=Client("x")), status=200)
+    log_event("request", RequestContext("outside", client=Client("x")), status=200)
+    assert [line["request_id"] for line in lines(stream)] == ["inside"]
+    assert capfd.readouterr() == ("", "")
