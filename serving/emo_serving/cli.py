@@ -15,6 +15,11 @@ from emo_serving.tokens import Token, read_token_file
 _NEEDED = ("starlette", "uvicorn", "httptools", "prometheus_client", "websockets")
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _DEFAULTS = Settings()
+# Options that concern connections, which Ray's proxy accepts with --ray.
+_OF_UVICORN = (
+    *("unix_socket", "tls_cert", "tls_key", "trusted_proxies"),
+    *("max_connections", "max_connections_per_client"),
+)
 _Function = Callable[..., Any]
 _Decorator = Callable[[_Function], _Function]
 
@@ -135,7 +140,7 @@ def main(
     require_extra("serve", *_NEEDED)
     if on_ray:
         refuse_options("does not go with --ray: a recognizer has one thread.", "threads")
-        refuse_options("does not go with --ray.", "unix_socket", "tls_cert", "tls_key")
+        refuse_options("does not go with --ray: Ray accepts the connections.", *_OF_UVICORN)
         require_extra("ray", "ray", "pyarrow")
     else:
         refuse_options("is for --ray only.", "min_replicas", "max_replicas")
@@ -159,11 +164,12 @@ def main(
 
         serve_on_ray(settings, (host, port), (min_replicas, max_replicas), _print_address)
         return
-    from emo_serving.server import Tls, listen, serve  # noqa: PLC0415  (needs the extra)
+    from emo_serving.server import Tls, listen, listen_unix, serve  # noqa: PLC0415  (the same)
 
     tls = Tls(tls_cert, tls_key) if tls_cert and tls_key else None
     if unix_socket is not None:
-        serve(settings, unix_socket, lambda: click.echo(f"unix:{unix_socket}", err=True), tls)
+        with listen_unix(unix_socket) as listening:
+            serve(settings, listening, lambda: click.echo(f"unix:{unix_socket}", err=True), tls)
         return
     scheme = "https" if tls else "http"
     with listen(host, port, stuck_s=settings.idle_s) as listening:
@@ -187,7 +193,7 @@ def _check_networks(proxies: tuple[str, ...]) -> None:
     for proxy in proxies:
         try:
             if proxy != "*":
-                ipaddress.ip_network(proxy, strict=False)
+                ipaddress.ip_network(proxy)  # uvicorn ignores networks with host bits
         except ValueError:
             raise click.UsageError(
                 f"--proxy-headers {proxy}: give an IP address, a network such as 10.0.0.0/8, or *."

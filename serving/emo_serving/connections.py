@@ -35,11 +35,7 @@ class ConnectionLimits:
         self.max_per_client = settings.max_connections_per_client
         self.max_head_bytes = settings.max_head_bytes
         self.head_timeout_s = settings.head_timeout_s
-        self._proxies = [
-            ip_network(proxy, strict=False)
-            for proxy in settings.trusted_proxies
-            if proxy not in {"*", "unix:"}
-        ]
+        self._proxies = [ip_network(proxy) for proxy in settings.trusted_proxies if proxy != "*"]
         self._all_are_proxies = "*" in settings.trusted_proxies
         self._metrics = service.metrics
         self._refused = service.admission.refused

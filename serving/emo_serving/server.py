@@ -5,14 +5,16 @@ import contextlib
 import gc
 import logging
 import socket
+import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 import uvicorn
 
+from emo_runtime import ArgumentError
 from emo_serving.app import create_app
 from emo_serving.connections import ConnectionLimits, http_protocol, websocket_protocol
 from emo_serving.request_log import writing_log
@@ -35,6 +37,18 @@ class Tls:
     certificate: Path
     key: Path
 
+    def check(self) -> None:
+        """Raise ArgumentError unless both can be used. An encrypted key would need a password."""
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+                self.certificate, self.key, password=""
+            )
+        except (OSError, ValueError) as error:
+            raise ArgumentError(
+                f"{self.certificate}, {self.key}: not a certificate chain and its unencrypted "
+                f"private key, in PEM ({error})."
+            ) from None
+
 
 def listen(host: str, port: int, stuck_s: float) -> socket.socket:
     """Return a listening socket; port 0 takes a free port. Raises OSError.
@@ -48,9 +62,44 @@ def listen(host: str, port: int, stuck_s: float) -> socket.socket:
     return listening
 
 
+@contextlib.contextmanager
+def listen_unix(path: Path) -> Iterator[socket.socket]:
+    """Listen on a Unix domain socket, open to all users of this machine, until the block ends.
+
+    A socket that no process listens on any more is replaced. Raises OSError.
+    """
+    if not hasattr(socket, "AF_UNIX"):
+        raise OSError("this system has no Unix domain sockets: use --host and --port.")
+    with socket.socket(socket.AF_UNIX) as listening:
+        if _is_abandoned(path):
+            path.unlink()
+        try:
+            listening.bind(str(path))
+        except OSError as error:
+            raise OSError(f"{path}: {error.strerror or error}") from None
+        try:
+            path.chmod(0o666)
+            listening.listen(_BACKLOG)
+            yield listening
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _is_abandoned(path: Path) -> bool:
+    """True for the socket of a process that has ended."""
+    if not path.is_socket():
+        return False
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(str(path))
+        except ConnectionRefusedError:
+            return True
+    return False
+
+
 def serve(
     settings: Settings,
-    listening: socket.socket | Path,
+    listening: socket.socket,
     on_ready: Callable[[], object] = lambda: None,
     tls: Tls | None = None,
 ) -> None:
@@ -58,13 +107,15 @@ def serve(
 
     Args:
         settings: Options of the server.
-        listening: A listening socket, or the path of a Unix domain socket.
+        listening: A listening socket.
         on_ready: Called once requests are answered.
         tls: Serve HTTPS with this certificate.
 
     Raises:
-        EmoError: The bundle can't be opened.
+        EmoError: The bundle or the certificate can't be opened.
     """
+    if tls is not None:
+        tls.check()
 
     def ready() -> None:
         # The garbage collector need not look through what exists by now: every few thousand
@@ -76,11 +127,7 @@ def serve(
     with contextlib.ExitStack() as stack:
         if settings.access_log:
             stack.enter_context(writing_log())
-        if isinstance(listening, Path):
-            stack.callback(listening.unlink, missing_ok=True)
-        Server(Service(settings), ready, listening, tls).run(
-            None if isinstance(listening, Path) else [listening]
-        )
+        Server(Service(settings), ready, tls).run([listening])
 
 
 class Server(uvicorn.Server):
@@ -95,7 +142,6 @@ class Server(uvicorn.Server):
         self,
         service: Service,
         on_ready: Callable[[], object] = lambda: None,
-        listening: socket.socket | Path | None = None,
         tls: Tls | None = None,
     ) -> None:
         settings = service.settings
@@ -103,14 +149,13 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 create_app(settings, lambda _: service),
-                uds=str(listening) if isinstance(listening, Path) else None,
                 http=http_protocol(limits),  # type: ignore[arg-type]
                 ws=websocket_protocol(limits),  # type: ignore[arg-type]
                 log_level=logging.CRITICAL,  # its errors are those that clients cause
                 access_log=False,
                 server_header=False,
                 proxy_headers=bool(settings.trusted_proxies),
-                forwarded_allow_ips=list(settings.trusted_proxies),
+                forwarded_allow_ips=_trusted(settings.trusted_proxies),
                 timeout_keep_alive=_KEEP_ALIVE_S,
                 ws_max_size=settings.max_message_bytes,
                 ws_per_message_deflate=False,
@@ -195,6 +240,11 @@ class Server(uvicorn.Server):
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
         return made
+
+
+def _trusted(proxies: tuple[str, ...]) -> list[str]:
+    """Return the proxies as uvicorn wants them: ``"*"`` only alone means all."""
+    return ["*"] if "*" in proxies else list(proxies)
 
 
 def _accepted(queue: socket.socket) -> list[socket.socket]:

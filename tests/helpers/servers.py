@@ -19,6 +19,7 @@ class RunningServer:
 
     process: subprocess.Popen[str]
     port: int = 0
+    ready: bool = False
     log: list[str] = field(default_factory=list)
 
     @property
@@ -49,8 +50,9 @@ def running_server(*options: str, **variables: str | None) -> Iterator[RunningSe
         assert process.stderr is not None
         for line in process.stderr:
             server.log.append(line)
-            if found := re.fullmatch(r"http://\S+:(\d+)/\n", line):
-                server.port = int(found[1])
+            if found := re.fullmatch(r"https?://\S+:(\d+)/\n|unix:.+\n", line):
+                server.port = int(found[1] or 0)
+                server.ready = True
                 ready.set()
         ready.set()
 
@@ -58,7 +60,7 @@ def running_server(*options: str, **variables: str | None) -> Iterator[RunningSe
     reader.start()
     try:
         assert ready.wait(60)
-        assert server.port, server.log
+        assert server.ready, server.log
         yield server
     finally:
         process.kill()

@@ -14,6 +14,8 @@ from helpers.servers import running_server
     [
         ["--ray", "--threads", "2"],
         ["--ray", "--unix-socket", "s"],
+        ["--ray", "--proxy-headers", "10.0.0.1"],
+        ["--ray", "--max-connections", "10"],
         ["--min-replicas", "1"],
         ["--max-replicas", "4"],
     ],
@@ -30,6 +32,7 @@ def test_options_of_the_other_way_to_serve_are_refused(options):
         (["--min-replicas", "5", "--ray"], "must not exceed"),
         (["--tls-cert", __file__], "--tls-key"),
         (["--proxy-headers", "proxy.example"], "give an IP address"),
+        (["--proxy-headers", "10.0.0.1/8"], "give an IP address"),
         (["--max-connections", "0"], "range"),
     ],
 )
