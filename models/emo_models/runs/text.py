@@ -170,9 +170,7 @@ class _Tuned:
 
 
 def _prepared(data: Dataset, preparation: TextPreparation) -> Dataset:
-    """Return the rows with their transcripts after text preparation."""
-    if preparation == TextPreparation():
-        return data
+    """Return the rows with their transcripts as the runtime prepares them."""
 
     def changed(rows: list[Row]) -> list[Row]:
         return [replace(row, text=prepare(row.text or "", preparation)) for row in rows]
@@ -266,5 +264,5 @@ def draw(output: Path, metrics: Mapping[str, Any], title: str) -> None:
 
 
 def texts(rows: list[Row]) -> list[str]:
-    """Return the unprepared transcripts of the table."""
+    """Return the transcripts of the rows."""
     return [row.text or "" for row in rows]

@@ -6,6 +6,7 @@ are the preprocessing of RoBERTuito and other models trained on social media (py
 """
 
 import re
+import unicodedata
 from collections.abc import Callable
 
 from emo_runtime.bundle.text_preparation import RULES, Rule, TextPreparation
@@ -15,7 +16,11 @@ __all__ = ["RULES", "Rule", "TextPreparation", "prepare"]
 
 
 def prepare(text: str, preparation: TextPreparation) -> str:
-    """Apply a preparation to a transcript, in time linear in its length."""
+    """Normalize a transcript to NFC and apply a preparation, in time linear in its length.
+
+    Composed and decomposed accents are thus the same text, with any preparation.
+    """
+    text = unicodedata.normalize("NFC", text)
     for rule in RULES:
         if rule in preparation.replace:
             text = _APPLY[rule](text)

@@ -1,6 +1,5 @@
 """Transcripts to token ids with the bundle's own tokenizer.json."""
 
-import unicodedata
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,7 +80,7 @@ class TextTokenizer:
             BundleError: The tokenizer fails.
         """
         _check_text(text)
-        prepared = prepare(unicodedata.normalize("NFC", text), preparation)
+        prepared = prepare(text, preparation)
         try:
             encoding = self._tokenizer.encode(prepared)
         except Exception as error:  # noqa: BLE001  (tokenizers raises bare Exception)

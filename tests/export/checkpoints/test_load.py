@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import unicodedata
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
-from emo_export.checkpoints.load import Checkpoints
+from emo_export.checkpoints.load import Checkpoints, token_ids
+from emo_export.checkpoints.tokenizer import BundleTokenizer
 from emo_export.checkpoints.validate import check, front_end_of
 from emo_export.evaluation.rows import Evaluation
 from emo_models.errors import CheckpointError
@@ -73,6 +76,21 @@ def test_tokenizer_is_written_bare_and_reads_as_transformers_does(
     for text in [*few.texts, "palabra " * 200]:
         expected = theirs(text, truncation=True, max_length=80)["input_ids"]
         assert tokenizer.encode(text).tolist() == expected
+
+
+def test_the_reference_reads_decomposed_accents_as_the_runtime_does(
+    maker: Any, loaded: Load
+) -> None:
+    text = loaded(maker.text()).text
+    composed, decomposed = (unicodedata.normalize(form, "pánico, niño") for form in ("NFC", "NFD"))
+    document = json.loads(text.bundle_tokenizer.json)
+    document["normalizer"] = None
+    bare = BundleTokenizer(
+        json.dumps(document), text.bundle_tokenizer.max_tokens, text.bundle_tokenizer.vocab_size
+    )
+    assert bare.encode(composed).tolist() != bare.encode(decomposed).tolist()
+    read = token_ids(replace(text, bundle_tokenizer=bare), [composed, decomposed])
+    assert read[0].tolist() == read[1].tolist()
 
 
 def test_roberta_counts_positions_from_the_padding_on(maker: Any, loaded: Load) -> None:

@@ -1,6 +1,7 @@
 """Text preparation: the examples of pysentimiento's tests, and bounds in time."""
 
 import time
+import unicodedata
 
 import msgspec
 import pytest
@@ -41,6 +42,14 @@ def test_each_part_alone():
     assert prepare(text, TextPreparation(strip=True)) == "@Ana VE #EstoEs"
     assert prepare(text, TextPreparation(lowercase=True)) == "  @ana ve #estoes  "
     assert prepare(text, TextPreparation(replace=("users",))) == "  @usuario VE #EstoEs  "
+
+
+@pytest.mark.parametrize("preparation", [TextPreparation(), EVERYTHING])
+def test_composed_and_decomposed_accents_are_equal(preparation):
+    text = "¿Qué pasó mañana? ¡Qué vergüenza! 🤣"
+    decomposed = unicodedata.normalize("NFD", text)
+    assert decomposed != text
+    assert prepare(decomposed, preparation) == prepare(text, preparation)
 
 
 def test_the_order_of_the_rules_is_fixed():
