@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Literal
 
-import msgspec
-
 from emo_export.checkpoints.load import Checkpoints, FusionCheckpoint, TextCheckpoint
 from emo_export.checkpoints.speech import Adaptation, SpeechCheckpoint
 from emo_export.checkpoints.validate import front_end_of
@@ -24,7 +22,6 @@ from emo_runtime.bundle.manifest import (
     TaskName,
     Tokenizer,
 )
-from emo_runtime.text.preparation import TextPreparation
 from emo_runtime.version import __version__
 
 _TOOLS = ("emo-runtime", "onnx", "onnxruntime", "optimum-onnx", "torch", "transformers")
@@ -83,6 +80,7 @@ def _adaptation(checkpoints: Checkpoints, contents: BundleFiles) -> AdaptationEn
 
 def _tasks(checkpoints: Checkpoints) -> dict[TaskName, Task]:
     text, fusion, speech = checkpoints.text, checkpoints.fusion, checkpoints.speech
+    encoder = checkpoints.encoder
     audio_graph = None if speech is None else "speech"
     tasks: dict[TaskName, Task] = {}
     if text is not None:
@@ -92,12 +90,12 @@ def _tasks(checkpoints: Checkpoints) -> dict[TaskName, Task]:
             temperature=text.temperature,
             activation=checkpoints.activation("text"),
         )
-    if fusion is not None:
+    if fusion is not None and encoder is not None:
         tasks["fusion"] = Task(
             graph="fusion",
             text_graph="text" if checkpoints.shared else "encoder",
             audio_graph=audio_graph,
-            preparation=_fusion_preparation(checkpoints),
+            preparation=encoder.fusion_preparation,
             temperature=fusion.temperature,
         )
         if fusion.present_input:
@@ -107,11 +105,6 @@ def _tasks(checkpoints: Checkpoints) -> dict[TaskName, Task]:
             "speech", temperature=speech.temperature, activation=speech.activation
         )
     return tasks
-
-
-def _fusion_preparation(checkpoints: Checkpoints) -> TextPreparation:
-    declared = checkpoints.encoder.preparation if checkpoints.encoder else TextPreparation()
-    return msgspec.structs.replace(declared, strip=True)
 
 
 def _graphs(checkpoints: Checkpoints, contents: BundleFiles) -> dict[str, Graph]:

@@ -20,6 +20,7 @@ from emo_runtime.audio.decode import load_audio
 from emo_runtime.audio.mfcc import MeanMfcc
 from emo_runtime.bundle.manifest import Audio
 from emo_runtime.errors import AudioError
+from emo_runtime.text.preparation import prepare
 
 Floats = NDArray[np.float32]
 
@@ -27,8 +28,8 @@ Floats = NDArray[np.float32]
 def audio_contract(n_mfcc: int) -> Audio:
     """The paper's features (4.2.3): 22,050 Hz, librosa's defaults otherwise.
 
-    The number of mel bands equals ``n_mfcc``: librosa's default of 128 bands would silently limit
-    the 256 coefficients of variant C to 128.
+    Beyond 128 coefficients, the number of mel bands equals ``n_mfcc``: librosa's default of 128
+    bands would silently limit the 256 coefficients of variant C to 128.
     """
     return Audio(n_mfcc=n_mfcc, n_mels=max(128, n_mfcc))
 
@@ -88,10 +89,10 @@ def bandwidth(rows: Sequence[Row]) -> float:
 def text_features(rows: Sequence[Row], encoder: TextCheckpoint) -> Floats:
     """Return the masked mean of the encoder's last states, float32 [rows, hidden].
 
-    Leading and trailing spaces of the text are removed first (paper section 4.2.2).
+    The text is prepared first, as the runtime does (``TextCheckpoint.fusion_preparation``).
     """
     encoder.module.to(device())
-    texts = [(row.text or "").strip() for row in rows]
+    texts = [prepare(row.text or "", encoder.fusion_preparation) for row in rows]
     ids = token_ids(encoder.tokenizer, texts, encoder.max_tokens)
     return predict_states(encoder.module, encoder.tokenizer, ids, masked_mean)
 

@@ -122,6 +122,14 @@ class TextCheckpoint:
         return msgspec.structs.replace(found, strip=strip)
 
     @property
+    def fusion_preparation(self) -> TextPreparation:
+        """``preparation`` for the text side of a fusion network, which is always stripped.
+
+        Leading and trailing spaces are removed as in the paper (section 4.2.2).
+        """
+        return msgspec.structs.replace(self.preparation, strip=True)
+
+    @property
     def multi_label(self) -> bool:
         """True for sigmoid tasks: an utterance can have several labels."""
         return self.config.get("problem_type") == "multi_label_classification"

@@ -1,3 +1,5 @@
+import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import librosa
@@ -5,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from numpy.typing import NDArray
 
 from emo_models.data.corpora import Needs, Row, read_csv
 from emo_models.data.features import audio_contract, audio_features, text_features
@@ -12,7 +15,7 @@ from emo_models.data.pairs import matched_pairs, own_pairs
 from emo_models.data.splits import split_speakers
 from emo_models.errors import DataError
 from emo_models.labels import LABELS
-from emo_models.modeling.load import load_encoder
+from emo_models.modeling.load import TextCheckpoint, load_encoder
 from helpers.corpora import DATA, needs
 
 
@@ -96,3 +99,19 @@ def test_text_features_are_the_mean_state_of_the_stripped_text(encoder: Path) ->
         with torch.no_grad():
             theirs = read.module(**batch).last_hidden_state.mean(1)[0]
         np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-6)
+
+
+def test_text_features_follow_the_encoders_preparation(encoder: Path) -> None:
+    """The runtime prepares the transcript of a fusion task with these settings too."""
+    read = load_encoder(encoder)
+    read.tokenizer.backend_tokenizer.normalizer = None  # by itself it would normalize to NFC
+    declared = {"text_preparation": {"lowercase": True, "replace": ["users"]}}
+    prepared = replace(read, config={**read.config, **declared})
+
+    def features(text: str, checkpoint: TextCheckpoint) -> NDArray[np.float32]:
+        return text_features([Row("1", "joy", text, None, "", "")], checkpoint)
+
+    written = unicodedata.normalize("NFD", " @Ana PÁNICO alegría ")
+    expected = features("@usuario pánico alegría", read)
+    np.testing.assert_array_equal(features(written, prepared), expected)
+    assert (features(written, read) != expected).any()
