@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import torch
 
-from emo_models.checkpoint import ARCHITECTURE, load_fusion
+from emo_models.checkpoint import ARCHITECTURE, SPEECH_MODEL_TYPE, load_fusion
 from emo_models.data.corpora import Row
 from emo_models.data.features import audio_features, text_features
 from emo_models.errors import CheckpointError, DataError
@@ -83,10 +83,15 @@ def predict_fusion_checkpoint(
     """Return the predictions of a fusion network in PyTorch, on text features of ``encoder``.
 
     Raises:
-        CheckpointError: not the encoder that the network was trained on, or audio-only rows for a
-            network that needs both modalities.
+        CheckpointError: not the encoder that the network was trained on, audio-only rows for a
+            network that needs both modalities, or a network of speech embeddings.
     """
     network = load_fusion(directory)
+    if network.details.speech_sha256:
+        raise CheckpointError(
+            f"{directory}: reads the embeddings of a speech network. Export both with emo-export "
+            "and evaluate the bundle."
+        )
     expected = network.details.encoder_sha256
     read = load_encoder(encoder)
     if expected and read.sha256 != expected:
@@ -130,7 +135,12 @@ def predict(
     directory = checkpoint_directory(model)
     if (directory / MANIFEST_NAME).is_file():
         return predict_bundle(directory, rows, task, variant=variant, on_row=on_row)
-    if read_config(directory).get("architecture") == ARCHITECTURE:
+    config = read_config(directory)
+    if config.get("model_type") == SPEECH_MODEL_TYPE:
+        raise CheckpointError(
+            f"{model}: is a speech network. Export it with emo-export and evaluate the bundle."
+        )
+    if config.get("architecture") == ARCHITECTURE:
         if task == "text":
             raise CheckpointError(f"{model}: is a fusion checkpoint. Ask it for fusion or audio.")
         if encoder is None:
