@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from emo_models.atomic import atomic_text
-from emo_models.errors import CheckpointError
+from emo_models.errors import CheckpointError, one_line
 from emo_models.modeling import late_fusion
 from emo_models.modeling.fusion import DECISIONS, WIRING, FusionConfig, FusionNetwork, TrainedFusion
 from emo_models.modeling.late_fusion import LateFusionConfig, LateFusionNetwork
@@ -43,7 +43,8 @@ from emo_runtime.bundle.text_preparation import TextPreparation
 
 ARCHITECTURE = "emo-fusion"
 SPEECH_MODEL_TYPE = "emo-speech"
-
+# Raised for a config.json or weights that are damaged or do not fit each other.
+_UNREADABLE = (KeyError, ValueError, TypeError, RuntimeError, OSError, SafetensorError)
 
 AnyFusion = FusionNetwork | LateFusionNetwork
 
@@ -67,8 +68,10 @@ def load_fusion(directory: Path | str) -> AnyFusion:
             raise CheckpointError(f"{directory}: holds no {WEIGHTS}.")
         weights = load_file(directory / WEIGHTS)
         network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
-    except (KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise CheckpointError(f"{directory}: an incomplete fusion checkpoint: {error}") from None
+    except _UNREADABLE as error:
+        raise CheckpointError(
+            f"{directory}: an incomplete fusion checkpoint: {one_line(error)}"
+        ) from None
     network.details = TrainedFusion(
         temperature=float(config.get("temperature", 1.0)),
         encoder_sha256=str(config.get("encoder_sha256", "")),
@@ -223,10 +226,9 @@ def load_speech(directory: Path | str) -> SpeechEmotionModel:
             missing = encoder_names(set(network.state_dict()) - set(weights))
             weights |= read_base(directory, Base(**config["base"]), missing)
         network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
-    except (KeyError, ValueError, TypeError, RuntimeError, OSError, SafetensorError) as error:
-        message = " ".join(str(error).split())
+    except _UNREADABLE as error:
         raise CheckpointError(
-            f"{directory}: an incomplete speech network: {message:.300}"
+            f"{directory}: an incomplete speech network: {one_line(error)}"
         ) from None
     return network.eval()
 

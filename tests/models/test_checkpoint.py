@@ -83,6 +83,10 @@ def test_invalid_checkpoints_are_refused_with_the_reason(tmp_path: Path, encoder
     path.write_text(path.read_text().replace('"hidden": 32', '"hidden": 48'))
     with pytest.raises(CheckpointError, match="size mismatch"):
         load_fusion(tmp_path / "fusion")
+    weights = tmp_path / "fusion" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(CheckpointError, match="incomplete fusion checkpoint"):
+        load_fusion(tmp_path / "fusion")
     path.write_text("{")
     with pytest.raises(CheckpointError, match="not valid JSON"):
         load_fusion(tmp_path / "fusion")

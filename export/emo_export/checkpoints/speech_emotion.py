@@ -22,7 +22,7 @@ from transformers import Wav2Vec2BertConfig, Wav2Vec2BertModel
 
 from emo_export.checkpoints.feature_extractor import read_front_end
 from emo_export.checkpoints.speech import SpeechCheckpoint
-from emo_models.errors import CheckpointError
+from emo_models.errors import CheckpointError, one_line
 from emo_models.labels import LABELS
 from emo_models.modeling.source import (
     CONFIG,
@@ -205,7 +205,7 @@ def _cross_attention(path: Path, state: Mapping[str, Tensor], width: int) -> nn.
         layer.load_state_dict({"weight": weight, "bias": bias})
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(
-            f"{path}: its cross-attention does not have the expected weights: {_line(error)}."
+            f"{path}: its cross-attention does not have the expected weights: {one_line(error)}."
         ) from error
     return layer
 
@@ -283,7 +283,7 @@ def _read(path: Path) -> dict[str, Tensor]:
             name: tensor.float() for name, tensor in state.items() if not name.startswith(_UNUSED)
         }
     except Exception as error:
-        raise CheckpointError(f"{path}: can't be read as weights: {_line(error)}") from error
+        raise CheckpointError(f"{path}: can't be read as weights: {one_line(error)}") from error
 
 
 def _load(path: Path, module: nn.Module, state: Mapping[str, Tensor]) -> None:
@@ -292,14 +292,10 @@ def _load(path: Path, module: nn.Module, state: Mapping[str, Tensor]) -> None:
     try:
         module.load_state_dict({**kept, **state})
     except RuntimeError as error:
-        raise CheckpointError(f"{path}: does not fit {CONFIG}: {_line(error)}") from error
+        raise CheckpointError(f"{path}: does not fit {CONFIG}: {one_line(error)}") from error
 
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {
         name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
     }
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

@@ -24,7 +24,7 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
 
-from emo_models.errors import CheckpointError
+from emo_models.errors import CheckpointError, first_line
 from emo_models.modeling.positions import max_tokens
 from emo_models.modeling.source import (
     CONFIG,
@@ -359,8 +359,7 @@ def _root(error: BaseException) -> str:
     """Return the root cause in one line: transformers wraps it in advice that is wrong here."""
     while error.__cause__ is not None or (error.__context__ and not error.__suppress_context__):
         error = error.__cause__ or error.__context__ or error
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+    return first_line(error)
 
 
 @contextmanager

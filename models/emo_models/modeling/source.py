@@ -11,7 +11,7 @@ from typing import Any
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-from emo_models.errors import CheckpointError
+from emo_models.errors import CheckpointError, first_line
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -53,7 +53,7 @@ def checkpoint_directory(source: str | Path, also: Sequence[str] = ()) -> Path:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(
             f"{name}: no such directory, and not available from the Hub or its local cache: "
-            f"{_first_line(error)}"
+            f"{first_line(error)}"
         ) from error
     return found
 
@@ -132,7 +132,3 @@ def _shards(index: Path) -> tuple[Path, ...]:
             f"{'is' if len(missing) == 1 else 'are'} missing. Copy the checkpoint again."
         )
     return tuple(index.parent / name for name in names)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from emo_models.errors import CheckpointError
+from emo_models.errors import CheckpointError, one_line
 from emo_models.modeling.source import WEIGHTS, checkpoint_directory
 
 _FOLDER = "base"
@@ -70,9 +71,9 @@ def read_base(directory: Path, base: Base, names: Iterable[str]) -> dict[str, Te
     try:
         state = read_encoder(found)
         taken = {name: state[name].float() for name in wanted}
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, SafetensorError) as error:
         raise CheckpointError(
-            f"{found}: not the weights of {base.name} ({str(error)[:100]}). Put a copy of its "
+            f"{found}: not the weights of {base.name} ({one_line(error)}). Put a copy of its "
             f"directory, or a link to one, at {folder}."
         ) from None
     if tensors_sha256(taken, wanted) != base.sha256:

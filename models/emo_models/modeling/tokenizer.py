@@ -10,7 +10,7 @@ from typing import Any
 from transformers import AutoTokenizer, BertTokenizerFast
 from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING
 
-from emo_models.errors import CheckpointError
+from emo_models.errors import CheckpointError, first_line
 
 TOKENIZER = "tokenizer.json"
 SETTINGS = "tokenizer_config.json"
@@ -51,12 +51,12 @@ def read_tokenizer(directory: Path, config: Any) -> Any:
     except ImportError as error:
         raise CheckpointError(
             f"{directory}: its tokenizer is a SentencePiece model, and a package to read it is "
-            f"missing ({_first_line(error)}). "
+            f"missing ({first_line(error)}). "
             'pip install "emo-runtime[train,export]", or copy the tokenizer.json there.'
         ) from error
     except Exception as error:  # tokenizers raises bare Exception
         raise CheckpointError(
-            f"{directory}: its tokenizer can't be read: {_first_line(error)}. Copy the "
+            f"{directory}: its tokenizer can't be read: {first_line(error)}. Copy the "
             f"checkpoint's {TOKENIZER} there."
         ) from error
     if not tokenizer.is_fast:
@@ -119,7 +119,3 @@ def _letters(vocabulary: Path) -> tuple[bool, bool]:
     text = "".join(entries)
     accents = any(unicodedata.combining(letter) for letter in unicodedata.normalize("NFD", text))
     return text != text.lower(), accents
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors import SafetensorError
 from torch import Tensor
 
-from emo_models.errors import CheckpointError
+from emo_models.errors import CheckpointError, one_line
 from emo_models.modeling.source import WEIGHTS, checkpoint_directory, read_config
 from emo_models.modeling.speech import SpeechConfig, SpeechEncoder
 from emo_models.modeling.speech_base import read_encoder
@@ -60,9 +61,8 @@ def load_whisper_encoder(
         encoder = SpeechEncoder(shape)
         weights = read_encoder(directory)
         encoder.load_whisper(weights)
-    except (KeyError, ValueError, TypeError, RuntimeError, OSError) as error:
-        message = " ".join(str(error).split())
+    except (KeyError, ValueError, TypeError, RuntimeError, OSError, SafetensorError) as error:
         raise CheckpointError(
-            f"{directory}: not a complete Whisper checkpoint with {WEIGHTS}: {message:.300}"
+            f"{directory}: not a complete Whisper checkpoint with {WEIGHTS}: {one_line(error)}"
         ) from None
     return PretrainedWhisper(encoder.eval(), weights)

@@ -63,5 +63,8 @@ def test_without_its_base_it_is_refused(trained) -> None:
     save_file(other, directory / "base" / "model.safetensors")
     with pytest.raises(CheckpointError, match="not the weights of a/whisper"):
         load_speech(directory)
+    (directory / "base" / "model.safetensors").write_bytes(b"cut")
+    with pytest.raises(CheckpointError, match="not the weights of a/whisper"):
+        load_speech(directory)
     config = json.loads((directory / "config.json").read_text())
     assert set(config["base"]) == {"name", "sha256"}
