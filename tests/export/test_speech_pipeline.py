@@ -113,6 +113,28 @@ def test_all_three_tasks_with_speaker_adaptation(
     assert tasks == {"text", "fusion", "audio"}
 
 
+def test_every_task_is_asked_for_short_and_long_inputs(
+    maker: Any, options: Callable[..., Options], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of a bundle that answers a text and its sound together only."""
+    encoder, asked = maker.encoder(), []
+    recognize = EmotionRecognizer.recognize
+
+    def spy(self: EmotionRecognizer, text: Any = None, audio: Any = None, **more: Any) -> Any:
+        if more.get("task"):
+            asked.append((more["task"], len(text.split()), len(audio[0]) / audio[1]))
+        return recognize(self, text, audio, **more)
+
+    monkeypatch.setattr(EmotionRecognizer, "recognize", spy)
+    fusion = maker.fusion(encoder)
+    report = export(options(Sources(encoder=str(encoder), fusion=str(fusion))))
+    assert report.tasks == ("fusion",)
+    assert {(task, words, seconds) for task, words, seconds in asked[-2:]} == {
+        ("fusion", 1, 0.1),
+        ("fusion", 80, 15.0),
+    }
+
+
 def test_the_reference_again_and_another_one(
     maker: Any, options: Callable[..., Options], tmp_path: Path
 ) -> None:

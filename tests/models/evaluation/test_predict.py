@@ -19,7 +19,7 @@ def test_checkpoints_that_read_speech_are_refused_with_the_way_to_evaluate_them(
     network = LateFusionNetwork(LateFusionConfig(audio_width=24, hidden=16))
     network.details = TrainedFusion(speech_sha256="ab" * 32)
     save_fusion(tmp_path / "fusion", network)
-    with pytest.raises(CheckpointError, match="a speech network.*evaluate the bundle"):
+    with pytest.raises(CheckpointError, match=r"a speech network.*evaluate the bundle"):
         predict(tmp_path / "speech", [], "audio")
-    with pytest.raises(CheckpointError, match="speech network.*evaluate the bundle"):
+    with pytest.raises(CheckpointError, match=r"speech network.*evaluate the bundle"):
         predict(tmp_path / "fusion", [], "fusion", encoder=encoder)
