@@ -37,8 +37,6 @@ WITH_PYTHON = [
     for path, blocks in BLOCKS.items()
     if any(block.language == "python" and not block.skip for block in blocks)
 ]
-# Pages that are being rewritten.
-NOT_WRAPPED_YET = {"serving.md", "scaling.md", "reproducing-the-paper.md"}
 SLUG_DROPS = re.compile(r"[^\w\- ]")
 
 
@@ -129,8 +127,6 @@ def headings(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_lines_of_documents_are_wrapped_at_100(path: Path) -> None:
-    if path.name in NOT_WRAPPED_YET:
-        pytest.skip("the page is being rewritten")
     fenced = False
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         fenced ^= line.startswith("```")
