@@ -44,7 +44,7 @@ class LogWriter:
 
     def _run(self) -> None:
         while (record := self._queue.get()) is not None:
-            with contextlib.suppress(OSError, ValueError):  # closed: there is nobody to report to
+            with contextlib.suppress(OSError, ValueError):  # closed: nowhere to report it
                 self._stream.write(msgspec.json.encode(record).decode() + "\n")
                 if self._queue.empty():
                     self._stream.flush()

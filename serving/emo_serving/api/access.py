@@ -17,7 +17,7 @@ from emo_serving.tokens import Token, find_token
 # The page and the probes contain nothing of the bundle or its users and need no token.
 _OPEN = ("/page/", "/healthz", "/readyz", "/v2/health/")
 # A browser's WebSocket can't set headers: it offers the token as a subprotocol, in base64url if it
-# has letters that a subprotocol must not have.
+# contains characters that a subprotocol must not contain.
 _PREFIX = "bearer."
 _PREFIX_BASE64 = "bearer64."
 _ANY = "*"

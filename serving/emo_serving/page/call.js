@@ -1,7 +1,7 @@
 // A live call: sends the microphone's samples to /v1/stream and receives emotion events.
 const INTERVAL_MS = 200;
 
-// A subprotocol must not have the letters "=", "/" and "+", which a token may have.
+// A subprotocol must not contain the characters "=", "/" and "+", which a token may have.
 function base64url(text) {
   const bytes = String.fromCharCode(...new TextEncoder().encode(text));
   return btoa(bytes).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");

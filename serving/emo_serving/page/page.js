@@ -9,7 +9,7 @@ const NO_SOUND = at("sound-name").textContent;
 let sound = null; // a File
 let call = null; // a LiveCall
 let token = "";
-let asked = 0; // number of the latest request: an earlier one may be answered after it
+let asked = 0; // number of the latest request: a response to an earlier one is ignored
 
 async function request(path, options = {}) {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};

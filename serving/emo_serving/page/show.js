@@ -1,8 +1,8 @@
 // Shows answers and the server's description. Text is inserted as text only, never as HTML.
 const at = (id) => document.getElementById(id);
 const STEPS = {
-  decode: "Decode", resample: "Resample", mfcc: "MFCC", tokenize: "Tokenize", text: "Text graph",
-  fusion: "Fusion graph",
+  decode: "Decode", resample: "Resample", mfcc: "MFCC", speech: "Speech graph",
+  tokenize: "Tokenize", text: "Text graph", fusion: "Fusion graph",
 };
 const SVG = "http://www.w3.org/2000/svg";
 const rows = new Map(); // label -> its elements
@@ -37,11 +37,11 @@ export function showAnswer(answer, roundTripMs) {
   const verdict = at("verdict");
   if (answer) {
     const read = answer.tokens ? `, ${answer.tokens} tokens` : "";
-    const heard = answer.duration_s ? `, ${answer.duration_s.toFixed(1)} s of sound` : "";
+    const sound = answer.duration_s ? `, ${answer.duration_s.toFixed(1)} s of sound` : "";
     if (verdict.firstChild.textContent !== answer.label) {
       verdict.replaceChildren(answer.label, " ", element("small"));
     }
-    verdict.querySelector("small").textContent = `task ${answer.task}${heard}${read}`;
+    verdict.querySelector("small").textContent = `task ${answer.task}${sound}${read}`;
   } else {
     verdict.replaceChildren(element("small", "No answer yet."));
   }
