@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-TELEPHONE_HZ = 4000.0
-
 
 @dataclass(frozen=True, eq=False)
 class Features:
@@ -20,14 +18,11 @@ class Features:
         parts: One array [1, ...], or one for each window of a long sound.
         lengths: Time steps of each part without padding: the weights for averaging embeddings.
         truncated: True if the end of the sound was dropped because it is longer than ``max_s``.
-        narrow_band: True if the sound has no energy above the telephone band although the model
-            was trained with it.
     """
 
     parts: tuple[Floats, ...]
     lengths: tuple[int, ...]
     truncated: bool = False
-    narrow_band: bool = False
 
 
 def split_windows(length: int, limit: int | None) -> list[slice]:

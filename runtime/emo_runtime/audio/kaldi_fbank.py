@@ -5,10 +5,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_runtime.audio.features import TELEPHONE_HZ, Features, split_windows
+from emo_runtime.audio.features import Features, split_windows
 from emo_runtime.audio.frame_front_end import FrameFrontEnd
-from emo_runtime.audio.mel import first_band_above, kaldi_edges, kaldi_filters
-from emo_runtime.audio.narrow_band import is_narrow, wants_check
+from emo_runtime.audio.mel import kaldi_filters
 from emo_runtime.audio.spectrogram import LogMelSpectrogram, SpectrogramSettings
 from emo_runtime.bundle.front_ends import KaldiFbankSettings
 
@@ -42,9 +41,6 @@ class KaldiFbank(FrameFrontEnd):
         )
         self._settings = settings
         self._spectrogram = _spectrogram(settings)
-        edges = kaldi_edges(settings.n_mels, settings.fmin, settings.fmax)
-        self._high_bands = first_band_above(TELEPHONE_HZ, edges)
-        self._emphasis_db = _emphasis_db(settings, edges[1:-1])
 
     def log_frames(self, signal: Floats) -> Floats:
         """Natural logarithms of the mel power, float32 [frames, n_mels]."""
@@ -61,9 +57,6 @@ class KaldiFbank(FrameFrontEnd):
         """Features [1, frames // stack, stack * n_mels]."""
         settings = self._settings
         energies = frames + np.float32(gain * _NEPERS_PER_DB)
-        narrow = wants_check(settings) and is_narrow(
-            energies / np.float32(_NEPERS_PER_DB) - self._emphasis_db, self._high_bands
-        )
         np.maximum(energies, np.float32(math.log(settings.floor)), out=energies)
         rows = self._stacked(self._normalized(energies))
         limit = settings.max_frames()
@@ -73,7 +66,7 @@ class KaldiFbank(FrameFrontEnd):
         windows = split_windows(len(rows), max_rows)
         parts = tuple(self._padded(rows[window])[np.newaxis] for window in windows)
         lengths = tuple(window.stop - window.start for window in windows)
-        return Features(parts, lengths, truncated, narrow)
+        return Features(parts, lengths, truncated)
 
     def _normalized(self, energies: Floats) -> Floats:
         settings = self._settings
@@ -105,13 +98,6 @@ class KaldiFbank(FrameFrontEnd):
         padded = np.full((settings.pad_frames // settings.stack, rows.shape[1]), energy, np.float32)
         padded[: len(rows)] = rows
         return padded
-
-
-def _emphasis_db(settings: KaldiFbankSettings, frequencies: NDArray[np.float64]) -> Floats:
-    """Gain of the pre-emphasis filter in dB at frequencies in Hz."""
-    delay = np.exp(-2j * np.pi * frequencies / settings.sample_rate)
-    gain: Floats = (20 * np.log10(np.abs(1 - settings.preemphasis * delay))).astype(np.float32)
-    return gain
 
 
 def _spectrogram(settings: KaldiFbankSettings) -> LogMelSpectrogram:

@@ -5,10 +5,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_runtime.audio.features import TELEPHONE_HZ, Features, split_windows
+from emo_runtime.audio.features import Features, split_windows
 from emo_runtime.audio.frame_front_end import FrameFrontEnd
-from emo_runtime.audio.mel import first_band_above, slaney_edges, slaney_filters
-from emo_runtime.audio.narrow_band import is_narrow, wants_check
+from emo_runtime.audio.mel import slaney_filters
 from emo_runtime.audio.spectrogram import LogMelSpectrogram, SpectrogramSettings
 from emo_runtime.bundle.front_ends import LogMelSettings
 
@@ -42,8 +41,6 @@ class LogMel(FrameFrontEnd):
         )
         self._settings = settings
         self._spectrogram = _spectrogram(settings)
-        edges = slaney_edges(settings.n_mels, settings.fmin, settings.fmax)
-        self._high_bands = first_band_above(TELEPHONE_HZ, edges)
         self._padded_samples = _samples(settings, settings.pad_s)
         self._padded_frames = (self._padded_samples or 0) // settings.hop_length
         limit = settings.max_samples()
@@ -63,9 +60,6 @@ class LogMel(FrameFrontEnd):
         """Features [1, n_mels, frames]; the extractor drops the last frame."""
         rows = frames[:-1] * np.float32(1 / math.log(10))
         rows += np.float32(gain / 10)
-        narrow = wants_check(self._settings) and is_narrow(
-            rows * np.float32(10), self._high_bands, math.ceil(self.margin / self.hop_length)
-        )
         np.maximum(rows, np.float32(_LOWEST), out=rows)
         lowest = rows.max() - np.float32(_RANGE)
         np.maximum(rows, lowest, out=rows)
@@ -77,7 +71,7 @@ class LogMel(FrameFrontEnd):
             end = len(rows) if window is windows[-1] else window.stop
             parts.append(self._part(rows[window.start : end], silence))
         lengths = tuple(window.stop - window.start for window in windows)
-        return Features(tuple(parts), lengths, truncated, narrow)
+        return Features(tuple(parts), lengths, truncated)
 
     def _part(self, rows: Floats, silence: np.float32) -> Floats:
         """One window as [1, n_mels, frames], padded to ``pad_s``."""

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from emo_runtime.audio.features import Features
 from emo_runtime.audio.frame_front_end import FrameFrontEnd
 from emo_runtime.audio.mfcc import MeanMfcc
-from emo_runtime.audio.narrow_band import wants_check
 from emo_runtime.bundle.front_ends import MeanMfccSettings
 
 Floats = NDArray[np.float32]
@@ -47,7 +46,6 @@ class MeanMfccFrontEnd(FrameFrontEnd):
         """Features [1, n_mfcc]."""
         if self._settings.level is not None:
             frames = np.maximum(frames + np.float32(gain), self._lowest)
-        narrow = wants_check(self._settings) and self._mfcc.is_narrow(frames)
         vector = self._mfcc.mean(frames)[np.newaxis]
         steps = max(1, length // self.hop_length)
-        return Features((vector,), (steps,), truncated, narrow)
+        return Features((vector,), (steps,), truncated)

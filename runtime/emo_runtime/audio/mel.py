@@ -45,14 +45,9 @@ def slaney_filters(sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax:
     Toolbox (1998).
     """
     bins = _bin_frequencies(n_fft, sample_rate)
-    edges = slaney_edges(n_mels, fmin, fmax)
+    edges = _slaney_to_hz(np.linspace(_hz_to_slaney(fmin), _hz_to_slaney(fmax), n_mels + 2))
     area_norm = 2 / (edges[2:] - edges[:-2])
     return _triangles(bins, edges) * area_norm[:, np.newaxis]
-
-
-def slaney_edges(n_mels: int, fmin: float, fmax: float) -> Doubles:
-    """Band edges in Hz, [n_mels + 2]: band i rises from edge i and falls to 0 at edge i + 2."""
-    return _slaney_to_hz(np.linspace(_hz_to_slaney(fmin), _hz_to_slaney(fmax), n_mels + 2))
 
 
 def kaldi_filters(
@@ -64,21 +59,8 @@ def kaldi_filters(
     triangularize_in_mel_space=True)``, transposed.
     """
     bins = _hz_to_kaldi(_bin_frequencies(fft_length, sample_rate))
-    return _triangles(bins, _kaldi_mel_edges(n_mels, fmin, fmax))
-
-
-def kaldi_edges(n_mels: int, fmin: float, fmax: float) -> Doubles:
-    """Band edges in Hz, [n_mels + 2]."""
-    hertz: Doubles = 700.0 * np.expm1(_kaldi_mel_edges(n_mels, fmin, fmax) / 1127.0)
-    return hertz
-
-
-def first_band_above(frequency: float, edges: Doubles) -> int:
-    """Index of the first band that starts at least a tenth above a frequency in Hz.
-
-    The window's side lobes and the resampler's transition band reach that far.
-    """
-    return int(np.searchsorted(edges[:-2], 1.1 * frequency))
+    lowest, highest = _hz_to_kaldi(np.array([fmin, fmax]))
+    return _triangles(bins, np.linspace(lowest, highest, n_mels + 2))
 
 
 def _bin_frequencies(fft_length: int, sample_rate: int) -> Doubles:
@@ -92,11 +74,6 @@ def _triangles(bins: Doubles, edges: Doubles) -> Doubles:
     falling = slopes[2:] / widths[1:, np.newaxis]
     triangles: Doubles = np.maximum(0, np.minimum(rising, falling))
     return triangles
-
-
-def _kaldi_mel_edges(n_mels: int, fmin: float, fmax: float) -> Doubles:
-    lowest, highest = _hz_to_kaldi(np.array([fmin, fmax]))
-    return np.linspace(lowest, highest, n_mels + 2)
 
 
 def _hz_to_kaldi(frequency: Doubles) -> Doubles:

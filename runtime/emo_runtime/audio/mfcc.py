@@ -17,14 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_runtime.audio.features import TELEPHONE_HZ
-from emo_runtime.audio.mel import first_band_above, group_bands, slaney_edges, slaney_filters
+from emo_runtime.audio.mel import group_bands, slaney_filters
 from emo_runtime.audio.spectrogram import BLOCK_FRAMES
 from emo_runtime.bundle.front_ends import MeanMfccSettings
 
 Floats = NDArray[np.float32]
-
-__all__ = ["BLOCK_FRAMES", "TELEPHONE_HZ", "MeanMfcc", "dct_matrix"]
 
 
 class MeanMfcc:
@@ -37,9 +34,6 @@ class MeanMfcc:
         self._groups = group_bands(_filters(contract))
         self._dct = dct_matrix(contract.n_mfcc, contract.n_mels)
         self._local = threading.local()
-        self._high_bands = first_band_above(
-            TELEPHONE_HZ, slaney_edges(contract.n_mels, contract.fmin, contract.fmax)
-        )
 
     def __call__(self, samples: Floats) -> Floats:
         """Return the mean MFCC vector, float32 [n_mfcc], of samples [time] at ``sample_rate``."""
@@ -48,13 +42,6 @@ class MeanMfcc:
     def centred_log_mel(self, samples: Floats) -> Floats:
         """Return the log-mel frames of an utterance with n_fft / 2 zeros on either side."""
         return self.log_mel(samples, margin=self.contract.n_fft // 2)
-
-    def is_narrow(self, log_mel: Floats) -> bool:
-        """True if every band above 4 kHz lies below the ``top_db`` floor."""
-        # Frames that reach into the padding are skipped: the step there has energy in all bands.
-        edge = math.ceil(self.contract.n_fft / 2 / self.contract.hop_length)
-        high = log_mel[edge:-edge, self._high_bands :]
-        return bool(high.size and high.max() <= log_mel.max() - self.contract.top_db)
 
     def log_mel(self, samples: Floats, margin: int = 0) -> Floats:
         """Return log-mel frames in dB, float32 [frames, n_mels], without the ``top_db`` floor.

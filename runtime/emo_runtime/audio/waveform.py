@@ -3,13 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_runtime.audio.features import TELEPHONE_HZ, Features, split_windows
+from emo_runtime.audio.features import Features, split_windows
 from emo_runtime.audio.frame_front_end import check_finite
 from emo_runtime.audio.level import LevelMeter, gain_db
-from emo_runtime.audio.mel import first_band_above, slaney_edges, slaney_filters
-from emo_runtime.audio.narrow_band import is_narrow, wants_check
 from emo_runtime.audio.row_buffer import RowBuffer
-from emo_runtime.audio.spectrogram import LogMelSpectrogram, SpectrogramSettings
 from emo_runtime.bundle.front_ends import WaveformSettings
 from emo_runtime.errors import AudioError
 
@@ -17,8 +14,6 @@ Floats = NDArray[np.float32]
 
 MIN_SAMPLES = 400  # one output frame of wav2vec 2.0's convolutions
 _EPSILON = 1e-7  # added to the variance
-_CHECK_BANDS = 40
-_CHECK_WINDOW_S = 0.032
 
 
 class Waveform:
@@ -36,7 +31,6 @@ class Waveform:
         limit = settings.max_samples()
         self.max_samples = limit if settings.beyond_max == "truncate" else None
         self._window_samples = limit
-        self._check = _BandCheck(settings.sample_rate) if wants_check(settings) else None
 
     def whole(self, samples: Floats) -> Features:
         """Features of a whole utterance, samples [time]. Raises AudioError."""
@@ -55,7 +49,6 @@ class Waveform:
         """Features of all samples of an utterance with a given RMS."""
         if not len(samples):
             raise AudioError("the sound has no samples. Check how it was recorded or cut.")
-        narrow = self._check is not None and self._check(samples)
         gain = 10 ** (gain_db(self.settings.level, rms) / 20)
         values = samples * np.float32(gain)
         if self.settings.normalize:
@@ -67,7 +60,7 @@ class Waveform:
         windows = split_windows(len(values), self._window_samples)
         parts = tuple(values[np.newaxis, window] for window in windows)
         lengths = tuple(window.stop - window.start for window in windows)
-        return Features(parts, lengths, truncated, narrow)
+        return Features(parts, lengths, truncated)
 
 
 class WaveformStream:
@@ -103,20 +96,3 @@ class WaveformStream:
         return self._front_end.assemble(
             self._samples.rows, self._meter.rms(), truncated=self._received > self._used
         )
-
-
-class _BandCheck:
-    """Detects sound without energy above the telephone band."""
-
-    def __init__(self, sample_rate: int) -> None:
-        length = 2 * round(_CHECK_WINDOW_S * sample_rate / 2)
-        highest = sample_rate / 2
-        filters = slaney_filters(sample_rate, length, _CHECK_BANDS, 0.0, highest)
-        window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
-        self._spectrogram = LogMelSpectrogram(SpectrogramSettings(window, length, length, filters))
-        edges = slaney_edges(_CHECK_BANDS, 0.0, highest)
-        self._high_bands = first_band_above(TELEPHONE_HZ, edges)
-
-    def __call__(self, samples: Floats) -> bool:
-        frames = self._spectrogram(samples)
-        return len(frames) > 0 and is_narrow(frames * np.float32(10 / np.log(10)), self._high_bands)

@@ -44,7 +44,6 @@ SOUND = speechlike(4.0, 16_000, seed=3)
 def assert_same_bits(found, wanted):
     assert found.lengths == wanted.lengths
     assert found.truncated == wanted.truncated
-    assert found.narrow_band == wanted.narrow_band
     for one, other in zip(found.parts, wanted.parts, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -200,17 +199,3 @@ def test_the_shortest_windows_give_finite_features(name, window_s):
 def _without_limit(settings):
     values = {name: getattr(settings, name) for name in settings.__struct_fields__}
     return {**values, "max_s": None}
-
-
-@pytest.mark.parametrize(
-    "kind", [MeanMfccSettings, LogMelSettings, KaldiFbankSettings, WaveformSettings]
-)
-def test_telephone_sound_is_noticed_where_the_model_was_trained_with_more(kind):
-    from emo_runtime.audio.decode import Sound, resample
-
-    wide, narrow = speechlike(2.0, 16_000), speechlike(2.0, 8000)
-    for trained_hz, noticed in ((None, True), (8000.0, True), (4000.0, False)):
-        front_end = make_front_end(kind(bandwidth_hz=trained_hz))
-        rate = front_end.sample_rate
-        assert not front_end.whole(resample(Sound(wide, 16_000), rate)).narrow_band
-        assert front_end.whole(resample(Sound(narrow, 8000), rate)).narrow_band is noticed
