@@ -113,7 +113,7 @@ def _mix(frames: Floats, sample_rate: int) -> Sound:
 
 
 def _read(reader: SoundReader, max_duration_s: float) -> Sound:
-    limit = int(max_duration_s * reader.sample_rate)
+    limit = max_duration_s * reader.sample_rate  # may be infinite
     mixer = ChannelMixer(reader.channels)
     data = bytearray()  # grows in place: joining a list of blocks would need twice the memory
     for block in reader.blocks():
