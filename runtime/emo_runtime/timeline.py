@@ -137,8 +137,10 @@ def _encode(recording: Recording, cue: Cue, notes: tuple[Note, ...], engine: Cue
     try:
         if cue.problem is not None:
             raise TextError(f"the cue at {cue.start_s:g} s: {cue.problem}.")
-        if text is not None and "fusion" not in engine.tasks:
-            return _Encoded(cue, engine.encode(text, None))
+        if "fusion" not in engine.tasks:
+            if text is not None and "text" in engine.tasks:
+                return _Encoded(cue, engine.encode(text, None))
+            text = None
         _check_times(cue, recording)
         sound = recording.slice(cue.start_s, cue.end_s, cue.channel)
         if cue.channel is None:

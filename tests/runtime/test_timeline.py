@@ -113,6 +113,14 @@ def test_a_bundle_that_knows_only_text(tiny_bundle):
     assert "'audio' is not loaded" in str(second.error)
 
 
+def test_a_bundle_without_a_task_for_text_answers_the_sound(recognizer, tiny_bundle):
+    only_sound = EmotionRecognizer.open(tiny_bundle(present_input=True), tasks=["audio"])
+    [moment] = only_sound.timeline((CALL, RATE), [Cue(0, 1.5, "hola", channel=0)])
+    assert moment.answer is not None
+    assert moment.answer.task == "audio"
+    assert moment.answer.scores == recognizer.recognize(audio=(AGENT[:12_000], RATE)).scores
+
+
 def test_a_recording_that_cannot_be_opened(recognizer):
     with pytest.raises(AudioError, match="nowhere"):
         list(recognizer.timeline("nowhere.wav", [Cue(0, 1, "hola")]))
