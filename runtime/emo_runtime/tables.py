@@ -196,8 +196,8 @@ def pick_column(
 
 def _known(encoding: str) -> str:
     try:
-        codecs.lookup(encoding)
-    except LookupError:
+        "".encode(encoding)
+    except (LookupError, TypeError, ValueError):  # codecs.lookup accepts base64 and the like
         raise TableError(
             f"unknown encoding {encoding!r:.50}. Give one that Python knows, such as utf-8 or "
             "cp1252."

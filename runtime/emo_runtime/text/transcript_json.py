@@ -1,5 +1,6 @@
 """Timed transcripts in the JSON of speech recognizers and cloud services."""
 
+import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,7 +13,8 @@ from emo_runtime.text.subtitles import parse_time
 
 Json = Mapping[str, Any]
 
-_ISO_DURATION = re.compile(r"PT(?:([\d.]+)H)?(?:([\d.]+)M)?(?:([\d.]+)S)?", re.IGNORECASE)
+_DECIMAL = r"(\d+(?:\.\d*)?|\.\d+)"
+_ISO_DURATION = re.compile(rf"PT(?:{_DECIMAL}H)?(?:{_DECIMAL}M)?(?:{_DECIMAL}S)?", re.IGNORECASE)
 _TICKS_PER_S = 10_000_000
 _PAUSE_S = 1.0
 _TEXT_KEYS = ("text", "transcript", "sentence", "utterance", "content")
@@ -41,7 +43,7 @@ def parse_json(content: str, name: str) -> list[RawCue]:
 def parse_json_lines(content: str, name: str) -> list[RawCue]:
     """Read one segment per line: an object with ``start``, ``end`` and ``text``."""
     segments = []
-    for number, line in enumerate(content.splitlines(), start=1):
+    for number, line in enumerate(io.StringIO(content, newline=""), start=1):
         if line.strip():
             try:
                 segments.append(json.loads(line))

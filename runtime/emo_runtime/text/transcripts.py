@@ -1,11 +1,15 @@
 """Timed transcripts as cues: subtitles, JSON of speech recognizers, and tables."""
 
+import io
+import math
+import numbers
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from emo_runtime.errors import TextError
+from emo_runtime.arguments import check_count
+from emo_runtime.errors import ArgumentError, TextError
 from emo_runtime.tables import TableError, decode_text, read_records
 from emo_runtime.text.cues import Cue, RawCue, resolve_times, with_channel
 from emo_runtime.text.markup import Markup, clean_cues
@@ -16,6 +20,7 @@ __all__ = ["Cue", "CueSource", "Markup", "as_cues", "parse_transcript", "read_tr
 
 CueSource = str | os.PathLike[str] | Iterable[Cue | Mapping[str, Any]]
 MAX_TRANSCRIPT_BYTES = 64 << 20
+_MAX_CHANNEL = 255
 _FORMATS = ".vtt, .srt, .json, .jsonl or .tsv"
 
 
@@ -40,8 +45,16 @@ def read_transcript(
 
     Raises:
         TextError: the file cannot be read, or its layout is not known.
+        ArgumentError: the channel or the markup has a wrong type or value.
     """
     name = _path(path)
+    if channel is not None:
+        channel = check_count("channel", channel, low=0, high=_MAX_CHANNEL)
+    if not isinstance(markup, Markup):
+        raise ArgumentError(
+            f"markup is of type {type(markup).__name__:.40}. Give a Markup of "
+            "emo_runtime.text.transcripts."
+        )
     try:
         if name.stat().st_size > MAX_TRANSCRIPT_BYTES:
             raise TextError(f"{name}: larger than {MAX_TRANSCRIPT_BYTES:,} bytes: split it.")
@@ -94,35 +107,48 @@ def as_cues(source: object) -> Iterator[Cue]:
             "Cue or of dictionaries with start_s, end_s and text."
         )
     for number, item in enumerate(source):
-        yield item if isinstance(item, Cue) else _from_mapping(item, number)
+        yield _checked(item, number)
 
 
-def _from_mapping(item: object, number: int) -> Cue:
-    if not isinstance(item, Mapping):
+def _checked(item: object, number: int) -> Cue:
+    """Return a cue with fields of the right types; unusable times become its problem."""
+    if not isinstance(item, Cue | Mapping):
         raise TextError(
             f"cue {number}: a {type(item).__name__}. Give a Cue, or a dictionary with start_s, "
             "end_s and text."
         )
-    start, end = item.get("start_s", item.get("start")), item.get("end_s", item.get("end"))
-    text, speaker, channel = item.get("text", ""), item.get("speaker"), item.get("channel")
-    numbers = all(
-        isinstance(value, int | float) and not isinstance(value, bool) for value in (start, end)
-    )
-    if not numbers or not isinstance(text, str):
+    fields: Mapping[str, Any] = vars(item) if isinstance(item, Cue) else item
+    start = _seconds(fields.get("start_s", fields.get("start")))
+    end = _seconds(fields.get("end_s", fields.get("end")))
+    text, speaker, channel = fields.get("text", ""), fields.get("speaker"), fields.get("channel")
+    if start is None or end is None or not isinstance(text, str):
+        found = ", ".join(f"{str(k)[:30]!r} {type(v).__name__:.30}" for k, v in fields.items())
         raise TextError(
             f"cue {number}: needs the numbers start_s and end_s (seconds) and the string text "
-            f"(keys found: {', '.join(repr(str(key)[:30]) for key in item)})."
+            f"(found: {found})."
         )
-    if channel is not None and (isinstance(channel, bool) or not isinstance(channel, int)):
-        raise TextError(f"cue {number}: channel is a {type(channel).__name__}: give an integer.")
-    [cue] = resolve_times(
-        [RawCue(_number(start), _number(end), text, None if speaker is None else str(speaker))]
-    )
-    return with_channel([cue], channel)[0]
+    if channel is not None:
+        if isinstance(channel, bool) or not isinstance(channel, numbers.Integral):
+            raise TextError(
+                f"cue {number}: channel is a {type(channel).__name__}: give an integer."
+            )
+        channel = int(channel)
+    name = None if speaker is None else str(speaker)
+    problem = item.problem if isinstance(item, Cue) else None
+    adjusted = item.adjusted if isinstance(item, Cue) else None
+    if 0 <= start <= end and math.isfinite(start):
+        return Cue(start, end, text, name, channel, problem, adjusted)
+    return resolve_times([RawCue(start, end, text, name, channel, problem)])[0]
 
 
-def _number(value: Any) -> float:
-    return float(value)
+def _seconds(value: object) -> float | None:
+    """Return a number as a float, infinite if it is too large; None if it is not a number."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _path(path: object) -> Path:
@@ -154,7 +180,9 @@ def _subtitles(content: str, name: str) -> list[RawCue]:
 def _tsv(content: str, name: str) -> list[RawCue]:
     """Whisper's TSV: start, end (milliseconds) and text."""
     try:
-        columns, records = read_records(content.splitlines(), ("start", "end", "text"), "\t")
+        columns, records = read_records(
+            io.StringIO(content, newline=""), ("start", "end", "text"), "\t"
+        )
     except TableError as error:
         raise TextError(f"{name}: {error}") from None
     if not {"start", "end", "text"} <= set(columns):

@@ -104,6 +104,7 @@ def test_channels_of_a_recording_are_kept():
         ({"start": "x", "end": 1, "text": ""}, "its start cannot be read: 'x'"),
         ({"start": 0, "end": [], "text": ""}, "its end cannot be read: '[]'"),
         ({"start": 0, "end": 10**400, "text": ""}, "its end cannot be read"),
+        ({"start": "PT1.2.3S", "end": 4, "text": ""}, "its start cannot be read: 'PT1.2.3S'"),
     ],
 )
 def test_a_bad_segment_does_not_cost_the_file(segment, problem):

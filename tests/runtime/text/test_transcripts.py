@@ -3,11 +3,12 @@
 import json
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emo_runtime.errors import TextError
+from emo_runtime.errors import ArgumentError, TextError
 from emo_runtime.text.cues import Cue
 from emo_runtime.text.markup import Markup
 from emo_runtime.text.transcripts import as_cues, parse_transcript, read_transcript
@@ -204,12 +205,61 @@ def test_cues_in_every_form():
 @pytest.mark.parametrize(
     "wrong",
     [5, None, b"a.vtt", {"start": 0}, [5], [{}], [{"start": "0", "end": 1}],
-     [{"start": 0, "end": 1, "text": 5}], [{"start": 0, "end": 1, "channel": "left"}]],
+     [{"start": 0, "end": 1, "text": 5}], [{"start": 0, "end": 1, "channel": "left"}],
+     [Cue(0, None, "hola")], [Cue("0", 1, "hola")], [Cue(0, 1, None)],  # type: ignore[arg-type]
+     [Cue(0, 1, "hola", channel="left")]],  # type: ignore[arg-type]
     ids=repr,
 )  # fmt: skip
 def test_an_invalid_cue_is_a_text_error(wrong):
     with pytest.raises(TextError):
         list(as_cues(wrong))
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "problem"),
+    [
+        (math.nan, 1.0, "its start is nan"),
+        (0.0, math.nan, "its end is nan"),
+        (10**400, 10**400, "its start is inf"),
+        (2.0, 1.0, "it ends at 1 s, before its start at 2 s"),
+        (0.0, math.inf, None),
+        (np.float32(0), np.int64(1), None),
+    ],
+)
+def test_times_that_are_not_usable_are_the_problem_of_a_cue(start, end, problem):
+    [cue] = as_cues([Cue(start, end, "hola")])
+    assert cue.problem == problem
+    if problem is None:
+        assert (cue.start_s, cue.end_s) == (start, end)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"channel": "left"}, ArgumentError, "channel='left': give a whole number"),
+        ({"channel": -1}, ArgumentError, "channel=-1"),
+        ({"markup": "tags"}, ArgumentError, "markup is of type str"),
+        ({"encoding": 5}, TextError, "unknown encoding 5"),
+        ({"encoding": "utf-8\0"}, TextError, "unknown encoding"),
+        ({"encoding": "base64"}, TextError, "unknown encoding 'base64'"),
+    ],
+    ids=str,
+)
+def test_arguments_that_are_refused(options, error, message):
+    with pytest.raises(error, match=message):
+        read_transcript(CASES / "plain.srt", **options)
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\x85"])
+def test_only_line_ends_divide_lines(separator):
+    text = f"hola{separator}gracias"
+    line = json.dumps({"start": 0, "end": 1, "text": text}, ensure_ascii=False)
+    for content, suffix in (
+        (f"{line}\r\n{line}\n", ".jsonl"),
+        (f"start\tend\ttext\r\n0\t1000\t{text}\r\n0\t1000\t{text}\n", ".tsv"),
+    ):
+        cues = parse_transcript(content, suffix, "a")
+        assert cues == [Cue(0, 1, "hola gracias")] * 2
 
 
 @settings(max_examples=150, deadline=None)
