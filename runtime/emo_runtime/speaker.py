@@ -3,6 +3,7 @@
 import base64
 import binascii
 import os
+import tempfile
 import threading
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -82,9 +83,16 @@ class Speaker:
             values = base64.b64encode(self._sum.astype("<f8").tobytes()).decode()
             document = _Document("emo-speaker/1", self._space, self._count, values)
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with open(descriptor, "wb") as file:
-                file.write(msgspec.json.encode(document))
+            target = Path(path)
+            # A new file: the permissions of an existing one would be kept.
+            descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+            try:
+                with open(descriptor, "wb") as file:
+                    file.write(msgspec.json.encode(document))
+                Path(temporary).replace(target)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
         except (OSError, TypeError, ValueError) as error:
             raise AudioError(
                 f"the speaker profile can't be written: {str(error)[:200]}. Give a file's path."
