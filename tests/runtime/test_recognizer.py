@@ -329,9 +329,9 @@ def test_the_result_of_the_self_test_is_cached(tiny_bundle, monkeypatch, tmp_pat
 
     monkeypatch.setattr(emo_runtime.recognizer, "run_self_test", counting)
     for expected in (1, 1):
-        EmotionRecognizer.open(tiny_bundle())
+        EmotionRecognizer.open(tiny_bundle(), threads=2)
         assert len(ran) == expected
-    EmotionRecognizer.open(tiny_bundle(), self_test=True)
+    EmotionRecognizer.open(tiny_bundle(), threads=2, self_test=True)
     assert len(ran) == 2
     EmotionRecognizer.open(tiny_bundle(), threads=1)  # another placement: other kernels perhaps
     assert len(ran) == 3
