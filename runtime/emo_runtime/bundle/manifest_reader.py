@@ -32,11 +32,6 @@ def parse_manifest(data: bytes) -> Manifest:
     return manifest
 
 
-def schema_of(data: bytes) -> str:
-    """Return the schema of a manifest: ``emo-bundle/2`` or ``emo-bundle/1``. Raises BundleError."""
-    return _schema_of(_load(data))
-
-
 def _load(data: bytes) -> Any:
     if len(data) > MAX_MANIFEST_BYTES:
         raise BundleError(

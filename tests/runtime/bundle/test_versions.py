@@ -1,5 +1,6 @@
 """Bundles of every published schema are read and give their golden answers."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,6 @@ import pytest
 from click.testing import CliRunner
 
 from emo_runtime import BundleError, EmotionRecognizer
-from emo_runtime.bundle.manifest_reader import schema_of
 from emo_runtime.bundle.reader import open_bundle
 from emo_runtime.bundle.upgrade import upgrade_bundle
 from emo_runtime.cli.bundle import main
@@ -17,10 +17,14 @@ BUNDLES = ROOT / "tests" / "data" / "bundles"
 SCHEMAS = {"emo-bundle-1": "emo-bundle/1", "emo-bundle-2": "emo-bundle/2"}
 
 
+def schema_of(path):
+    return json.loads((path / "manifest.json").read_bytes())["schema"]
+
+
 @pytest.mark.parametrize(("name", "schema"), SCHEMAS.items())
 def test_golden_bundles(name, schema):
     path = BUNDLES / name
-    assert schema_of((path / "manifest.json").read_bytes()) == schema
+    assert schema_of(path) == schema
     recognizer = EmotionRecognizer.open(path, self_test=False)
     assert recognizer.self_test() < 1e-5
     assert recognizer.tasks == ("text", "fusion", "audio")
@@ -30,7 +34,7 @@ def test_an_upgraded_bundle_gives_the_same_answers(tmp_path):
     old = BUNDLES / "emo-bundle-1"
     result = CliRunner().invoke(main, ["upgrade", str(old), str(tmp_path / "new")])
     assert result.exit_code == 0, result.output
-    assert schema_of((tmp_path / "new" / "manifest.json").read_bytes()) == "emo-bundle/2"
+    assert schema_of(tmp_path / "new") == "emo-bundle/2"
     before, after = open_bundle(old), open_bundle(tmp_path / "new")
     assert before.manifest == after.manifest
     assert EmotionRecognizer.open(tmp_path / "new", self_test=False).self_test() < 1e-5
