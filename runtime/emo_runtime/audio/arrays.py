@@ -1,6 +1,5 @@
 """Sample arrays: conversion to float32 [time, channels], and checks of scale, rate and channels."""
 
-import math
 import numbers
 from typing import Any
 
@@ -128,16 +127,26 @@ def check_rate(sample_rate: int, name: str) -> None:
 
 def check_samples(samples: Floats) -> None:
     """Raise AudioError if there are no samples, or some are not finite or far too large."""
-    if not len(samples):
-        raise AudioError("the sound has no samples. Check how it was recorded or cut.")
-    low, high = float(samples.min()), float(samples.max())
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise AudioError("the sound has samples that are NaN or infinite. Check what produced it.")
-    if max(-low, high) > MAX_PEAK:
+    check_not_empty(samples)
+    check_finite(samples)
+    peak = max(-float(samples.min()), float(samples.max()))
+    if peak > MAX_PEAK:
         raise AudioError(
-            f"the sound's peak is {max(-low, high):.4g}, floats must be in about [-1, 1]. "
+            f"the sound's peak is {peak:.4g}, floats must be in about [-1, 1]. "
             "Divide 16-bit samples by 32768."
         )
+
+
+def check_not_empty(samples: Floats) -> None:
+    """Raise AudioError if there are no samples."""
+    if not len(samples):
+        raise AudioError("the sound has no samples. Check how it was recorded or cut.")
+
+
+def check_finite(samples: Floats) -> None:
+    """Raise AudioError if samples are NaN or infinite."""
+    if not np.isfinite(samples).all():
+        raise AudioError("the sound has samples that are NaN or infinite. Check what produced it.")
 
 
 def _is_number(value: Any) -> bool:

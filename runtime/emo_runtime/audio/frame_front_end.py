@@ -11,20 +11,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from emo_runtime.audio.arrays import check_finite, check_not_empty
 from emo_runtime.audio.features import Features
 from emo_runtime.audio.level import LevelMeter, gain_db
 from emo_runtime.audio.row_buffer import RowBuffer
 from emo_runtime.audio.spectrogram import BLOCK_FRAMES
 from emo_runtime.bundle.front_ends import FrontEndBase
-from emo_runtime.errors import AudioError
 
 Floats = NDArray[np.float32]
-
-
-def check_finite(samples: Floats) -> None:
-    """Raise AudioError if samples are NaN or infinite."""
-    if not np.isfinite(samples).all():
-        raise AudioError("the sound has samples that are NaN or infinite. Check what produced it.")
 
 
 class FrameFrontEnd(ABC):
@@ -106,8 +100,7 @@ class FrameFrontEnd(ABC):
 
     def signal(self, samples: Floats) -> Floats:
         """Samples with their padding and margins. Raises AudioError if there are none."""
-        if not len(samples):
-            raise AudioError("the sound has no samples. Check how it was recorded or cut.")
+        check_not_empty(samples)
         padded = _extended(samples, self.padding(len(samples)))
         return np.concatenate([self.lead(padded), padded, self.trail(padded)])
 

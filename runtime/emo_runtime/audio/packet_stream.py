@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emo_runtime.audio.arrays import check_finite
 from emo_runtime.audio.features import Features
-from emo_runtime.audio.frame_front_end import check_finite
 from emo_runtime.audio.front_end import FrontEnd
 from emo_runtime.errors import ClosedError
 

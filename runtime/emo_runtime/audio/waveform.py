@@ -3,12 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from emo_runtime.audio.arrays import check_finite, check_not_empty
 from emo_runtime.audio.features import Features, split_windows
-from emo_runtime.audio.frame_front_end import check_finite
 from emo_runtime.audio.level import LevelMeter, gain_db
 from emo_runtime.audio.row_buffer import RowBuffer
 from emo_runtime.bundle.front_ends import WaveformSettings
-from emo_runtime.errors import AudioError
 
 Floats = NDArray[np.float32]
 
@@ -47,8 +46,7 @@ class Waveform:
 
     def assemble(self, samples: Floats, rms: float, *, truncated: bool) -> Features:
         """Features of all samples of an utterance with a given RMS."""
-        if not len(samples):
-            raise AudioError("the sound has no samples. Check how it was recorded or cut.")
+        check_not_empty(samples)
         gain = 10 ** (gain_db(self.settings.level, rms) / 20)
         values = samples * np.float32(gain)
         if self.settings.normalize:
