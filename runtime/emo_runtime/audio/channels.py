@@ -12,6 +12,18 @@ _CANCEL_SHARE = 0.1
 _SILENT_SHARE = 1e-5
 
 
+def mix_whole(frames: Floats) -> tuple[Floats, tuple[Note, ...]]:
+    """Return mono samples of a complete sound [time, channels], and notes on its channels.
+
+    They are the mean of the channels, or the loudest channel if the channels cancel each other.
+    """
+    mixer = ChannelMixer(frames.shape[1])
+    mono = mixer.mix(frames)
+    if (channel := mixer.cancelled_by) is not None:
+        mono = np.ascontiguousarray(frames[:, channel])
+    return mono, mixer.notes
+
+
 class ChannelMixer:
     """Mean of the channels, block by block, with the energy of each channel."""
 

@@ -20,7 +20,7 @@ from emo_runtime.audio.arrays import (
     pair_of,
     time_by_channels,
 )
-from emo_runtime.audio.channels import ChannelMixer
+from emo_runtime.audio.channels import ChannelMixer, mix_whole
 from emo_runtime.audio.reader import SoundReader, open_sound
 from emo_runtime.errors import AudioError
 from emo_runtime.notes import Note
@@ -69,7 +69,8 @@ def decode(source: AudioSource, max_duration_s: float = MAX_DURATION_S) -> Sound
         if len(frames) > max_duration_s * sample_rate:
             raise _too_long("the sound", max_duration_s)
         check_scale(samples)
-        sound = _mix(as_floats(frames), sample_rate)
+        mono, notes = mix_whole(as_floats(frames))
+        sound = Sound(mono, sample_rate, notes)
     else:
         with open_sound(source) as reader:
             sound = _read(reader, max_duration_s)
@@ -102,14 +103,6 @@ def silent_wav(seconds: float, sample_rate: int = 8000) -> bytes:
         file.setframerate(sample_rate)
         file.writeframes(bytes(2 * int(seconds * sample_rate)))
     return stream.getvalue()
-
-
-def _mix(frames: Floats, sample_rate: int) -> Sound:
-    mixer = ChannelMixer(frames.shape[1])
-    samples = mixer.mix(frames)
-    if (channel := mixer.cancelled_by) is not None:
-        samples = np.ascontiguousarray(frames[:, channel])
-    return Sound(samples, sample_rate, mixer.notes)
 
 
 def _read(reader: SoundReader, max_duration_s: float) -> Sound:

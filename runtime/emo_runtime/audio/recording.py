@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_runtime.audio.arrays import as_floats, check_scale, pair_of, time_by_channels
-from emo_runtime.audio.channels import ChannelMixer
+from emo_runtime.audio.channels import mix_whole
 from emo_runtime.audio.decode import AudioSource, Sound
 from emo_runtime.audio.flac import read_info
 from emo_runtime.audio.reader import SoundReader, open_sound
@@ -73,12 +73,8 @@ class Recording:
             )
         if channel is not None:
             mono = np.ascontiguousarray(frames[:, channel])
-            notes: tuple[Note, ...] = ()
-        else:
-            mixer = ChannelMixer(self.channels)
-            mono, notes = mixer.mix(frames), mixer.notes
-            if (loudest := mixer.cancelled_by) is not None:
-                mono = np.ascontiguousarray(frames[:, loudest])
+            return Sound(mono, self.sample_rate, self.notes)
+        mono, notes = mix_whole(frames)
         return Sound(mono, self.sample_rate, self.notes + notes)
 
 
