@@ -14,9 +14,9 @@ MULAW = np.fromfile(ROOT / "tests" / "data" / "mulaw.s16le", "<i2")
 ALAW = np.fromfile(ROOT / "tests" / "data" / "alaw.s16le", "<i2")
 
 
-def codes(table, seconds, rate=8000):
-    """Return speech-like sound as codes of the table."""
-    wanted = speechlike(seconds, rate) * 32768
+def codes(table, seconds, rate=8000, seed=0):
+    """Return speech-like sound as codes of the table: for each sample the nearest value."""
+    wanted = speechlike(seconds, rate, seed) * 32768
     order = np.argsort(table, kind="stable")
     at = np.clip(np.searchsorted(table[order], wanted), 0, 255)
     return order[at].astype(np.uint8).tobytes()

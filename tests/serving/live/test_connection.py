@@ -8,26 +8,16 @@ import numpy as np
 import pytest
 from starlette.websockets import WebSocketDisconnect
 
-from helpers.corpora import ROOT
+from helpers.platform_calls import MULAW, codes, packets
 from helpers.sounds import speechlike
 
 TEXT = "¡Llevo tres semanas esperando una solución!"
-# SoX's table from mu-law codes to samples.
-MULAW = np.fromfile(ROOT / "tests" / "data" / "mulaw.s16le", "<i2")
 
 
 @pytest.fixture
 def socket(client):
     with client.websocket_connect("/v1/stream") as opened:
         yield opened
-
-
-def codes(seconds, seed=3):
-    """Return speech-like sound in mu-law, 8,000 codes a second: the nearest of the table."""
-    wanted = speechlike(seconds, 8_000, seed) * 32768
-    order = np.argsort(MULAW, kind="stable")
-    at = np.clip(np.searchsorted(MULAW[order], wanted), 0, 255)
-    return order[at].astype(np.uint8).tobytes()
 
 
 def begin(socket, *, form=None, **parameters):
@@ -49,8 +39,8 @@ def media(socket, packet, track="inbound"):
 
 
 def say(socket, sound, size=160, **options):
-    for at in range(0, len(sound), size):
-        media(socket, sound[at : at + size], **options)
+    for packet in packets(sound, size):
+        media(socket, packet, **options)
 
 
 def transcript(socket, text):
@@ -69,7 +59,7 @@ def scores(event):
 
 
 def test_a_call_with_sound_and_transcript(socket, recognizer):
-    sound = codes(1.7)
+    sound = codes(MULAW, 1.7)
     begin(socket)
     transcript(socket, "¡Llevo")
     say(socket, sound)
@@ -82,7 +72,7 @@ def test_a_call_with_sound_and_transcript(socket, recognizer):
 
 def test_several_utterances_in_one_connection(socket, recognizer):
     for seed in range(3):
-        sound = codes(0.7, seed)
+        sound = codes(MULAW, 0.7, seed=seed)
         begin(socket)
         say(socket, sound, 333)
         sound_in = MULAW[np.frombuffer(sound, np.uint8)], 8000
@@ -100,7 +90,7 @@ def test_binary_samples_may_be_cut_anywhere(socket, recognizer):
 
 def test_a_call_without_sound(socket, recognizer):
     begin(socket, task="text")
-    say(socket, codes(0.1))
+    say(socket, codes(MULAW, 0.1))
     transcript(socket, TEXT)
     assert scores(stop(socket)) == recognizer.recognize(TEXT).scores
 
@@ -109,7 +99,7 @@ def test_events_come_at_the_chosen_rate(socket):
     begin(socket, interval_ms=100, text=TEXT)
     for _ in range(3):
         threading.Event().wait(0.15)
-        media(socket, codes(0.2))
+        media(socket, codes(MULAW, 0.2))
         event = socket.receive_json()
         assert (event["event"], event["final"]) == ("emotion", False)
 
@@ -117,7 +107,7 @@ def test_events_come_at_the_chosen_rate(socket):
 def test_there_is_no_event_before_an_answer_is_possible(socket):
     begin(socket, interval_ms=100, task="fusion")
     threading.Event().wait(0.15)
-    media(socket, codes(0.2))
+    media(socket, codes(MULAW, 0.2))
     threading.Event().wait(0.15)
     transcript(socket, TEXT)
     assert socket.receive_json()["answer"]["task"] == "fusion"
@@ -126,16 +116,16 @@ def test_there_is_no_event_before_an_answer_is_possible(socket):
 def test_a_mark_is_answered_for_everything_so_far(socket, recognizer):
     begin(socket)
     transcript(socket, TEXT)
-    say(socket, codes(0.5))
+    say(socket, codes(MULAW, 0.5))
     socket.send_json({"event": "mark", "streamSid": "MZ1", "mark": {"name": "here"}})
     event = socket.receive_json()
     assert (event["mark"], event["final"], event["answer"]["duration_s"]) == ("here", False, 0.5)
 
 
 def test_other_tracks_are_ignored(socket, recognizer):
-    sound = codes(0.6)
+    sound = codes(MULAW, 0.6)
     begin(socket)
-    say(socket, codes(0.4, seed=8), track="outbound")
+    say(socket, codes(MULAW, 0.4, seed=8), track="outbound")
     say(socket, sound)
     sound_in = MULAW[np.frombuffer(sound, np.uint8)], 8000
     assert scores(stop(socket)) == recognizer.recognize(None, sound_in).scores
@@ -245,7 +235,7 @@ def test_an_idle_connection_is_closed(start):
 
 
 def test_a_long_utterance_is_answered_for_its_latest_sound(start, recognizer):
-    sound = codes(2.0)
+    sound = codes(MULAW, 2.0)
     with start(max_stream_s=1.0).websocket_connect("/v1/stream") as socket:
         begin(socket)
         say(socket, sound, 1600)
