@@ -37,7 +37,6 @@ from emo_bench.worker.protocol import (
 from emo_bench.workload import load_samples
 
 LOADGEN_SCENARIOS: tuple[Scenario, ...] = ("SingleStream", "MultiStream", "Server", "Offline")
-SCENARIOS = (*LOADGEN_SCENARIOS, "stream", "cold")
 _WARM_UP = 20
 _CHECKED = 64
 _STREAM_S = 15.0

@@ -135,7 +135,7 @@ def test_an_engine_that_fails_ends_the_run():
 
 
 def test_an_engine_is_asked_by_as_many_threads_as_it_wants():
-    seen, both = set(), threading.Barrier(2, timeout=20)
+    seen, both = set(), threading.Barrier(2, timeout=300)
 
     class Meeting(Sleeper):
         def answer(self, sample):

@@ -36,7 +36,6 @@ class _Parameters(msgspec.Struct, rename="camel"):
 
     conversation_id: str = ""
     media: list[_Media] = []
-    custom_config: Any = None
     input_variables: Any = None
 
 
