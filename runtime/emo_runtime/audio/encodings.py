@@ -82,6 +82,11 @@ _TYPES: dict[Encoding, np.dtype[Any]] = {
 }
 
 
+def sample_bytes(encoding: Encoding) -> int:
+    """Return the size of one encoded sample in bytes."""
+    return _TYPES[encoding].itemsize
+
+
 class PacketDecoder:
     """Bytes of interleaved samples to mono float32 samples.
 

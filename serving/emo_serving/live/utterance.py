@@ -5,13 +5,13 @@ import time
 from typing import Any, Self
 
 from emo_runtime import Answer, AudioError, EmotionStream, TaskError, TextError
+from emo_runtime.audio.encodings import sample_bytes
 from emo_serving.live.messages import Start
 from emo_serving.service import Service
 
 # Packets of 20 ms are processed in blocks: one job in a thread instead of 25. The answer does not
 # depend on how the sound is divided, and half a second of it takes less than a millisecond.
 _BLOCK_S = 0.5
-_BYTES = {"mulaw": 1, "alaw": 1, "pcm_s16le": 2, "pcm_s16be": 2, "pcm_f32le": 4}
 
 
 class LiveUtterance:
@@ -26,7 +26,7 @@ class LiveUtterance:
         )
         self._options = options
         self._block_bytes = int(
-            _BLOCK_S * media.sample_rate * media.channels * _BYTES[media.encoding]
+            _BLOCK_S * media.sample_rate * media.channels * sample_bytes(media.encoding)
         )
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
@@ -46,8 +46,9 @@ class LiveUtterance:
 
     async def feed(self, packet: bytes) -> dict[str, Any] | None:
         """Take a packet. Raises AudioError."""
-        self._waiting.append(packet)
-        self._waiting_bytes += len(packet)
+        if packet:  # a list of empty ones would grow without end
+            self._waiting.append(packet)
+            self._waiting_bytes += len(packet)
         if self._is_due():
             return await self._partial()
         if self._waiting_bytes >= self._block_bytes:
