@@ -99,7 +99,8 @@ class EmotionRecognizer:
         """Open a bundle and return a recognizer for it.
 
         Args:
-            bundle: Directory of the bundle. None: the installed default bundle.
+            bundle: Directory of the bundle, or the name of an installed one. None: the installed
+                default bundle.
             public_key: PEM file of the ed25519 key that the bundle must be signed with.
             providers: Execution provider: "auto", "cpu", "cuda", "tensorrt", "openvino", "coreml"
                 or "directml". A named provider that does not attach is an error. Of a list, the
@@ -111,7 +112,8 @@ class EmotionRecognizer:
             spin: In "latency" mode idle threads spin. False uses less CPU on shared hosts and
                 is slower.
             huge_pages: Ask Linux to keep the weights in huge pages. Does not change answers.
-            variant: Required precision of the text graphs. None: the best for the provider.
+            variant: Required precision of all graphs except fusion graphs. None: the best for the
+                provider.
             tasks: Tasks to load. None: all tasks of the bundle.
             max_duration_s: Maximum duration of an utterance.
             max_waiting: Maximum number of queued asynchronous calls.

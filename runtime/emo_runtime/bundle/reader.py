@@ -95,7 +95,8 @@ def open_bundle(
     """Open the directory of a bundle and check the list of its files.
 
     Args:
-        path: The directory. None: the installed default bundle.
+        path: The directory, or the name of an installed bundle. None: the installed default
+            bundle.
         public_key: PEM file of the ed25519 key that the bundle must be signed with.
 
     Raises:
@@ -103,6 +104,8 @@ def open_bundle(
             manifest is malformed, or the signature is missing or wrong.
     """
     directory = default_bundle() if path is None else Path(path)
+    if isinstance(path, str) and not os.path.isdir(path):  # noqa: PTH112  (see below)
+        directory = installed_bundle(path) or directory
     if not os.path.isdir(directory):  # noqa: PTH112  (False for a name that is too long)
         raise BundleError(
             f"{str(directory)[:200]}: no such directory. Give the directory of a bundle (with its "
@@ -129,18 +132,29 @@ def open_bundle(
 
 
 def default_bundle() -> Path:
-    """Return the directory of the installed default bundle, without importing its package."""
-    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS, name=DEFAULT):
+    """Return the directory of the installed default bundle. Raises BundleError."""
+    directory = installed_bundle(DEFAULT)
+    if directory is None:
+        raise BundleError(
+            "no default bundle is installed. Install emo-runtime as a package (pip install "
+            "emo-runtime), or give the directory of a bundle."
+        )
+    return directory
+
+
+def installed_bundle(name: str) -> Path | None:
+    """Return the directory of an installed bundle, without importing its package; None: unknown.
+
+    Packages register bundles in the entry-point group ``emo_runtime.bundles``.
+    """
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS, name=name):
         package, *folders = entry.value.split(".")
         spec = importlib.util.find_spec(package)
         for root in (spec and spec.submodule_search_locations) or ():
             directory = Path(root, *folders)
             if (directory / MANIFEST_NAME).is_file():
                 return directory
-    raise BundleError(
-        "no default bundle is installed. Install emo-runtime as a package (pip install "
-        "emo-runtime), or give the directory of a bundle."
-    )
+    return None
 
 
 _REMEDY = "The bundle was changed or damaged: copy it again or run emo-export."

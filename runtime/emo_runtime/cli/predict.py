@@ -79,7 +79,9 @@ _STEPS = {
     help="With --ray: number of workers. Default: one per core.",
 )
 @click.option(
-    "--bundle", type=click.Path(), help="Directory of a bundle. Default: the installed one."
+    "--bundle",
+    type=click.Path(),
+    help="Directory or installed name of a bundle. Default: the installed one.",
 )
 @click.option(
     "--min-confidence",

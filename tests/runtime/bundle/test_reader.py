@@ -180,8 +180,9 @@ def test_a_directory_that_may_not_be_listed(monkeypatch, tiny_bundle):
 
 
 class FakeEntry:
-    def __init__(self, value):
+    def __init__(self, value, name="default"):
         self.value = value
+        self.name = name
 
 
 @pytest.fixture
@@ -189,8 +190,8 @@ def entry_points(monkeypatch):
     found = []
 
     def lookup(*, group, name):
-        assert (group, name) == ("emo_runtime.bundles", "default")
-        return found
+        assert group == "emo_runtime.bundles"
+        return [entry for entry in found if entry.name == name]
 
     monkeypatch.setattr(bundle_module.importlib.metadata, "entry_points", lookup)
     return found
@@ -206,6 +207,21 @@ def test_the_default_is_found_without_an_import(tiny_bundle, tmp_path, monkeypat
     assert default_bundle() == package / "bundles" / "default"
     assert open_bundle().manifest.name == "tiny"
     assert "emo_elsewhere" not in sys.modules
+
+
+def test_an_installed_bundle_is_found_by_its_name(tiny_bundle, tmp_path, monkeypatch, entry_points):
+    package = tmp_path / "emo_elsewhere"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    shutil.copytree(tiny_bundle(n_mfcc=56), package / "call_centre")
+    monkeypatch.syspath_prepend(tmp_path)
+    entry_points.append(FakeEntry("emo_elsewhere.call_centre", "call-centre"))
+    assert open_bundle("call-centre").path == package / "call_centre"
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_bundle(), tmp_path / "call-centre")  # a directory takes precedence
+    assert open_bundle("call-centre").manifest.audio.n_mfcc != 56
+    with pytest.raises(BundleError, match="elsewhere: no such directory"):
+        open_bundle("elsewhere")
 
 
 @pytest.mark.parametrize("value", ["no_such_package_anywhere.bundle", "json.decoder", "os"])
