@@ -21,9 +21,10 @@ from emo_runtime.audio.quality import measure, speech_notes
 from emo_runtime.bundle.front_ends import WaveformSettings
 from emo_runtime.bundle.manifest import File, Manifest, Precision, TaskName
 from emo_runtime.errors import AudioError, BundleError, TaskError, TextError
+from emo_runtime.notes import Note
 from emo_runtime.ort.session import Session
 from emo_runtime.probabilities import sigmoid, softmax
-from emo_runtime.result import Answer, Note
+from emo_runtime.result import Answer
 from emo_runtime.speaker import Speaker
 from emo_runtime.text.tokenizer import TextTokenizer
 from emo_runtime.timing import Clock

@@ -5,10 +5,8 @@ from typing import Any
 
 from emo_runtime.audio.decode import AudioSource
 from emo_runtime.bundle.manifest import TaskName
-from emo_runtime.notes import Note, NoteCode
+from emo_runtime.notes import Note
 from emo_runtime.speaker import Speaker
-
-__all__ = ["Answer", "Note", "NoteCode", "Timings", "Utterance"]
 
 
 @dataclass(frozen=True, eq=False)
