@@ -6,6 +6,7 @@ from typing import Self
 from rich.console import Console
 from rich.table import Table
 
+from emo_export.evaluation.latency import SOUND_S
 from emo_export.report import STEPS, Report, Step
 
 
@@ -79,7 +80,10 @@ def _comparisons(report: Report) -> Table:
 
 
 def _speeds(report: Report) -> Table:
-    title = "One transcript at a time on this machine (medians; emo-bench measures in earnest)"
+    title = (
+        f"One transcript, or {SOUND_S:g} s of sound, at a time on this machine (quick medians; use "
+        "emo-bench to compare)"
+    )
     table = Table("graph", "precision", title=title, title_justify="left")
     for name in ("ms", "ms in PyTorch", "ratio"):
         table.add_column(name, justify="right")

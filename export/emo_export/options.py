@@ -73,7 +73,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Options:
-    """Options of one export. ``precisions`` apply to the text graphs; fusion stays in fp32.
+    """Options of one export. ``precisions`` apply to all graphs but fusion, which is fp32.
 
     ``target``: a bundle for ``emo_runtime``, or a model repository for Triton.
     """

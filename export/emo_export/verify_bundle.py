@@ -30,15 +30,19 @@ def compare_with_reference(
     min_agreement: float,
     variant: Precision | None = None,
 ) -> dict[str, Any]:
-    """Compare the text side of a bundle with its checkpoint in PyTorch.
+    """Compare a bundle with its checkpoint in PyTorch.
 
-    ``variant`` is the precision to compare; None: all of them.
-
-    ``reference`` is a text checkpoint, or a directory that contains ``text`` and optionally
-    ``fusion`` and ``encoder``. ``evaluate`` is a CSV; None: the built-in sentences.
+    Args:
+        bundle: the bundle.
+        reference: a text or speech checkpoint, or a directory that contains one or more of
+            ``text``, ``encoder``, ``fusion`` and ``speech``.
+        evaluate: a table of rows; None: the built-in sentences, or synthetic clips for a bundle
+            without text.
+        min_agreement: smallest label agreement; the other limits are those of ``Gate``.
+        variant: the precision to compare; None: all of them.
 
     Raises:
-        SelfTestError: the label agreement is below ``min_agreement``.
+        SelfTestError: a limit is not met.
         BundleError: the bundle was made from another checkpoint.
     """
     checkpoints = load(_sources(reference))

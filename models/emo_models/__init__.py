@@ -1,4 +1,4 @@
-"""The paper's systems in PyTorch: definitions, corpora, training, evaluation.
+"""Text, fusion and speech networks in PyTorch: definitions, corpora, training, evaluation.
 
 Needs ``pip install "emo-runtime[train]"``; nothing here is needed to run a bundle.
 """

@@ -51,7 +51,7 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Return the temporary siblings that killed processes left."""
+    """Remove the temporary siblings that killed processes left."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         owner = leftover.name.split(".")[-2]
         if owner.isdigit() and not _runs(int(owner)):

@@ -9,15 +9,13 @@ from emo_export.checkpoints.load import Checkpoints, FusionCheckpoint
 from emo_models.errors import CheckpointError
 from emo_runtime.bundle.front_ends import FrontEndSettings, MeanMfccSettings
 
-POOLINGS = ("cls", "mean")
-
 
 def check(checkpoints: Checkpoints) -> None:
     """Check that the parts of a bundle match, before any graph is built.
 
     Raises:
-        CheckpointError: Mismatch of labels (names or order), widths, pooling, temperatures, or the
-            encoders that the fusion network was trained on.
+        CheckpointError: Mismatch of labels (names or order), widths or temperatures, or other
+            encoders than those that the fusion network was trained on.
     """
     speech = checkpoints.speech if checkpoints.audio_by_speech else None
     for part in (checkpoints.text, checkpoints.fusion, speech):
@@ -35,11 +33,6 @@ def check(checkpoints: Checkpoints) -> None:
     if not checkpoints.tasks:
         where = checkpoints.speech.directory if checkpoints.speech else "checkpoints"
         _refuse(where, "a speech encoder without a head answers no task. Give --fusion as well")
-    if checkpoints.text is not None and checkpoints.text.pooling not in POOLINGS:
-        _refuse(
-            checkpoints.text.directory,
-            f"pooling {checkpoints.text.pooling!r} is unknown; known: {POOLINGS}",
-        )
     if checkpoints.fusion is not None:
         _check_fusion(checkpoints, checkpoints.fusion)
 

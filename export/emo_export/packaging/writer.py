@@ -121,7 +121,7 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def _remove_leftovers(target: Path) -> None:
-    """Return the temporary directories that killed exports to this target left."""
+    """Remove the temporary directories that killed exports to this target left."""
     for path in target.parent.glob(f"{_PREFIX}{target.name}.*{_SUFFIX}"):
         with contextlib.suppress(OSError):
             shutil.rmtree(path)

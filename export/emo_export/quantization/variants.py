@@ -41,7 +41,7 @@ class Optimized:
     standard: Graphs = field(default_factory=dict)
 
     def products(self, name: str) -> tuple[str, ...]:
-        """Return the matrix products of a text graph that can be quantized individually."""
+        """Return the matrix products of a graph that can be quantized individually."""
         return products(self.for_int8[name])
 
     def repairable(self, name: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""``emo-train``: train the systems of the paper from the command line.
+"""``emo-train``: train text, fusion and speech networks from the command line.
 
 Tables are read before torch is imported, so that a bad row is reported at once.
 """
@@ -39,7 +39,7 @@ _NOT_COMPARED = ("output", "cache")
 
 @click.group(cls=Group, context_settings={"show_default": True})
 def main() -> None:
-    """Train text classifiers and fusion networks."""
+    """Train text classifiers, speech networks and fusion networks, and prepare their inputs."""
 
 
 def _rows_options(*, required: bool) -> Callable[[_Function], _Function]:
@@ -242,7 +242,7 @@ def compare(runs: tuple[Path, ...], bundles: tuple[Path, ...], *, as_json: bool)
         print_json(found)
         return
     table = Table(title="Macro-F1 over all labels with its 95 % bootstrap interval")
-    table.add_column("run", overflow="fold")  # never cut: the end of a path tells runs apart
+    table.add_column("run", overflow="fold")  # never cut: runs often differ at the end of their path only
     for name in ("task", "variant", "MFCCs", "parameters", "test set", "labels", "macro-F1"):
         table.add_column(name, overflow="fold")
     table.add_column("macro-F1 without fear")
