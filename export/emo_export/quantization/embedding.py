@@ -1,12 +1,15 @@
-"""Row-wise int8 quantization of the word table of a large network.
+"""Row-wise int8 quantization of word tables and of tables of positions.
 
 Per-tensor quantization of the table, as in ONNX Runtime's tool, causes most of the error of an int8
 graph: one large row determines the step of all rows. With one scale per row, the table is still a
 quarter of the size. It is only looked up, never multiplied, so the full int8 range is used.
 """
 
+from typing import Any
+
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from emo_export.onnx_graph import Graph, Node, prune, size_bytes
@@ -41,20 +44,7 @@ def quantize_rows(model: onnx.ModelProto) -> bool:
         table = graph.constant(gather.input[0])
         if table is None:
             continue
-        quantized = quantize_channels(table.T, _LIMIT)
-        ids, [name] = gather.input[1], gather.output
-        rows = graph.add_constant(f"{name}.rows", quantized.values.T)
-        steps = graph.add_constant(f"{name}.steps", quantized.scales[:, np.newaxis])
-        whole, floats, step = f"{name}.int8", f"{name}.float", f"{name}.step"
-        graph.replace_node(
-            gather,
-            [
-                helper.make_node("Gather", [rows, ids], [whole]),
-                helper.make_node("Gather", [steps, ids], [step]),
-                helper.make_node("Cast", [whole], [floats], to=TensorProto.FLOAT),
-                helper.make_node("Mul", [floats, step], [name]),
-            ],
-        )
+        _replace_rows(graph, gather, table)
         prune(model)
         return True
     return False
@@ -73,23 +63,28 @@ def quantize_positions(model: onnx.ModelProto) -> bool:
             continue
         if table.nbytes < _LARGE_TABLE_BYTES:
             continue
-        quantized = quantize_channels(table.T, _LIMIT)
-        [name] = node.output
-        rows = graph.add_constant(f"{name}.rows", quantized.values.T)
-        steps = graph.add_constant(f"{name}.steps", quantized.scales[:, np.newaxis])
-        whole, floats, step = f"{name}.int8", f"{name}.float", f"{name}.step"
-        graph.replace_node(
-            node,
-            [
-                helper.make_node("Slice", [rows, *node.input[1:]], [whole]),
-                helper.make_node("Slice", [steps, *node.input[1:]], [step]),
-                helper.make_node("Cast", [whole], [floats], to=TensorProto.FLOAT),
-                helper.make_node("Mul", [floats, step], [name]),
-            ],
-        )
+        _replace_rows(graph, node, table)
         changed = True
     prune(model)
     return changed
+
+
+def _replace_rows(graph: Graph, node: Node, table: NDArray[Any]) -> None:
+    """Replace a Gather or Slice of the rows of a table by the same of int8 rows and their steps."""
+    quantized = quantize_channels(table.T, _LIMIT)
+    [name] = node.output
+    rows = graph.add_constant(f"{name}.rows", quantized.values.T)
+    steps = graph.add_constant(f"{name}.steps", quantized.scales[:, np.newaxis])
+    whole, floats, step = f"{name}.int8", f"{name}.float", f"{name}.step"
+    graph.replace_node(
+        node,
+        [
+            helper.make_node(node.op_type, [rows, *node.input[1:]], [whole]),
+            helper.make_node(node.op_type, [steps, *node.input[1:]], [step]),
+            helper.make_node("Cast", [whole], [floats], to=TensorProto.FLOAT),
+            helper.make_node("Mul", [floats, step], [name]),
+        ],
+    )
 
 
 def _word_lookups(graph: Graph) -> list[Node]:
