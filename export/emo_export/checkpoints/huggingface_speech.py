@@ -17,7 +17,7 @@ from emo_export.checkpoints.feature_extractor import PREPROCESSOR, read_front_en
 from emo_export.checkpoints.speech import SpeechCheckpoint
 from emo_export.options import SpeechPooling
 from emo_models.errors import CheckpointError
-from emo_models.modeling.load import quiet, read_weights, refuse_lost_weights
+from emo_models.modeling.load import quiet, read_weights, refuse_lost_weights, refuse_regression
 from emo_models.modeling.source import CONFIG, read_config, weights_sha256
 from emo_runtime.bundle.front_ends import FrontEndSettings, KaldiFbankSettings, LogMelSettings
 
@@ -78,11 +78,7 @@ def read_huggingface_speech(
 def _classifier(
     directory: Path, values: dict[str, Any], config: Any, front_end: FrontEndSettings
 ) -> SpeechCheckpoint:
-    if values.get("problem_type") == "regression" or config.num_labels == 1:
-        raise CheckpointError(
-            f"{directory}/{CONFIG}: a regression head (one number, no labels). Give a classifier "
-            "with two or more labels."
-        )
+    refuse_regression(directory, values, config)
     network = MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING[type(config)]
     model, info = read_weights(network, directory, config, attn_implementation="eager")
     refuse_lost_weights(directory, info, model, unused_parts={"masked_spec_embed"})

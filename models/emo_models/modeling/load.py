@@ -7,7 +7,7 @@ raise an error that lists them.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,11 +155,7 @@ def load_text(source: Path | str) -> TextCheckpoint:
         raise CheckpointError(
             f"{directory}/{CONFIG}: pooling is {pooling!r}; expected one of: {', '.join(CLASSES)}."
         )
-    if values.get("problem_type") == "regression" or config.num_labels == 1:
-        raise CheckpointError(
-            f"{directory}/{CONFIG}: a regression head (one number, no labels). Give a classifier "
-            "with two or more labels."
-        )
+    refuse_regression(directory, values, config)
     module, info = read_weights(classifier_class(config, pooling), directory, config)
     unused = {"pooler"} - {name.split(".")[0] for name in _inner_names(module)}
     refuse_lost_weights(directory, info, module, unused_parts=unused)
@@ -244,6 +240,24 @@ def read_weights(
             ) from error
         raise CheckpointError(f"{directory}: its weights can't be read: {_root(error)}") from error
     return module.eval(), info
+
+
+def refuse_regression(directory: Path, values: Mapping[str, Any], config: Any) -> None:
+    """Refuse a head that gives one number.
+
+    Args:
+        directory: directory of the checkpoint, for the message.
+        values: its config.json.
+        config: its transformers configuration.
+
+    Raises:
+        CheckpointError: the head is for regression.
+    """
+    if values.get("problem_type") == "regression" or config.num_labels == 1:
+        raise CheckpointError(
+            f"{directory}/{CONFIG}: a regression head (one number, no labels). Give a classifier "
+            "with two or more labels."
+        )
 
 
 def refuse_lost_weights(
