@@ -132,19 +132,25 @@ def _check_early(options: Options) -> None:
     """Check paths and tables before the import of torch, which takes seconds."""
     from emo_export.evaluation.rows import read_rows  # noqa: PLC0415
     from emo_export.packaging.target import check_target  # noqa: PLC0415
-    from emo_models.modeling.source import checkpoint_directory, read_config  # noqa: PLC0415
+    from emo_models.modeling.source import read_config  # noqa: PLC0415
 
     check_target(options.output, force=options.force)
     sources = options.sources
-    for source in filter(None, (sources.text, sources.encoder, sources.fusion, sources.speech)):
+    directories = (
+        sources.text,
+        sources.encoder,
+        sources.fusion,
+        sources.speech,
+        sources.speech_emotion,
+    )
+    for source in filter(None, directories):
         if Path(source).is_dir():
-            read_config(checkpoint_directory(source))
-    for table in (options.evaluate, options.calibrate):
-        if table is not None:
-            with_text = bool(
-                sources.text or sources.fusion or sources.encoder or sources.speech_emotion
-            )
-            read_rows(table, options.layout, with_text=with_text)
+            read_config(source)
+    with_text = bool(sources.text or sources.fusion or sources.encoder)
+    if sources.speech_emotion and not with_text:
+        return  # whether it reads text is known from its weights only
+    for table in filter(None, (options.evaluate, options.calibrate)):
+        read_rows(table, options.layout, with_text=with_text)
 
 
 def _options(given: dict[str, Any]) -> Options:
@@ -161,42 +167,41 @@ def _options(given: dict[str, Any]) -> Options:
         encoder = str(default / "encoder") if (default / "encoder").is_dir() else None
         speech = str(default / "speech") if (default / "speech").is_dir() else None
     own_card = default / "CARD.md" if default and (default / "CARD.md").is_file() else None
-    card = given["card"] or own_card
     precisions: tuple[Precision, ...] = given["precisions"] or (
         ("int8",) if given["quantize"] else ("fp32",)
     )
     licence = given["licence"] or (_DEFAULT_LICENCE if default else _UNKNOWN_LICENCE)
-    notice = _NOTICES.get(str(licence), f"Licence of the weights: {licence}.")
+    notice = _NOTICES.get(licence, f"Licence of the weights: {licence}.")
     return Options(
         sources=Sources(
-            text=_string(text),
-            encoder=_string(encoder),
-            fusion=_string(fusion),
-            speech=_string(speech),
+            text=text,
+            encoder=encoder,
+            fusion=fusion,
+            speech=speech,
             pooling=given["pooling"],
             layers=given["layers"],
-            speech_emotion=_string(toolkit),
+            speech_emotion=toolkit,
             speech_emotion_kind=given["speech_emotion_kind"],
             preparation=None if preparation == TextPreparation() else preparation,
         ),
-        output=_path(given["output"]) or Path("bundle"),
+        output=given["output"],
         identity=Identity(
-            name=str(given["name"] or _title(default) or Path(str(main_source)).resolve().name),
-            version=str(given["bundle_version"]),
-            licence=str(licence),
+            name=given["name"] or _title(default) or Path(main_source).resolve().name,
+            version=given["bundle_version"],
+            licence=licence,
             notice=notice,
-            card=_path(card),
+            card=given["card"] or own_card,
         ),
         precisions=tuple(dict.fromkeys(precisions)),
         target=given["target"],
-        force=bool(given["force"]),
-        evaluate=_path(given["evaluate"]),
-        calibrate=_path(given["calibrate"]),
+        force=given["force"],
+        evaluate=given["evaluate"],
+        calibrate=given["calibrate"],
         layout=take_layout(given),
         gate=Gate(
-            min_agreement=float(str(given["min_agreement"])),
-            max_f1_loss=float(str(given["max_f1_loss"])),
-            max_change=float(str(given["max_change"])),
+            min_agreement=given["min_agreement"],
+            max_f1_loss=given["max_f1_loss"],
+            max_change=given["max_change"],
             enforced=not given["no_gate"],
         ),
     )
@@ -241,14 +246,6 @@ def _default_checkpoint() -> Path:
         "the default checkpoint is not installed: it is in the repository only (models/checkpoints/"
         "default). Clone the repository, or give --text."
     )
-
-
-def _string(value: object) -> str | None:
-    return None if value is None else str(value)
-
-
-def _path(value: object) -> Path | None:
-    return None if value is None else Path(str(value))
 
 
 if __name__ == "__main__":

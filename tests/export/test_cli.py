@@ -50,6 +50,20 @@ def test_one_json_document(run: Any, maker: Any) -> None:
     assert manifest["licence"]["weights"] == "Apache-2.0"
 
 
+def test_a_table_of_sound_is_accepted_for_an_audio_model_of_speech_emotion(
+    run: Any, tmp_path: Path
+) -> None:
+    """The next fault is reported: whether the model reads text is not known before its weights."""
+    model = tmp_path / "w2v-bert-emotion-es"
+    model.mkdir()
+    (model / "config.json").write_text('{"model_type": "wav2vec2-bert"}')
+    table = tmp_path / "clips.csv"
+    table.write_text("audio,label\nclip.wav,joy\n")
+    result = run("--speech-emotion", model, evaluate=table)
+    assert result.exit_code == 1
+    assert "holds neither model.bin nor model.safetensors" in result.stderr
+
+
 def test_exit_codes(run: Any, maker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     text = maker.outliers()
     assert run("--fusion", maker.fusion(maker.encoder())).exit_code == 2

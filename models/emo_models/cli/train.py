@@ -242,7 +242,7 @@ def compare(runs: tuple[Path, ...], bundles: tuple[Path, ...], *, as_json: bool)
         print_json(found)
         return
     table = Table(title="Macro-F1 over all labels with its 95 % bootstrap interval")
-    table.add_column("run", overflow="fold")  # never cut: runs often differ at the end of their path only
+    table.add_column("run", overflow="fold")  # never cut: runs differ at the end
     for name in ("task", "variant", "MFCCs", "parameters", "test set", "labels", "macro-F1"):
         table.add_column(name, overflow="fold")
     table.add_column("macro-F1 without fear")
