@@ -80,10 +80,7 @@ def _comparisons(report: Report) -> Table:
 
 
 def _speeds(report: Report) -> Table:
-    title = (
-        f"One transcript, or {SOUND_S:g} s of sound, at a time on this machine (quick medians; use "
-        "emo-bench to compare)"
-    )
+    title = f"Medians on this machine: one transcript, or {SOUND_S:g} s of sound"
     table = Table("graph", "precision", title=title, title_justify="left")
     for name in ("ms", "ms in PyTorch", "ratio"):
         table.add_column(name, justify="right")
