@@ -48,7 +48,7 @@ def _head(checkpoints: Checkpoints, identity: Identity) -> str:
     weights = ", ".join(f"{name} `{sha256}`" for name, sha256 in checkpoints.sha256.items())
     return _HEAD.format(
         name=identity.name,
-        tasks=f"Says which emotion {what} expresses.",
+        tasks=f"Recognizes the emotion that {what} expresses.",
         labels=", ".join(checkpoints.labels),
         licence=identity.licence,
         notice=identity.notice,

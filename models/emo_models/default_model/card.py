@@ -160,7 +160,7 @@ Emotion of an utterance in Spanish, from its transcript, its sound, or both: {la
 A small BERT of our own (4 layers of 256, {parameters} M parameters, cased WordPiece vocabulary of
 8,000) and the fusion network of Soto et al. (CogniCIC at EmoSPeech 2024): mean MFCCs (128) and the
 mean of the BERT's last states, 256 + 256 -> 256 -> 6. The text classifier reads the mean state
-too, and adds a linear head on hashed token uni- and bigrams (32,768 buckets), weighed on
+too, and adds a linear head on hashed token uni- and bigrams (32,768 buckets), weighted on
 validation rows.
 The BERT was pretrained from scratch (masked words; two CPU cores, one hour) on {pretraining}.
 
@@ -179,25 +179,25 @@ code is Apache-2.0.
 | RAVDESS (English, acted; Livingstone & Russo 2018) | sound of fusion | CC BY-NC-SA 4.0 |
 
 Text training rows: {train_rows}, the official EmoSPeech train and MEACorpus train, without any row
-whose file name or text stands in EmoSPeech test. MEACorpus adds no row of a test video; the
+whose file name or text is in EmoSPeech test. MEACorpus adds no row of a test video; the
 official train does share videos with the official test (393 of its 750 rows), and in this corpus
-the video nearly tells the label: read the figures on unseen videos as well.
+the video almost determines the label: read the figures on unseen videos as well.
 
 **Fusion pairs are label-matched.** There is no free Spanish corpus with sound, transcript and
 label: each transcript was paired with a clip of the same label of nEMO or RAVDESS
 ({clips}, no speaker in two of the three).
-The fusion figures tell that the network fuses; they are *not* comparable with EmoSPeech's Task 2
-and say little of spontaneous Spanish speech. The sound is Polish and English, acted; disgust is
-heard in RAVDESS alone.
+The fusion figures show that the network fuses; they are *not* comparable with EmoSPeech's Task 2
+and say little about spontaneous Spanish speech. The sound is Polish and English, acted; only
+RAVDESS has disgust.
 
 ## Figures
 
-What this bundle answers, int8 text graph included; `emo-evaluate` on it prints the same (on another
-kind of processor the last digit may differ). Settings and temperatures come from validation rows
+Measured on this bundle, with its int8 text graph; `emo-evaluate` prints the same (on another kind
+of processor the last digit may differ). Settings and temperatures come from validation rows
 (10 % of the training rows; other speakers for sound) and from cross-validation inside the training
-rows (the averaging of five fine-tunings). The test sets were looked at once for these networks, and
+rows (the averaging of five fine-tunings). The test sets were evaluated once for these networks, and
 for two text and three fusion networks before them. 95 % intervals are bootstraps over rows.
-Fear has 6 rows in EmoSPeech test, so the second column is the steadier. The winner of EmoSPeech
+Fear has 6 rows in EmoSPeech test, so the second column is more stable. The winner of EmoSPeech
 2024 had 0.672 in Task 1, the paper implemented here 0.658, with large pre-trained networks; this
 one is small, its pretraining short.
 
@@ -217,7 +217,7 @@ EmoSPeech test by class:
 
 {fusion_table}
 
-"Sound alone" is the fusion network with the transcript declared absent, over all test clips once
+"Sound alone" is the fusion network with the transcript marked as absent, over all test clips once
 each. Fused, EmoSPeech test by class:
 
 {fusion_classes}
@@ -227,8 +227,8 @@ Temperatures, fitted on validation: {temperatures}. ECE: expected calibration er
 ## Intended use, and limits
 
 Research and demonstrations: the tone of utterances in Spanish dialogue systems, of single
-utterances of up to about 15 seconds. Not for decisions about people: emotion as heard or read by
-annotators is not what a person feels, the corpus is political and broadcast speech from Spain, the
+utterances of up to about 15 seconds. Not for decisions about people: emotion as annotators
+perceive it is not what a person feels, the corpus is political and broadcast speech from Spain, the
 acted sound is of other languages, and errors will differ between dialects, ages and genders in ways
 that were not measured. In the EU, emotion recognition at work and in education is prohibited
 (AI Act, article 5). `fear` can't be relied on.
