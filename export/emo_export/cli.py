@@ -106,7 +106,7 @@ _NOTICES = {
 def main(as_json: bool, **given: Any) -> None:
     """Convert a trained checkpoint into a bundle, and report its accuracy, size and speed.
 
-    Without a checkpoint: the default one of the repository.
+    Without a checkpoint: that of emo-es-small, in the repository.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a gate was not met (nothing is written).
     """
@@ -239,12 +239,12 @@ def _default_checkpoint() -> Path:
     """Return the path of the repository's trained checkpoint, next to the source of emo_models."""
     spec = importlib.util.find_spec("emo_models")
     for root in (spec and spec.submodule_search_locations) or ():
-        directory = Path(root).parent / "checkpoints" / "default"
+        directory = Path(root).parent / "checkpoints" / "emo-es-small"
         if (directory / "text").is_dir():
             return directory
     raise Failure(
-        "the default checkpoint is not installed: it is in the repository only (models/checkpoints/"
-        "default). Clone the repository, or give --text."
+        "the checkpoint of emo-es-small is not installed: it is in the repository only "
+        "(models/checkpoints/emo-es-small). Clone the repository, or give --text."
     )
 
 

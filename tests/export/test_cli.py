@@ -98,7 +98,7 @@ def test_default_checkpoint_that_is_not_there(
     assert "Clone the repository, or give --text" in result.stderr
 
 
-CHECKPOINT = ROOT / "models" / "checkpoints" / "default"
+CHECKPOINT = ROOT / "models" / "checkpoints" / "emo-es-small"
 
 
 @pytest.mark.skipif(not CHECKPOINT.is_dir(), reason=f"no trained checkpoint at {CHECKPOINT}")

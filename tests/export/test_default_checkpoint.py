@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from emo_export.cli import main
 from emo_runtime.version import __version__
-from helpers.corpora import CHECKPOINT, DEFAULT_BUNDLE
+from helpers.corpora import CHECKPOINT, SMALL_BUNDLE
 
 TEXT = CHECKPOINT / "text"
 
@@ -28,20 +28,20 @@ def test_the_shipped_bundle_is_what_emo_export_makes(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["--quantize", "--output", str(tmp_path / "bundle")])
     assert result.exit_code == 0, result.stderr
     shipped, made = (
-        tools(DEFAULT_BUNDLE / "manifest.json"),
+        tools(SMALL_BUNDLE / "manifest.json"),
         tools(tmp_path / "bundle/manifest.json"),
     )
     assert made["emo-runtime"] == __version__
     different = {name for name in shipped if shipped[name] != made.get(name)}
     if different:
         pytest.skip(f"the bundle was made with other versions of {', '.join(sorted(different))}")
-    names = {path.name for path in DEFAULT_BUNDLE.iterdir() if path.is_file()}
+    names = {path.name for path in SMALL_BUNDLE.iterdir() if path.is_file()}
     assert {path.name for path in (tmp_path / "bundle").iterdir()} == names
     for name in names - {"manifest.json", "CARD.md", "golden.json"}:
-        assert (DEFAULT_BUNDLE / name).read_bytes() == (tmp_path / "bundle" / name).read_bytes()
+        assert (SMALL_BUNDLE / name).read_bytes() == (tmp_path / "bundle" / name).read_bytes()
     for name in ("manifest.json", "CARD.md", "golden.json"):
         one, other = (
-            (folder / name).read_text("utf-8") for folder in (DEFAULT_BUNDLE, tmp_path / "bundle")
+            (folder / name).read_text("utf-8") for folder in (SMALL_BUNDLE, tmp_path / "bundle")
         )
         if one != other:
             assert without_figures(one) == without_figures(other), name

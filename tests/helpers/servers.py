@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from helpers.corpora import DEFAULT_BUNDLE
+from helpers.corpora import SMALL_BUNDLE
 from helpers.processes import environment
 
 
@@ -38,7 +38,7 @@ def running_server(*options: str, **variables: str | None) -> Iterator[RunningSe
     """Run ``emo-serve OPTIONS`` on the default bundle until the block ends."""
     command = [sys.executable, "-m", "emo_serving.cli", "--port", "0", *options]
     process = subprocess.Popen(
-        [*command, "--bundle", str(DEFAULT_BUNDLE)],
+        [*command, "--bundle", str(SMALL_BUNDLE)],
         env=environment(**variables),
         stderr=subprocess.PIPE,
         text=True,

@@ -16,7 +16,7 @@ from emo_export.pipeline import export
 from emo_runtime import EmotionRecognizer
 from emo_runtime.bundle import reader as bundle_module
 from emo_runtime.bundle.reader import open_bundle
-from helpers.corpora import CHECKPOINT, CLIPS, DATA, DEFAULT_BUNDLE, meacorpus_texts, needs, rows
+from helpers.corpora import CHECKPOINT, CLIPS, DATA, SMALL_BUNDLE, meacorpus_texts, needs, rows
 from helpers.processes import run_python
 from helpers.seed_system import SeedSystem
 
@@ -30,7 +30,7 @@ def seed_system():
 
 @pytest.fixture(scope="module")
 def int8():
-    return EmotionRecognizer.open(DEFAULT_BUNDLE)
+    return EmotionRecognizer.open(SMALL_BUNDLE)
 
 
 @pytest.fixture(scope="module")
@@ -118,22 +118,22 @@ def test_fp32_equals_pytorch_on_text(seed_system, fp32):
 
 
 def test_the_bundle_is_whole_and_passes_its_self_test():
-    open_bundle(DEFAULT_BUNDLE).verify()
-    assert EmotionRecognizer.open(DEFAULT_BUNDLE).self_test() < 0.05
+    open_bundle(SMALL_BUNDLE).verify()
+    assert EmotionRecognizer.open(SMALL_BUNDLE).self_test() < 0.05
 
 
 def test_it_has_all_tasks_and_states_its_licence(int8):
     assert set(int8.tasks) == {"text", "fusion", "audio"}
     assert int8.labels == tuple(LABELS)
     assert "NC" in int8.manifest.licence.weights
-    card = (DEFAULT_BUNDLE / "CARD.md").read_text(encoding="utf-8").lower()
+    card = (SMALL_BUNDLE / "CARD.md").read_text(encoding="utf-8").lower()
     assert "non-commercial" in card
 
 
 @needs("emospeech")
 def test_emo_evaluate_prints_the_cards_numbers():
     table = DATA / "emospeech" / "test.csv"
-    done = run_python("-m", "emo_models.cli.evaluate", DEFAULT_BUNDLE, "--data", table, "--json")
+    done = run_python("-m", "emo_models.cli.evaluate", SMALL_BUNDLE, "--data", table, "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     intervals = (found[f"{name}_interval"] for name in ("macro_f1", "macro_f1_without_fear"))
@@ -143,13 +143,13 @@ def test_emo_evaluate_prints_the_cards_numbers():
         f"{found['accuracy']:.3f}"
     )
     line = f"| EmoSPeech 2024 test (official) | 750 | {figures} |"
-    assert line in (DEFAULT_BUNDLE / "CARD.md").read_text(encoding="utf-8")
+    assert line in (SMALL_BUNDLE / "CARD.md").read_text(encoding="utf-8")
 
 
 def test_its_size():
-    files = itertools.chain(DEFAULT_BUNDLE.rglob("*"), CHECKPOINT.rglob("*"))
+    files = itertools.chain(SMALL_BUNDLE.rglob("*"), CHECKPOINT.rglob("*"))
     assert sum(file.stat().st_size for file in files) < 60 << 20
-    assert sum(file.stat().st_size for file in DEFAULT_BUNDLE.iterdir()) < 15 << 20
+    assert sum(file.stat().st_size for file in SMALL_BUNDLE.iterdir()) < 15 << 20
 
 
 MODULES = sorted(
@@ -160,7 +160,7 @@ MODULES = sorted(
 
 @pytest.mark.parametrize("name", MODULES)
 def test_the_examples_in_docstrings(name, monkeypatch):
-    monkeypatch.setattr(bundle_module, "default_bundle", lambda: DEFAULT_BUNDLE)
+    monkeypatch.setattr(bundle_module, "default_bundle", lambda: SMALL_BUNDLE)
     module = importlib.import_module(name.removesuffix(".__init__"))
     assert doctest.testmod(module).failed == 0
 
@@ -192,7 +192,7 @@ def test_memory_of_a_whole_process(tmp_path):
         " capture_output=True, text=True, check=True).stdout)"
     )
     text, clip = table_of_clips()[0]
-    done = run_python("-c", launcher, "-c", code, DEFAULT_BUNDLE, text, clip)
+    done = run_python("-c", launcher, "-c", code, SMALL_BUNDLE, text, clip)
     assert done.returncode == 0, done.stderr
     label, peak_kilobytes = json.loads(done.stdout)
     assert label in LABELS

@@ -140,7 +140,7 @@ def test_the_schema_of_the_manifest_is_current() -> None:
 
 
 def test_readme_and_card_state_the_licences() -> None:
-    for document in ("README.md", "models/emo_models/bundles/default/CARD.md"):
+    for document in ("README.md", "models/emo_models/bundles/emo_es_small/CARD.md"):
         text = (ROOT / document).read_text(encoding="utf-8").lower()
         assert "non-commercial" in text
         assert "apache-2.0" in text

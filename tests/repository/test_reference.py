@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from emo_runtime.cli.bundle import main
 
-CHECKPOINT = Path(__file__).resolve().parents[2] / "models/checkpoints/default"
-BUNDLE = Path(__file__).resolve().parents[2] / "models/emo_models/bundles/default"
+CHECKPOINT = Path(__file__).resolve().parents[2] / "models/checkpoints/emo-es-small"
+BUNDLE = Path(__file__).resolve().parents[2] / "models/emo_models/bundles/emo_es_small"
 ROWS = """text,label
 ¡Esto es una vergüenza!,anger
 Me alegro mucho por ti.,joy

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.corpora import CHECKPOINT, DEFAULT_BUNDLE
+from helpers.corpora import CHECKPOINT, SMALL_BUNDLE
 from helpers.processes import environment
 from studies.processes import processes_with
 
@@ -30,7 +30,7 @@ COMMANDS = {
     "bundle": ("emo_runtime.cli.bundle", "emo_runtime.cli.bundle:open_bundle", "verify"),
     "evaluate": (
         *("emo_models.cli.evaluate", "emo_models.evaluation.predict:predict"),
-        *(DEFAULT_BUNDLE, "--data", "rows.csv", "--split", "train"),
+        *(SMALL_BUNDLE, "--data", "rows.csv", "--split", "train"),
     ),
     "train": (
         *("emo_models.cli.train", "os:fsync", "text", "--train", "rows.csv", "--encoder", TEXT),

@@ -14,10 +14,10 @@ from emo_serving.app import create_app
 from emo_serving.server import Server, listen
 from emo_serving.service import Service
 from emo_serving.settings import Settings
-from helpers.corpora import CLIPS, DEFAULT_BUNDLE
+from helpers.corpora import CLIPS, SMALL_BUNDLE
 from helpers.servers import RunningServer, running_server
 
-BUNDLE = str(DEFAULT_BUNDLE)
+BUNDLE = str(SMALL_BUNDLE)
 URL = "http://localhost"
 # TestClient names the host of its WebSockets "testserver".
 ANY_HOST = ("*",)

@@ -24,7 +24,7 @@ from emo_runtime.bundle.signature import check_signature
 from emo_runtime.errors import BundleError
 
 ENTRY_POINTS = "emo_runtime.bundles"
-DEFAULT = "default"
+DEFAULT = "emo-es-small"
 MAX_SMALL_BYTES = 64 << 20
 _CHUNK_BYTES = 1 << 20
 _DESCRIPTORS = Path("/proc/self/fd")
@@ -108,8 +108,9 @@ def open_bundle(
         directory = installed_bundle(path) or directory
     if not os.path.isdir(directory):  # noqa: PTH112  (False for a name that is too long)
         raise BundleError(
-            f"{str(directory)[:200]}: no such directory. Give the directory of a bundle (with its "
-            f"{MANIFEST_NAME}), or make one with emo-export."
+            f"{str(directory)[:200]}: no such directory, and no installed bundle of this name "
+            f"({_installed_names()}). Give the directory of a bundle (with its {MANIFEST_NAME}), "
+            "or make one with emo-export."
         )
     data = _read_small(directory / MANIFEST_NAME, MAX_MANIFEST_BYTES)
     if public_key is not None:
@@ -155,6 +156,11 @@ def installed_bundle(name: str) -> Path | None:
             if (directory / MANIFEST_NAME).is_file():
                 return directory
     return None
+
+
+def _installed_names() -> str:
+    names = sorted(entry.name for entry in importlib.metadata.entry_points(group=ENTRY_POINTS))
+    return f"installed: {', '.join(names)}" if names else "none is installed"
 
 
 _REMEDY = "The bundle was changed or damaged: copy it again or run emo-export."

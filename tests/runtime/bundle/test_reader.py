@@ -180,7 +180,7 @@ def test_a_directory_that_may_not_be_listed(monkeypatch, tiny_bundle):
 
 
 class FakeEntry:
-    def __init__(self, value, name="default"):
+    def __init__(self, value, name=bundle_module.DEFAULT):
         self.value = value
         self.name = name
 
@@ -189,9 +189,9 @@ class FakeEntry:
 def entry_points(monkeypatch):
     found = []
 
-    def lookup(*, group, name):
+    def lookup(*, group, name=None):
         assert group == "emo_runtime.bundles"
-        return [entry for entry in found if entry.name == name]
+        return [entry for entry in found if name in (entry.name, None)]
 
     monkeypatch.setattr(bundle_module.importlib.metadata, "entry_points", lookup)
     return found
@@ -201,10 +201,10 @@ def test_the_default_is_found_without_an_import(tiny_bundle, tmp_path, monkeypat
     package = tmp_path / "emo_elsewhere"
     (package / "bundles").mkdir(parents=True)
     (package / "__init__.py").write_text("raise ImportError('must not be imported')")
-    shutil.copytree(tiny_bundle(), package / "bundles" / "default")
+    shutil.copytree(tiny_bundle(), package / "bundles" / "own")
     monkeypatch.syspath_prepend(tmp_path)
-    entry_points.append(FakeEntry("emo_elsewhere.bundles.default"))
-    assert default_bundle() == package / "bundles" / "default"
+    entry_points.append(FakeEntry("emo_elsewhere.bundles.own"))
+    assert default_bundle() == package / "bundles" / "own"
     assert open_bundle().manifest.name == "tiny"
     assert "emo_elsewhere" not in sys.modules
 
@@ -220,7 +220,9 @@ def test_an_installed_bundle_is_found_by_its_name(tiny_bundle, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     shutil.copytree(tiny_bundle(), tmp_path / "call-centre")  # a directory takes precedence
     assert open_bundle("call-centre").manifest.audio.n_mfcc != 56
-    with pytest.raises(BundleError, match="elsewhere: no such directory"):
+    with pytest.raises(
+        BundleError, match=r"elsewhere: no such directory.*\(installed: call-centre\)"
+    ):
         open_bundle("elsewhere")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from emo_runtime.bundle.reader import open_bundle
 from emo_runtime.text.tokenizer import TextTokenizer
-from helpers.corpora import DATA, DEFAULT_BUNDLE, meacorpus_texts, needs
+from helpers.corpora import DATA, SMALL_BUNDLE, meacorpus_texts, needs
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -45,7 +45,7 @@ def test_betos_vocabulary(name, tmp_path):
 
 @needs("meacorpus")
 def test_the_defaults_vocabulary():
-    bundle = open_bundle(DEFAULT_BUNDLE)
+    bundle = open_bundle(SMALL_BUNDLE)
     for file in bundle.manifest.tokenizers.values():
         ours = TextTokenizer(bundle.read(file), file.file, file.max_tokens, file.vocab_size)
         reference = PreTrainedTokenizerFast(tokenizer_file=str(bundle.path / file.file))

@@ -11,7 +11,7 @@ from emo_serving.api.access import address_key
 from emo_serving.app import create_app
 from emo_serving.settings import Settings
 from emo_serving.tokens import Token
-from helpers.corpora import DEFAULT_BUNDLE
+from helpers.corpora import SMALL_BUNDLE
 
 BODY = {"json": {"text": "hola"}}
 # Letters that a WebSocket subprotocol must not have.
@@ -136,7 +136,7 @@ def test_every_origin_can_be_allowed(start):
 @pytest.fixture(scope="module")
 def strict():
     """A client of an application with the default rules for host names."""
-    app = create_app(Settings(bundle=str(DEFAULT_BUNDLE), threads=1))
+    app = create_app(Settings(bundle=str(SMALL_BUNDLE), threads=1))
     with TestClient(app, base_url="http://localhost") as session:
         yield session
 

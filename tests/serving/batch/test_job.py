@@ -10,7 +10,7 @@ import time
 import pyarrow.parquet as pq
 import pytest
 
-from helpers.corpora import DEFAULT_BUNDLE
+from helpers.corpora import SMALL_BUNDLE
 from helpers.processes import environment, wait_until
 from studies.processes import ray_folder, ray_processes
 
@@ -27,7 +27,7 @@ def folder():
 def command(source, output):
     return [
         *(sys.executable, "-m", "emo_runtime.cli.predict", "--ray", "--workers", "2"),
-        *("--input", str(source), "--output", str(output), "--bundle", str(DEFAULT_BUNDLE)),
+        *("--input", str(source), "--output", str(output), "--bundle", str(SMALL_BUNDLE)),
     ]
 
 

@@ -10,7 +10,7 @@ from emo_runtime import BundleError, EmotionRecognizer
 from emo_runtime.rows import RowError
 from emo_serving.batch.predict import predict_recordings
 from emo_serving.on_ray.bundle_uri import local_bundle
-from helpers.corpora import CLIPS, DEFAULT_BUNDLE
+from helpers.corpora import CLIPS, SMALL_BUNDLE
 
 
 def rows(source):
@@ -72,7 +72,7 @@ def test_nothing_to_recognize(tmp_path, name):
 
 
 def test_a_bundle_is_opened_from_a_uri_and_the_copy_goes(tmp_path):
-    shutil.copytree(DEFAULT_BUNDLE, tmp_path / "bundle")
+    shutil.copytree(SMALL_BUNDLE, tmp_path / "bundle")
     with local_bundle((tmp_path / "bundle").as_uri()) as directory:
         recognizer = EmotionRecognizer.open(directory, threads=1)
         copied = recognizer.describe()["bundle"]["path"]
@@ -83,7 +83,7 @@ def test_a_bundle_is_opened_from_a_uri_and_the_copy_goes(tmp_path):
 
 
 def test_a_copied_bundle_is_verified_too(tmp_path):
-    bundle = shutil.copytree(DEFAULT_BUNDLE, tmp_path / "bundle")
+    bundle = shutil.copytree(SMALL_BUNDLE, tmp_path / "bundle")
     graph = bundle / "text.int8.onnx"
     graph.write_bytes(graph.read_bytes()[::-1])
     with local_bundle(bundle.as_uri()) as directory, pytest.raises(BundleError, match="sha256"):

@@ -9,11 +9,11 @@ from starlette.websockets import WebSocket
 from emo_serving.live.connection import answer_live
 from emo_serving.service import Service
 from emo_serving.settings import Settings
-from helpers.corpora import DEFAULT_BUNDLE
+from helpers.corpora import SMALL_BUNDLE
 
 
 def test_a_slow_reader_is_disconnected():
-    service = Service(Settings(bundle=str(DEFAULT_BUNDLE), threads=1, send_timeout_s=0.2))
+    service = Service(Settings(bundle=str(SMALL_BUNDLE), threads=1, send_timeout_s=0.2))
     begin = {"event": "start", "start": {"customParameters": {"text": "hola"}}}
     asked = itertools.count()
     sent = []

@@ -7,7 +7,7 @@ import pytest
 from emo_runtime import Utterance
 from emo_serving.errors import UnavailableError, status_of
 from emo_serving.settings import Settings
-from helpers.corpora import DEFAULT_BUNDLE
+from helpers.corpora import SMALL_BUNDLE
 
 # Ray Serve's own, as it is imported.
 pytestmark = pytest.mark.filterwarnings(
@@ -52,7 +52,7 @@ def ask(handle, timeout_s=30.0):
     """In a function: what it imports imports Ray, which reads the environment then."""
     from emo_serving.on_ray.pool import PooledService
 
-    service = PooledService(Settings(bundle=str(DEFAULT_BUNDLE), timeout_s=timeout_s), handle)
+    service = PooledService(Settings(bundle=str(SMALL_BUNDLE), timeout_s=timeout_s), handle)
     try:
         return asyncio.run(service.answer(ASKED))
     finally:
