@@ -1,59 +1,77 @@
-"""A WebSocket connection of a live call: messages in, events out, limits, and its end."""
+"""The connection of a live call: messages in, events out, limits, and its end."""
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from typing import Any
 
 import msgspec
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocket
 
 from emo_runtime import EmoError
 from emo_serving.calls import CallChannel
-from emo_serving.context import client_of, context_of
+from emo_serving.context import RequestContext, client_of, context_of
 from emo_serving.errors import RequestError, body_of
 from emo_serving.live.dialects.base import Dialect
 from emo_serving.live.dialects.generic import Generic
 from emo_serving.live.idle import CloseConnection, IdleMonitor
 from emo_serving.live.messages import Mark, Media, Message, Reply, Start, Stop, Transcript
+from emo_serving.live.transport import (
+    POLICY,
+    RESTART,
+    TOO_BIG,
+    Disconnected,
+    Transport,
+    WebSocketTransport,
+)
 from emo_serving.live.utterance import LiveUtterance
 from emo_serving.request_log import log_event
 from emo_serving.service import Service
 from emo_serving.settings import SUBPROTOCOL
 
-# WebSocket close codes (RFC 6455, 7.4.1, and its registry).
-NORMAL, POLICY, TOO_BIG, RESTART = 1000, 1008, 1009, 1012
 _MINUTE_S = 60.0
 _CLOSE_S = 1.0
 
 
 async def answer_live(socket: WebSocket, service: Service, dialect: Dialect | None = None) -> None:
-    """Handle one connection until it ends. Raises OverloadedError, UnavailableError."""
+    """Handle one WebSocket until it ends. Raises OverloadedError, UnavailableError."""
     with service.admission.stream(client_of(socket.scope)):
         offered = socket.scope.get("subprotocols", ())
         await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
-        connection = _Connection(socket, service, dialect or Generic())
-        reason = "internal error"
-        try:
-            await connection.run()
-        except CloseConnection as end:
-            reason = end.reason
-            await connection.close(end)
-        except WebSocketDisconnect:
-            reason = "disconnected"
-            await connection.hang_up()
-        finally:
-            service.metrics.stream_ends.labels(reason).inc()
-            connection.log(reason)
+        transport = WebSocketTransport(socket)
+        await run_call(transport, service, dialect or Generic(), context_of(socket.scope))
+
+
+async def run_call(
+    transport: Transport, service: Service, dialect: Dialect, context: RequestContext
+) -> None:
+    """Handle an accepted connection, which admission control has counted, until it ends."""
+    connection = _Connection(transport, service, dialect, context)
+    reason = "internal error"
+    try:
+        await connection.run()
+    except CloseConnection as end:
+        reason = end.reason
+        await connection.close(end)
+    except Disconnected:
+        reason = "disconnected"
+        await connection.hang_up()
+    finally:
+        service.metrics.stream_ends.labels(reason).inc()
+        connection.log(reason)
 
 
 class _Connection:
     """The state of a connection: one utterance at a time, several after each other."""
 
-    def __init__(self, socket: WebSocket, service: Service, dialect: Dialect) -> None:
-        self._socket = socket
+    def __init__(
+        self, transport: Transport, service: Service, dialect: Dialect, context: RequestContext
+    ) -> None:
+        self._transport = transport
         self._service = service
         self._dialect = dialect
+        self._context = context
         self._utterance: LiveUtterance | None = None
         self._channel: CallChannel | None = None
         self._errors: deque[float] = deque(maxlen=service.settings.max_errors_per_minute)
@@ -61,7 +79,7 @@ class _Connection:
         self._begun = time.monotonic()
 
     async def run(self) -> None:
-        """Handle messages until CloseConnection or WebSocketDisconnect is raised."""
+        """Handle messages until CloseConnection or Disconnected is raised."""
         with IdleMonitor(self._reason_to_close) as monitor:
             while True:
                 data = await self._receive(monitor)
@@ -74,13 +92,9 @@ class _Connection:
     async def close(self, end: CloseConnection) -> None:
         """Close with a code and a reason; do not wait for a client that reads nothing."""
         self._end_channel()
-        if self._socket.application_state is not WebSocketState.CONNECTED:
-            return
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_S):
-                await self._socket.close(end.code, end.reason)
-        except (TimeoutError, RuntimeError, WebSocketDisconnect):
-            return
+                await self._transport.close(end.code, end.reason)
 
     async def hang_up(self) -> None:
         """End after the client's disconnect: those who listen elsewhere get the final answer."""
@@ -93,7 +107,7 @@ class _Connection:
         if self._service.settings.access_log:
             fields = {"dialect": self._dialect.name, "reason": reason, **self._counts}
             seconds = round(time.monotonic() - self._begun, 1)
-            log_event("call", context_of(self._socket.scope), **fields, seconds=seconds)
+            log_event("call", self._context, **fields, seconds=seconds)
 
     async def set_transcript(self, text: str) -> None:
         """Take a transcript that came by another request. Raises RequestError."""
@@ -104,18 +118,13 @@ class _Connection:
     async def _receive(self, monitor: IdleMonitor) -> str | bytes:
         """Return the next message; close a silent connection, and any when the server stops."""
         try:
-            message = await monitor.wait(self._socket.receive())
-            if message["type"] == "websocket.disconnect":
-                raise WebSocketDisconnect(message.get("code", NORMAL))
+            data = await monitor.wait(self._transport.receive())
             if self._service.admission.closing:
                 raise _stopping()
         except CloseConnection:
             if self._service.admission.closing:
                 await self._finish()
             raise
-        data = message.get("text")
-        if data is None:
-            data = message.get("bytes") or b""
         if len(data) > self._service.settings.max_message_bytes:
             raise CloseConnection(TOO_BIG, "message too large")
         return data
@@ -154,7 +163,7 @@ class _Connection:
         call_id = message.call_id or message.stream_id
         if call_id and (self._channel is None or self._channel.call_id != call_id):
             self._end_channel()
-            self._channel = CallChannel(call_id, client_of(self._socket.scope).owner, self)
+            self._channel = CallChannel(call_id, self._context.client.owner, self)
             self._service.calls.add(self._channel)
 
     async def _finish(self) -> None:
@@ -189,19 +198,16 @@ class _Connection:
         self._counts["answers"] += event["event"] == "emotion"
         if self._channel is not None:
             self._channel.publish(event)
-        if self._dialect.sends_events and self._is_connected():
+        if self._dialect.sends_events and self._transport.is_connected:
             await self._send_message(event)
 
     async def _send_message(self, content: dict[str, Any]) -> None:
         text = msgspec.json.encode(content).decode()
         try:
             async with asyncio.timeout(self._service.settings.send_timeout_s):
-                await self._socket.send_text(text)
+                await self._transport.send(text)
         except TimeoutError:
             raise CloseConnection(POLICY, "slow reader") from None
-
-    def _is_connected(self) -> bool:
-        return self._socket.client_state is WebSocketState.CONNECTED
 
     def _end_channel(self) -> None:
         if self._channel is not None:

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Self
+from typing import Self, TypeVar
 
-from starlette.types import Message
+Received = TypeVar("Received")
 
 _CHECK_S = 0.5
 
@@ -41,7 +41,7 @@ class IdleMonitor:
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
 
-    async def wait(self, coming: Awaitable[Message]) -> Message:
+    async def wait(self, coming: Awaitable[Received]) -> Received:
         """Return the next message. Raises CloseConnection if there is a reason to close instead."""
         self._since = self._loop.time()
         try:
