@@ -71,6 +71,7 @@ def create_app(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.service = make_service(chosen)
         yield
+        await app.state.service.webhooks.close()
         app.state.service.close()
 
     routes = [route for endpoint in _ENDPOINTS for route in endpoint.routes()]

@@ -2,49 +2,29 @@
 
 import ipaddress
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from emo_runtime.cli.common import Command, bundle_options, refuse_options, require_extra
-from emo_serving.settings import ENVIRONMENT_PREFIX, MIB, TOKEN_VARIABLE, Settings
+from emo_serving.cli_options import FILE, limit, mib, seconds, webhook_options
+from emo_serving.settings import (
+    ENVIRONMENT_PREFIX,
+    MIB,
+    TOKEN_VARIABLE,
+    WEBHOOK_SECRET_VARIABLE,
+    Settings,
+)
 from emo_serving.tokens import Token, read_token_file
+from emo_serving.webhooks.signature import check_secret, read_secret_file
 
-_NEEDED = ("starlette", "uvicorn", "httptools", "prometheus_client", "websockets")
-_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-_DEFAULTS = Settings()
+_NEEDED = ("starlette", "uvicorn", "httptools", "prometheus_client", "websockets", "httpx2")
 # Options that concern connections, which Ray's proxy accepts with --ray.
 _OF_UVICORN = (
     *("unix_socket", "tls_cert", "tls_key", "trusted_proxies"),
     *("max_connections", "max_connections_per_client"),
 )
-_Function = Callable[..., Any]
-_Decorator = Callable[[_Function], _Function]
-
-
-def _limit(name: str, text: str, minimum: int = 0) -> _Decorator:
-    """Return an option for a limit of the settings; None stands for no limit."""
-    default = getattr(_DEFAULTS, name.removeprefix("--").replace("-", "_"))
-    return click.option(
-        name, type=click.IntRange(minimum), default=default, show_default=True, help=text
-    )
-
-
-def _seconds(name: str, text: str, minimum: float = 0.1) -> _Decorator:
-    """Return an option for a time of the settings."""
-    default = getattr(_DEFAULTS, name.removeprefix("--").replace("-", "_"))
-    return click.option(
-        name, type=click.FloatRange(minimum), default=default, show_default=True, help=text
-    )
-
-
-def _mib(name: str, text: str) -> _Decorator:
-    """Return an option in MiB for a limit of the settings in bytes."""
-    field = name.removeprefix("--").replace("-mib", "-bytes").replace("-", "_")
-    default = getattr(_DEFAULTS, field) // MIB
-    return click.option(name, type=click.IntRange(1), default=default, show_default=True, help=text)
 
 
 @click.command(
@@ -56,12 +36,12 @@ def _mib(name: str, text: str) -> _Decorator:
 @click.option(
     "--unix-socket", type=click.Path(path_type=Path), help="Listen on a Unix domain socket instead."
 )
-@click.option("--tls-cert", type=_FILE, help="Certificate chain (PEM): serve HTTPS.")
-@click.option("--tls-key", type=_FILE, help="Private key (PEM) of the certificate.")
+@click.option("--tls-cert", type=FILE, help="Certificate chain (PEM): serve HTTPS.")
+@click.option("--tls-key", type=FILE, help="Private key (PEM) of the certificate.")
 @click.option("--bundle", help="Directory of a bundle, or its URI with --ray.  [default: shipped]")
 @click.option(
     "--token-file",
-    type=_FILE,
+    type=FILE,
     help="File with the bearer token that clients must send, or a .toml file with [[tokens]] "
     f"entries (name, token, max_calls, max_streams). Or set {TOKEN_VARIABLE} to the token.",
 )
@@ -80,19 +60,20 @@ def _mib(name: str, text: str) -> _Decorator:
     metavar="ADDRESS",
     help="Use X-Forwarded-For and -Proto of this proxy (address or network, or *).",
 )
-@_limit("--max-waiting", "Requests that may wait for a thread.")
-@_limit("--max-streams", "Live calls at once.")
-@_mib("--max-body-mib", "Largest request body.")
-@_mib("--max-buffered-mib", "Memory for request bodies, in all.")
-@_limit("--max-connections", "Open connections.", 1)
-@_limit("--max-connections-per-client", "Open connections of one address.", 1)
-@_limit("--max-calls-per-client", "Requests at once of one token or address.", 1)
-@_limit("--max-streams-per-client", "Live calls at once of one token or address.", 1)
-@_seconds("--max-duration-s", "Longest sound of a request.")
-@_seconds("--timeout-s", "Time to an answer.")
-@_seconds("--upload-timeout-s", "Time for a request's body to arrive.")
-@_seconds("--idle-s", "Silence after which a live call is closed.")
-@_seconds("--drain-s", "Time that running requests have after SIGTERM.", 0)
+@limit("--max-waiting", "Requests that may wait for a thread.")
+@limit("--max-streams", "Live calls at once.")
+@mib("--max-body-mib", "Largest request body.")
+@mib("--max-buffered-mib", "Memory for request bodies, in all.")
+@limit("--max-connections", "Open connections.", 1)
+@limit("--max-connections-per-client", "Open connections of one address.", 1)
+@limit("--max-calls-per-client", "Requests at once of one token or address.", 1)
+@limit("--max-streams-per-client", "Live calls at once of one token or address.", 1)
+@seconds("--max-duration-s", "Longest sound of a request.")
+@seconds("--timeout-s", "Time to an answer.")
+@seconds("--upload-timeout-s", "Time for a request's body to arrive.")
+@seconds("--idle-s", "Silence after which a live call is closed.")
+@seconds("--drain-s", "Time that running requests have after SIGTERM.", 0)
+@webhook_options
 @click.option(
     "--access-log/--no-access-log",
     default=True,
@@ -124,6 +105,7 @@ def main(
     tls_cert: Path | None,
     tls_key: Path | None,
     token_file: Path | None,
+    webhook_secret_file: Path | None,
     max_body_mib: int,
     max_buffered_mib: int,
     on_ray: bool,
@@ -151,6 +133,7 @@ def main(
     _check_networks(options["trusted_proxies"])
     settings = Settings(
         tokens=_tokens(token_file),
+        webhook_secret=_webhook_secret(webhook_secret_file),
         max_body_bytes=max_body_mib * MIB,
         max_buffered_bytes=max(max_buffered_mib, 4 * max_body_mib) * MIB,
         **options,
@@ -187,6 +170,13 @@ def _tokens(file: Path | None) -> tuple[Token, ...]:
         return read_token_file(file)
     secret = os.environ.get(TOKEN_VARIABLE)
     return (Token(secret),) if secret else ()
+
+
+def _webhook_secret(file: Path | None) -> str | None:
+    if file is not None:
+        return read_secret_file(file)
+    secret = os.environ.get(WEBHOOK_SECRET_VARIABLE)
+    return check_secret(secret, WEBHOOK_SECRET_VARIABLE) if secret else None
 
 
 def _check_networks(proxies: tuple[str, ...]) -> None:

@@ -23,6 +23,7 @@ from emo_serving.calls import CallRegistry
 from emo_serving.errors import TooLargeError, UnavailableError
 from emo_serving.metrics import ServerMetrics
 from emo_serving.settings import Settings
+from emo_serving.webhooks.events import Webhooks
 
 Result = TypeVar("Result")
 
@@ -38,6 +39,7 @@ class Service:
     ) -> None:
         self.settings = settings
         registry = CollectorRegistry()
+        self.webhooks = Webhooks(settings, registry)
         self._answers: PrometheusMetrics | None = None
         self.recognizer = opened(
             settings.bundle,

@@ -6,9 +6,11 @@ from emo_runtime.bundle.manifest import Precision
 from emo_serving.tokens import Token
 
 MIB = 1 << 20
-# Prefix of the environment variables; EMO_SERVE_TOKEN holds the token itself, others an option.
+# Prefix of the environment variables; EMO_SERVE_TOKEN and EMO_SERVE_WEBHOOK_SECRET hold the secret
+# itself, others an option.
 ENVIRONMENT_PREFIX = "EMO_SERVE"
 TOKEN_VARIABLE = f"{ENVIRONMENT_PREFIX}_TOKEN"
+WEBHOOK_SECRET_VARIABLE = f"{ENVIRONMENT_PREFIX}_WEBHOOK_SECRET"
 # The WebSocket subprotocol of a browser, which can't set headers and offers its token as another.
 SUBPROTOCOL = "emo-stream"
 
@@ -41,6 +43,10 @@ class Settings:
         trusted_proxies: Addresses or networks whose ``X-Forwarded-*`` headers are used.
         drain_s: Time that running requests have after SIGTERM; ``grace_s``: time for which new
             connections are still accepted then, while ``/readyz`` already answers 503.
+        webhook: URL that receives the events of all live calls, signed with ``webhook_secret``.
+        webhook_origins: Origins of the URLs that a call may name instead.
+        webhook_partial: Send partial answers too, not only final answers and errors.
+        max_webhook_queue: Events that may wait for one host of webhooks.
         access_log: Log one JSON line for each request and each live call.
     """
 
@@ -76,4 +82,10 @@ class Settings:
     trusted_proxies: tuple[str, ...] = ()
     drain_s: float = 30.0
     grace_s: float = 1.0
+    webhook: str | None = None
+    webhook_origins: tuple[str, ...] = ()
+    webhook_secret: str | None = field(default=None, repr=False)
+    webhook_partial: bool = False
+    webhook_timeout_s: float = 10.0
+    max_webhook_queue: int = 1000
     access_log: bool = True

@@ -29,6 +29,7 @@ from emo_serving.live.utterance import LiveUtterance
 from emo_serving.request_log import log_event
 from emo_serving.service import Service
 from emo_serving.settings import SUBPROTOCOL
+from emo_serving.webhooks.events import CallWebhook
 
 _MINUTE_S = 60.0
 _CLOSE_S = 1.0
@@ -74,6 +75,7 @@ class _Connection:
         self._context = context
         self._utterance: LiveUtterance | None = None
         self._channel: CallChannel | None = None
+        self._webhook: CallWebhook | None = None
         self._errors: deque[float] = deque(maxlen=service.settings.max_errors_per_minute)
         self._counts = {"utterances": 0, "answers": 0, "errors": 0}
         self._begun = time.monotonic()
@@ -112,8 +114,8 @@ class _Connection:
     async def set_transcript(self, text: str) -> None:
         """Take a transcript that came by another request. Raises RequestError."""
         event = await self._running("a transcript").set_text(text)
-        if event is not None and self._channel is not None:
-            self._channel.publish(event)
+        if event is not None:
+            self._publish(event)
 
     async def _receive(self, monitor: IdleMonitor) -> str | bytes:
         """Return the next message; close a silent connection, and any when the server stops."""
@@ -158,9 +160,12 @@ class _Connection:
     async def _start(self, message: Start) -> None:
         if self._utterance is not None:
             raise RequestError("an utterance is in progress: send 'stop' first.")
+        call_id = message.call_id or message.stream_id
+        name = call_id or self._context.request_id
+        if self._webhook is None or self._webhook.call_id != name:
+            self._webhook = self._service.webhooks.open(message.options.webhook, name)
         self._utterance = await LiveUtterance.begin(self._service, message)
         self._counts["utterances"] += 1
-        call_id = message.call_id or message.stream_id
         if call_id and (self._channel is None or self._channel.call_id != call_id):
             self._end_channel()
             self._channel = CallChannel(call_id, self._context.client.owner, self)
@@ -196,10 +201,15 @@ class _Connection:
         if event is None:
             return
         self._counts["answers"] += event["event"] == "emotion"
-        if self._channel is not None:
-            self._channel.publish(event)
+        self._publish(event)
         if self._dialect.sends_events and self._transport.is_connected:
             await self._send_message(event)
+
+    def _publish(self, event: dict[str, Any]) -> None:
+        if self._channel is not None:
+            self._channel.publish(event)
+        if self._webhook is not None:
+            self._webhook.publish(event)
 
     async def _send_message(self, content: dict[str, Any]) -> None:
         text = msgspec.json.encode(content).decode()

@@ -36,6 +36,7 @@ class CallOptions:
         window_s: Seconds of sound that an answer considers; None: the server's limit.
         track: The track that is recognized.
         text: The transcript so far.
+        webhook: URL that receives the call's events.
     """
 
     media: MediaFormat
@@ -44,6 +45,7 @@ class CallOptions:
     window_s: float | None = None
     track: str = "inbound"
     text: str | None = None
+    webhook: str | None = None
 
 
 def call_options(media: MediaFormat, given: Parameters) -> CallOptions:
@@ -60,6 +62,7 @@ def call_options(media: MediaFormat, given: Parameters) -> CallOptions:
         window_s=_number(given, "window_s"),
         track=str(given.get("track") or "inbound"),
         text=None if text is None else str(text),
+        webhook=str(given.get("webhook") or "") or None,
     )
 
 

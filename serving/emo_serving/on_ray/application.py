@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 from emo_serving.app import create_app
 from emo_serving.on_ray.cluster import CPUS
 from emo_serving.on_ray.pool import PooledRecognizer, PooledService
-from emo_serving.settings import TOKEN_VARIABLE, Settings
+from emo_serving.settings import TOKEN_VARIABLE, WEBHOOK_SECRET_VARIABLE, Settings
 from emo_serving.tokens import Token
 
 # Requests for each recognizer: one in progress and the next. Others wait where any can take them.
@@ -29,6 +29,9 @@ class Front:
         secret = os.environ.get(TOKEN_VARIABLE)
         if secret and not settings.tokens:
             settings = replace(settings, tokens=(Token(secret),))
+        webhook_secret = os.environ.get(WEBHOOK_SECRET_VARIABLE)
+        if webhook_secret and settings.webhook_secret is None:
+            settings = replace(settings, webhook_secret=webhook_secret)
         self._settings = settings
         self._pool = pool
 
@@ -69,4 +72,4 @@ def bind(settings: Settings, min_replicas: int = 1, max_replicas: int = 4) -> Ap
         autoscaling_config={**scale, "min_replicas": 1, "target_ongoing_requests": _FRONT_TARGET},
         **usual,
     )
-    return front.bind(settings, pool.bind(replace(settings, tokens=())))
+    return front.bind(settings, pool.bind(replace(settings, tokens=(), webhook_secret=None)))

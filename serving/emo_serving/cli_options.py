@@ -1,0 +1,65 @@
+"""Options of emo-serve: limits and times with the defaults of the settings, and webhooks."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from emo_serving.settings import MIB, WEBHOOK_SECRET_VARIABLE, Settings
+
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+DEFAULTS = Settings()
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def limit(name: str, text: str, minimum: int = 0) -> Decorator:
+    """Return an option for a limit of the settings; None stands for no limit."""
+    default = getattr(DEFAULTS, name.removeprefix("--").replace("-", "_"))
+    return click.option(
+        name, type=click.IntRange(minimum), default=default, show_default=True, help=text
+    )
+
+
+def seconds(name: str, text: str, minimum: float = 0.1) -> Decorator:
+    """Return an option for a time of the settings."""
+    default = getattr(DEFAULTS, name.removeprefix("--").replace("-", "_"))
+    return click.option(
+        name, type=click.FloatRange(minimum), default=default, show_default=True, help=text
+    )
+
+
+def mib(name: str, text: str) -> Decorator:
+    """Return an option in MiB for a limit of the settings in bytes."""
+    field = name.removeprefix("--").replace("-mib", "-bytes").replace("-", "_")
+    default = getattr(DEFAULTS, field) // MIB
+    return click.option(name, type=click.IntRange(1), default=default, show_default=True, help=text)
+
+
+def webhook_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of webhooks."""
+    for option in reversed(_WEBHOOK_OPTIONS):
+        function = option(function)
+    return function
+
+
+_WEBHOOK_OPTIONS: list[Decorator] = [
+    click.option("--webhook", metavar="URL", help="Send the events of live calls to this URL."),
+    click.option(
+        "--webhook-secret-file",
+        type=FILE,
+        help=f"File with the secret that signs these events. Or set {WEBHOOK_SECRET_VARIABLE}.",
+    ),
+    click.option(
+        "--webhook-origin",
+        "webhook_origins",
+        multiple=True,
+        metavar="ORIGIN",
+        help="Scheme, host and port of the URLs that a call may name instead.",
+    ),
+    click.option(
+        "--webhook-partial", is_flag=True, help="Send partial answers too, not only final ones."
+    ),
+    seconds("--webhook-timeout-s", "Time for the response of a webhook."),
+    limit("--max-webhook-queue", "Events that may wait for one host of webhooks.", 1),
+]

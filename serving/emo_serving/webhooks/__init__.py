@@ -1,0 +1,1 @@
+"""Webhooks: the events of live calls as signed HTTP requests."""
