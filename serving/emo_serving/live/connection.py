@@ -100,7 +100,7 @@ class _Connection:
 
     async def hang_up(self) -> None:
         """End after the client's disconnect: those who listen elsewhere get the final answer."""
-        if self._channel is not None:
+        if self._channel is not None or self._webhook is not None:
             await self._finish()
         self._end_channel()
 
