@@ -17,11 +17,10 @@ from emo_runtime.audio import ffmpeg
 from emo_runtime.audio.decode import decode
 from emo_runtime.audio.quality import measure
 from emo_runtime.audio.recording import open_recording
-from helpers.corpora import CLIPS
 from helpers.sounds import as_file
 
 FILES = Path(__file__).resolve().parents[2] / "data" / "cases" / "sound"
-CLIP, RATE = soundfile.read(CLIPS / "queja.flac", dtype="float32")
+CLIP, RATE = soundfile.read(FILES.parent / "source.flac", dtype="float32")
 S = len(CLIP) / RATE  # 3.465 s
 
 needs_av = pytest.mark.skipif(not ffmpeg.is_installed(), reason="PyAV (extra ffmpeg) is missing")
