@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from emo_models.data.soft_labels import Scores, most_probable, read_scores, score_columns
 from emo_models.errors import DataError
 from emo_models.labels import map_label
 from emo_runtime.tables import TableError, missing_column, open_table, pick_column, read_records
@@ -31,6 +32,7 @@ class Row:
         audio: sound file, or None.
         group: video or speaker, which must not be in two splits; empty if unknown.
         where: file and row, for messages.
+        scores: probabilities by label (the columns ``score_LABEL``); empty if there are none.
     """
 
     id: str
@@ -39,6 +41,7 @@ class Row:
     audio: Path | None
     group: str
     where: str
+    scores: Scores = ()
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,12 @@ class TableFormat:
     delimiter: str | None = None
     encoding: str | None = None
     label_map: Mapping[str, str] = field(default_factory=dict)
+    group_column: str | None = None
 
     @property
     def named(self) -> set[str]:
         """The column names given by the caller."""
-        given = (self.text_column, self.label_column, self.id_column)
+        given = (self.text_column, self.label_column, self.id_column, self.group_column)
         return {name for name in given if name is not None}
 
 
@@ -79,6 +83,7 @@ class _Columns:
     audio: str | None
     group: str | None
     label: str | None
+    scores: Mapping[str, str]
     named_like_ids: bool
 
 
@@ -92,7 +97,8 @@ def read_csv(
 ) -> list[Row]:
     """Read the rows of a corpus or of the user's own table.
 
-    Known columns: ``label``; ``text`` / ``transcription`` / ``transcript``; ``audio`` / ``file`` /
+    Known columns: ``label``; ``score_LABEL`` (probabilities; the most probable label is the label
+    of a row without one); ``text`` / ``transcription`` / ``transcript``; ``audio`` / ``file`` /
     ``path`` (relative to the table's folder or to ``audio_folder``); ``id`` / ``filename``;
     ``group`` / ``speaker`` / ``youtube_key`` / ``video``; ``split``. With ``audio_folder`` and no
     audio column (EmoSPeech), the sound file is the file in that folder named after the id.
@@ -113,7 +119,7 @@ def read_csv(
         with open_table(path, layout.encoding) as stream:
             columns, records = read_records(stream, _KNOWN | layout.named, layout.delimiter)
             chosen = _choose(columns, layout, named_like_ids=audio_folder is not None)
-            if needs.label and chosen.label is None:
+            if needs.label and chosen.label is None and not chosen.scores:
                 raise DataError(f"{path}: {missing_column(columns, ['label'])}")
             if needs.text and chosen.text is None:
                 raise DataError(f"{path}: {missing_column(columns, _TEXT)}")
@@ -228,8 +234,9 @@ def _choose(columns: list[str], layout: TableFormat, *, named_like_ids: bool) ->
         id=pick_column(columns, _ID, layout.id_column),
         text=pick_column(columns, _TEXT, layout.text_column),
         audio=pick_column(columns, _AUDIO),
-        group=pick_column(columns, _GROUP),
+        group=pick_column(columns, _GROUP, layout.group_column),
         label=pick_column(columns, _LABEL, layout.label_column),
+        scores=score_columns(columns, layout.label_map),
         named_like_ids=named_like_ids,
     )
 
@@ -241,16 +248,20 @@ def _row(
     folder: Path,
     label_map: Mapping[str, str],
 ) -> Row:
-    label = record[columns.label] if columns.label else ""
+    scores = read_scores(record, columns.scores, where)
+    label = map_label(record[columns.label], label_map) if columns.label else ""
+    if scores and not label:
+        label = most_probable(scores)
     key = record[columns.id] if columns.id else ""
     name = record[columns.audio] if columns.audio else key if columns.named_like_ids else ""
     return Row(
         id=key or where,
-        label=map_label(label, label_map),
+        label=label,
         text=record[columns.text] if columns.text else None,
         audio=_sound_file(folder, name) if name else None,
         group=record[columns.group] if columns.group else "",
         where=where,
+        scores=scores,
     )
 
 

@@ -54,10 +54,11 @@ def finish_run(output: Path) -> None:
 
 
 def rows_sha256(rows: Sequence[Row]) -> str:
-    """Return a hash of ids, labels, transcripts and sound files of rows, in order."""
+    """Return a hash of ids, labels, scores, transcripts and sound files of rows, in order."""
     digest = hashlib.sha256()
     for row in rows:
-        digest.update(repr((row.id, row.label, row.text, str(row.audio or ""))).encode())
+        values = (row.id, row.label, row.scores, row.text, str(row.audio or ""))
+        digest.update(repr(values).encode())
     return digest.hexdigest()
 
 

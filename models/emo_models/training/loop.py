@@ -93,14 +93,21 @@ def train_epochs(
     return history
 
 
-def averaged(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+def averaged(
+    states: Sequence[Mapping[str, Tensor]], shares: Sequence[float] | None = None
+) -> dict[str, Tensor]:
     """Return the mean of several networks' weights, a "soup" (Wortsman et al. 2022).
 
     For fine-tunings from the same initial weights, the mean is about as accurate as an ensemble, at
     the cost of one network. Integer tensors are copied from the first network.
+
+    Args:
+        states: the networks' states.
+        shares: share of each in the mean, with the sum 1; None: all the same.
     """
+    parts = shares or [1 / len(states)] * len(states)
     return {
-        name: torch.stack([state[name] for state in states]).mean(dim=0)
+        name: torch.stack([s * state[name] for s, state in zip(parts, states, strict=True)]).sum(0)
         if first.is_floating_point()
         else first
         for name, first in states[0].items()

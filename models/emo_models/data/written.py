@@ -1,0 +1,19 @@
+"""Spanish sentences with emotion labels, written by hand for this project (Apache-2.0)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from emo_models.data.corpora import Needs, Row, read_csv
+
+# Columns text, label and domain.
+WRITTEN_SENTENCES = Path(__file__).parent / "written_sentences.csv"
+
+
+def written_sentences(path: Path = WRITTEN_SENTENCES) -> list[Row]:
+    """Return the sentences; none if the file does not exist.
+
+    Raises:
+        DataError: a row without text or label.
+    """
+    return read_csv(path, needs=Needs(text=True)) if path.exists() else []
