@@ -35,7 +35,7 @@ class RunningServer:
 
 @contextlib.contextmanager
 def running_server(*options: str, **variables: str | None) -> Iterator[RunningServer]:
-    """Run ``emo-serve OPTIONS`` on the default bundle until the block ends."""
+    """Run ``emo-serve OPTIONS`` on the bundle emo-es-small until the block ends."""
     command = [sys.executable, "-m", "emo_serving.cli", "--port", "0", *options]
     process = subprocess.Popen(
         [*command, "--bundle", str(SMALL_BUNDLE)],

@@ -1,4 +1,4 @@
-"""Fixtures: the application with the default bundle, a server process, a recognizer that waits."""
+"""Fixtures: the application with emo-es-small, a server process, a recognizer that waits."""
 
 import signal
 import threading

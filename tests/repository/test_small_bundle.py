@@ -1,4 +1,4 @@
-"""The default bundle against the paper's system as a user would have written it."""
+"""The bundle emo-es-small against the paper's system as a user would have written it."""
 
 import csv
 import doctest
