@@ -159,8 +159,7 @@ def _spread(rows: Sequence[Row], limit: int | None) -> list[Row]:
 
 
 def _read(row: Row) -> Clip:
-    assert row.audio is not None  # read with Needs(audio=True)
-    samples, rate = soundfile.read(row.audio, dtype="float32")
+    samples, rate = soundfile.read(str(row.audio), dtype="float32")
     return samples, rate
 
 
