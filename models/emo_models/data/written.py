@@ -1,4 +1,4 @@
-"""Spanish sentences with emotion labels, written by hand for this project (Apache-2.0)."""
+"""Spanish sentences with emotion labels, written for this project (Apache-2.0)."""
 
 from __future__ import annotations
 
