@@ -33,6 +33,26 @@ def seeds() -> dict[str, list[bytes]]:
             b"\x011\n00:00:00,000 --> 00:00:01,500\nHola\n",
             b'\x02{"segments": [{"start": 0, "end": 1.5, "text": "hola", "speaker": "A"}]}',
             b'\x02{"transcription": [{"offsets": {"from": 0, "to": 9}, "text": "hola"}]}',
+            b'\x02{"chunks": [{"timestamp": [0.0, 1.5], "text": " hola"}]}',
+            b'\x02{"results": {"items": [{"start_time": "0.0", "end_time": "0.5", "type": '
+            b'"pronunciation", "alternatives": [{"content": "hola"}], "speaker_label": "spk_0"}]}}',
+            b'\x02{"results": {"channels": [{"alternatives": [{"words": [{"word": "hola", '
+            b'"start": 0.0, "end": 0.5}]}]}]}}',
+            b'\x02{"recognizedPhrases": [{"offset": "PT0S", "duration": "PT1.5S", "nBest": '
+            b'[{"display": "Hola."}]}]}',
+            b'\x03{"start": 0, "end": 1.5, "text": "hola"}\n{"start": 2, "end": 3, "text": "no"}',
+            b"\x04start\tend\ttext\n0\t1500\thola\n",
+        ],
+        "table": [
+            "\0text,audio,label\n¡Hola!,a.wav,joy\n".encode(),
+            "\x01sep=;\r\ntexto;id\r\n\"¡Qué; día!\";1\r\n".encode("cp1252"),
+            "\x01text\taudio\nhola\ta.wav\n".encode("utf-16"),
+            b'\x02{"id": 1, "text": "hola", "audio": "a.wav"}\n',
+        ],
+        "form": [
+            b'--b\r\nContent-Disposition: form-data; name="text"\r\n\r\nhola\r\n'
+            b'--b\r\nContent-Disposition: form-data; name="audio"; filename="a.wav"\r\n'
+            b"Content-Type: audio/wav\r\n\r\nRIFF\r\n--b--\r\n",
         ],
         "graph": [files["text.fp32.onnx"], files["fusion.fp32.onnx"]],
         "tokenizer": [files["tokenizer.json"]],

@@ -3,6 +3,7 @@
 import contextlib
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import get_args
 
 from emo_runtime.audio.encodings import Encoding, PacketDecoder
@@ -11,11 +12,15 @@ from emo_runtime.bundle.manifest import encode_manifest
 from emo_runtime.bundle.manifest_reader import parse_manifest
 from emo_runtime.bundle.onnx_check import check_graph
 from emo_runtime.errors import AudioError, BundleError, TextError
+from emo_runtime.rows import RowError, RowFormat, read_rows
+from emo_runtime.tables import TableError, decoded
 from emo_runtime.text.tokenizer_check import check_tokenizer
 from emo_runtime.text.transcripts import parse_transcript
+from emo_serving.api.multipart import parse_form
+from emo_serving.errors import RequestError
 from fuzz import calls
 
-_SUFFIXES = (".vtt", ".srt", ".json")
+_SUFFIXES = (".vtt", ".srt", ".json", ".jsonl", ".tsv", "")
 
 
 def manifest(data: bytes) -> None:
@@ -55,6 +60,25 @@ def transcript(data: bytes) -> None:
             assert 0 <= cue.start_s <= cue.end_s
 
 
+def table(data: bytes) -> None:
+    """Read the rows of a table of any encoding; the first byte selects CSV or JSON Lines."""
+    if not data:
+        return
+    layout = RowFormat((None, "csv", "jsonl")[data[0] % 3])
+    with (
+        contextlib.suppress(RowError, TableError),
+        decoded(io.BytesIO(data[1:])) as stream,
+    ):
+        for number, row in enumerate(read_rows(stream, layout, Path(), None), start=1):
+            assert row.number == number
+
+
+def form(data: bytes) -> None:
+    """Parse the body of a multipart form."""
+    with contextlib.suppress(RequestError):
+        parse_form("multipart/form-data; boundary=b", data)
+
+
 def graph(data: bytes) -> None:
     """Check an ONNX file."""
     with contextlib.suppress(BundleError):
@@ -74,5 +98,5 @@ def call(data: bytes) -> None:
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
-    for target in (manifest, sound, packets, transcript, graph, tokenizer, call)
+    for target in (manifest, sound, packets, transcript, table, form, graph, tokenizer, call)
 }
