@@ -164,7 +164,10 @@ def _plan(options: dict[str, Any]) -> "Plan":
     from emo_runtime.bundle.reader import open_bundle
 
     bundle = open_bundle(options["bundle"])
-    with_audio = "fusion" in bundle.manifest.tasks and not options["text_only"]
+    tasks = bundle.manifest.tasks
+    sound_alone = set(tasks) == {"audio"}
+    if sound_alone and options["text_only"]:
+        raise click.UsageError("--text-only: the bundle answers sound alone.")
     path = None if options["bundle"] is None else str(Path(options["bundle"]).resolve())
     ours = {"bundle": path, "provider": options["provider"], "variant": options["variant"]}
     engines = [(OURS, ours)]
@@ -178,7 +181,8 @@ def _plan(options: dict[str, Any]) -> "Plan":
             audio=_resolved(options["audio"]),
             count=min(options["samples"], 256),
             seed=options["seed"],
-            with_audio=with_audio,
+            with_audio=sound_alone or ("fusion" in tasks and not options["text_only"]),
+            with_text=not sound_alone,
         ),
         scenarios=options["scenarios"] or _DEFAULT_SCENARIOS,
         queries=options["samples"],

@@ -4,7 +4,7 @@ import csv
 import importlib.resources
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -30,7 +30,7 @@ responsabilidad comunidad importante situación nuestros vergüenza alegría""".
 
 @dataclass(frozen=True)
 class Sample:
-    """An utterance: transcript, bytes of the sound file (or None), and true label."""
+    """An utterance: transcript (empty: none), bytes of the sound file, and true label."""
 
     text: str
     audio: bytes | None
@@ -41,7 +41,8 @@ class Workload(msgspec.Struct, frozen=True):
     """Description of a workload; the same description gives the same utterances in every process.
 
     ``texts`` and ``audio`` are the user's files (see ``own``); without ``texts`` the utterances
-    are synthetic (see ``synthetic``).
+    are synthetic (see ``synthetic``). Without ``with_text`` their transcripts are left out, for
+    bundles that answer sound alone.
     """
 
     texts: str | None = None
@@ -49,6 +50,7 @@ class Workload(msgspec.Struct, frozen=True):
     count: int = 256
     seed: int = 0
     with_audio: bool = True
+    with_text: bool = True
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,8 @@ def own(texts: Path, audio: Path | None) -> list[Sample]:
     """Read the user's utterances.
 
     Args:
-        texts: A CSV file with a column ``text`` and optional columns ``audio`` and ``label``, or a
-            text file with one utterance per line.
+        texts: A CSV file with a column ``text``, ``audio`` or both, and an optional column
+            ``label``, or a text file with one utterance per line.
         audio: Folder of the sound files. Without a column ``audio`` the files are used in the order
             of their names.
 
@@ -98,15 +100,17 @@ def own(texts: Path, audio: Path | None) -> list[Sample]:
         raise EmoError(f"{texts}: cannot be read as UTF-8 text: {error}.") from None
     if texts.suffix == ".csv":
         rows = list(csv.DictReader(io.StringIO(content)))
-        if not rows or "text" not in rows[0]:
-            raise EmoError(f"{texts}: needs a header with a column 'text' and at least one row.")
+        if not rows or not {"text", "audio"} & rows[0].keys():
+            raise EmoError(
+                f"{texts}: needs a header with a column 'text' or 'audio', and at least one row."
+            )
     else:
         rows = [{"text": line} for line in content.splitlines() if line.strip()]
         if not rows:
             raise EmoError(f"{texts}: has no line of text.")
     files = _sound_files(rows, texts, audio)
     return [
-        Sample(row["text"], file, row.get("label") or None)
+        Sample(row.get("text") or "", file, row.get("label") or None)
         for row, file in zip(rows, files, strict=True)
     ]
 
@@ -159,5 +163,14 @@ def load_samples(workload: Workload) -> list[Sample]:
     """Return the utterances of a workload. Raises EmoError."""
     if workload.texts is not None:
         audio = workload.audio
-        return own(Path(workload.texts), None if audio is None else Path(audio))
-    return synthetic(workload.count, workload.seed, with_audio=workload.with_audio)
+        samples = own(Path(workload.texts), None if audio is None else Path(audio))
+    else:
+        samples = synthetic(workload.count, workload.seed, with_audio=workload.with_audio)
+    if workload.with_text:
+        return samples
+    if any(sample.audio is None for sample in samples):
+        raise EmoError(
+            "the bundle answers sound alone, and there are utterances without sound. Give --audio, "
+            "or a column 'audio'."
+        )
+    return [replace(sample, text="") for sample in samples]

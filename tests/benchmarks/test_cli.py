@@ -10,13 +10,19 @@ import pytest
 from click.testing import CliRunner
 
 from emo_bench.cli import main
+from emo_bench.engines.emo import EmoEngine
 from emo_bench.report.schema import encode_report, read_report
 from emo_bench.runner.client import WorkerProcess
+from emo_bench.runner.cold import run_cold
+from emo_bench.worker.live import run_live
+from emo_bench.workload import Sample
 from helpers.processes import run_python
 from helpers.reports import report
+from helpers.sounds import as_file, speechlike
 from helpers.workloads import TEXT_ONLY
 
 QUICK = ["--samples", "40", "--rounds", "2", "--duration", "4", "--threads", "1", "--calls", "2"]
+BRIEF = ["--samples", "4", "--rounds", "1", "--duration", "4", "--threads", "1"]
 
 
 def run(*arguments):
@@ -46,6 +52,39 @@ def test_a_report_of_every_scenario(tiny_bundle, tmp_path):
     assert found.workload["tokens_p50"] > 5
     assert "SingleStream" in done.stdout
     assert (tmp_path / "out" / "latency-cdf.png").is_file()
+
+
+@pytest.mark.parametrize("options", [{"present_input": True}, {"audio_only": True}], ids=str)
+def test_a_bundle_with_a_speech_graph(tiny_bundle, options):
+    bundle, with_text = str(tiny_bundle(speech="log_mel", **options)), "audio_only" not in options
+    found = json.loads(
+        run("--bundle", bundle, "--json", "--scenario", "SingleStream", *BRIEF).stdout
+    )
+    [engine] = found["engines"]
+    assert engine["failure"] is None
+    assert len(engine["measurements"][0]["latencies_ms"]) == 4
+    assert engine["costs"]["phases_ms"]["speech"] > 0
+    assert (engine["costs"]["phases_ms"]["text"] > 0) is with_text
+    assert found["workload"]["with_text"] is with_text
+    sample = Sample("no puedo" if with_text else "", as_file(speechlike(0.5, 8_000), 8_000))
+    assert run_cold(1, bundle, 1, sample).figures["first_answer_ms"] > 0
+    calls = run_live(EmoEngine(bundle, threads=1), [sample], calls=1, duration_s=1.0, seed=0)
+    assert calls.finish_ms
+    assert (calls.tokens[0] > 0) is with_text
+
+
+def test_utterances_for_a_bundle_without_text(tiny_bundle, tmp_path):
+    bundle = tiny_bundle(speech="log_mel", audio_only=True)
+    (tmp_path / "a.wav").write_bytes(as_file(speechlike(0.5, 16_000), 16_000))
+    (tmp_path / "own.csv").write_text("audio,label\na.wav,joy\n")
+    (tmp_path / "text.csv").write_text("text,label\nhola,joy\n")
+    words = ["--bundle", bundle, "--json", "--scenario", "SingleStream", *BRIEF]
+    result = run(*words, "--texts", tmp_path / "own.csv")
+    assert json.loads(result.stdout)["engines"][0]["accuracy"]["labelled"] == 1
+    for arguments, code in ((["--texts", tmp_path / "text.csv"], 1), (["--text-only"], 2)):
+        result = run(*words, *arguments)
+        assert result.exit_code == code
+        assert "answers sound alone" in result.stderr
 
 
 def test_json_is_one_document(tiny_bundle):

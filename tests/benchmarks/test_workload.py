@@ -76,7 +76,7 @@ def test_own_lines_with_a_folder_of_sounds(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("t.csv", "words\nhola\n", "needs a header with a column 'text'"),
+        ("t.csv", "words\nhola\n", "needs a header with a column 'text' or 'audio'"),
         ("t.csv", "", "needs a header"),
         ("t.txt", "\n", "has no line of text"),
         ("t.csv", "text,audio\nhola,missing.wav\n", "missing.wav: No such file"),

@@ -45,7 +45,7 @@ def seeds() -> dict[str, list[bytes]]:
         ],
         "table": [
             "\0text,audio,label\n¡Hola!,a.wav,joy\n".encode(),
-            "\x01sep=;\r\ntexto;id\r\n\"¡Qué; día!\";1\r\n".encode("cp1252"),
+            '\x01sep=;\r\ntexto;id\r\n"¡Qué; día!";1\r\n'.encode("cp1252"),
             "\x01text\taudio\nhola\ta.wav\n".encode("utf-16"),
             b'\x02{"id": 1, "text": "hola", "audio": "a.wav"}\n',
         ],

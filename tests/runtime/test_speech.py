@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from emo_runtime import ArgumentError, AudioError, BundleError, EmotionRecognizer, TaskError
+from emo_runtime import ArgumentError, AudioError, BundleError, Cue, EmotionRecognizer, TaskError
+from emo_runtime.bundle.signature import sign_bundle
 from helpers.sounds import speechlike
 from helpers.tiny import LABELS, SENTENCES, Tiny
 
@@ -154,3 +155,38 @@ def test_a_graph_that_does_not_fit_the_front_end(own_bundle):
         manifest.write_text(changed, encoding="utf-8")
         with pytest.raises(BundleError, match=message):
             EmotionRecognizer.open(bundle, self_test=False)
+
+
+@pytest.mark.parametrize("options", [{"present_input": True}, {"audio_only": True}], ids=str)
+def test_a_timeline_answers_each_cue(tiny_bundle, options):
+    recognizer = EmotionRecognizer.open(tiny_bundle(speech="log_mel", **options))
+    cues = [Cue(0, 0.7, "hola estoy", channel=0), Cue(0.7, 1.3, "", channel=0)]
+    first, second = recognizer.timeline(SOUND, cues)
+    samples = SOUND[0]
+    text = None if "audio_only" in options else "hola estoy"
+    for moment, answer in (
+        (first, recognizer.recognize(text, (samples[:11_200], RATE))),
+        (second, recognizer.recognize(None, (samples[11_200:20_800], RATE))),
+    ):
+        assert moment.answer is not None, moment.error
+        assert (moment.answer.task, moment.answer.scores) == (answer.task, answer.scores)
+
+
+@pytest.mark.parametrize("options", [{"present_input": True}, {"audio_only": True}], ids=str)
+def test_a_signed_bundle(own_bundle, tmp_path, options):
+    serialization = pytest.importorskip("cryptography.hazmat.primitives.serialization")
+    ed25519 = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
+    key, pem = ed25519.Ed25519PrivateKey.generate(), serialization.Encoding.PEM
+    private, public = tmp_path / "key.pem", tmp_path / "key.public.pem"
+    form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    private.write_bytes(key.private_bytes(pem, form, plain))
+    kind = serialization.PublicFormat.SubjectPublicKeyInfo
+    public.write_bytes(key.public_key().public_bytes(pem, kind))
+    bundle = own_bundle(speech="log_mel", **options)
+    sign_bundle(bundle, private)
+    with EmotionRecognizer.open(bundle, public_key=public) as recognizer:
+        assert recognizer.recognize(audio=SOUND).label in LABELS
+    graph = bundle / "speech.fp32.onnx"
+    graph.write_bytes(graph.read_bytes()[:-1] + b"\0")
+    with pytest.raises(BundleError, match=r"speech\.fp32\.onnx"):
+        EmotionRecognizer.open(bundle, public_key=public)

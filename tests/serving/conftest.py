@@ -54,10 +54,8 @@ def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., TestClient]]
     running: list[TestClient] = []
 
     def enter(opened: Any = EmotionRecognizer.open, **settings: Any) -> TestClient:
-        app = create_app(
-            Settings(bundle=BUNDLE, **({"threads": 2, "allowed_hosts": ANY_HOST} | settings)),
-            lambda chosen: Service(chosen, opened),
-        )
+        options = {"bundle": BUNDLE, "threads": 2, "allowed_hosts": ANY_HOST} | settings
+        app = create_app(Settings(**options), lambda chosen: Service(chosen, opened))
         client = TestClient(app, base_url=URL)
         client.__enter__()
         running.append(client)

@@ -31,8 +31,8 @@ class EmoEngine:
         self.concurrency = self._recognizer.describe()["threads"]["count"] if serving else 1
 
     def answer(self, sample: Sample) -> Outcome:
-        """Answer from the text, and the sound if the sample has any."""
-        answer = self._recognizer.recognize(sample.text, sample.audio)
+        """Answer from the text and the sound that the sample has."""
+        answer = self._recognizer.recognize(sample.text or None, sample.audio)
         return Outcome(answer.label, answer.scores, answer.tokens, answer.timings.by_step())
 
     def stream(self, sample_rate: int) -> EmotionStream:

@@ -28,7 +28,7 @@ def run_cold(count: int, bundle: str | None, threads: int | None, sample: Sample
             request = {
                 "bundle": bundle,
                 "threads": threads,
-                "text": sample.text,
+                "text": sample.text or None,
                 "audio": None if audio is None else str(audio),
                 "started": time.monotonic(),
             }

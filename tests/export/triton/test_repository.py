@@ -142,6 +142,30 @@ def test_the_client_gets_the_answers_of_the_bundle(
         assert client.check() < (1e-4 if precision == "fp32" else 0.05)
 
 
+@pytest.mark.parametrize("options", [{"present_input": True}, {"audio_only": True}], ids=str)
+def test_a_bundle_with_a_speech_graph(
+    tiny_bundle: Any, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    bundle = tiny_bundle(speech="log_mel", **options)
+    files = {path.name: path.read_bytes() for path in bundle.iterdir()}
+    repository = tmp_path / "out"
+    package(repository_files(files), repository, force=False, check=check_repository)
+    assert "the front end" in (repository / "README.md").read_text(encoding="utf-8")
+    [group] = models(repository)["emo_speech_fp32"].config.instance_group
+    assert SCHEMA.ModelInstanceGroup.Kind.Name(group.kind) == "KIND_AUTO"
+    module = client_of(repository)
+    text = None if "audio_only" in options else "no puedo más"
+    with (
+        served(repository) as address,
+        InferenceServerClient(address) as server,
+        EmotionRecognizer.open(bundle, providers="cpu", threads=1) as recognizer,
+    ):
+        client = module.Client(module.over(server))
+        expected = recognizer.recognize(text, golden_clip()).scores
+        assert client.recognize(text, golden_clip()).scores == pytest.approx(expected, abs=1e-6)
+        assert client.check() < 1e-4
+
+
 def test_a_server_with_other_answers_is_detected(repository: Path) -> None:
     module, loaded = client_of(repository), models(repository)
     client = module.Client(
