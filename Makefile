@@ -31,7 +31,7 @@ types: $(VENV)/.test
 # Worker processes of pytest-xdist. Each takes about 1.2 GB of memory.
 WORKERS ?= 2
 pytest: $(VENV)/.test
-	$(BIN)/pytest -m "not endurance" -n $(WORKERS) --dist loadgroup --cov --cov-report= \
+	$(BIN)/pytest -m "not endurance" -n $(WORKERS) --cov --cov-report= \
 		--durations=20
 
 # Branch coverage of the last test run, with a lower bound for each source root. Processes that tests

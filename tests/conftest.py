@@ -37,16 +37,20 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(_CACHE, ignore_errors=True)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests of a file on one worker, and leave out `endurance` unless asked for.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Distribute groups of tests; another ``--dist`` than that of ``-n`` has its own scheduler."""
+    from helpers.scheduling import GroupScheduling
 
-    Fixtures of a module are expensive. Files marked `spread` are distributed test by test. All
-    tests that start Ray share one worker, so that only one cluster runs at a time.
-    """
-    for item in items if config.pluginmanager.hasplugin("xdist") else []:
-        if item.get_closest_marker("spread") is None:
-            folders = {"on_ray", "batch"} & set(item.path.parts)
-            item.add_marker(pytest.mark.xdist_group("ray" if folders else str(item.path)))
+    return GroupScheduling(config, log) if config.getvalue("dist") == "load" else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Start slow files first on several workers, and leave out `endurance` unless asked for."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        from helpers.scheduling import start_order
+
+        items.sort(key=lambda item: start_order(item.nodeid))
     if config.option.markexpr:
         return
     long = [item for item in items if item.get_closest_marker("endurance")]

@@ -26,7 +26,6 @@ COMMANDS = {
 }
 
 
-@pytest.mark.spread
 @pytest.mark.skipif(
     os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root needs setpriv to be nobody"
 )
