@@ -85,7 +85,10 @@ def _task_names(tasks: Any) -> tuple[TaskName, ...] | None:
         return None
     names = (tasks,) if isinstance(tasks, str) else tasks
     if isinstance(names, Iterable) and not isinstance(names, Mapping | bytes):
-        chosen = tuple(names)
+        try:
+            chosen = tuple(names)
+        except TypeError:  # such as an array of no dimension
+            chosen = ()
         if chosen and all(isinstance(name, str) for name in chosen):
             return cast("tuple[TaskName, ...]", chosen)
     raise ArgumentError(f"tasks={shown(tasks)}: give names of tasks, such as ['text', 'fusion'].")

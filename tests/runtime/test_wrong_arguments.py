@@ -6,7 +6,7 @@ import contextlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from emo_runtime import (
@@ -125,6 +125,7 @@ def test_every_public_function(recognizer, name, first, second):
 
 @pytest.mark.parametrize("name", OPTIONS)
 @settings(max_examples=30)
+@example(np.array(None))
 @given(WRONG)
 def test_every_option_of_open(recognizer, name, value):
     with only_typed_errors():
