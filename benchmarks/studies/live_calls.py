@@ -22,6 +22,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from studies.poisson_arrivals import poisson_arrivals
+
 RATE = 8000
 PACKET_S = 0.02
 UTTERANCE_S = 5.0
@@ -62,7 +64,7 @@ def trial(open_line: Callable[[], Line], calls: int, seconds: float, workers: in
     size = int(PACKET_S * RATE)
     packets = [sound[at : at + size] for at in range(0, len(sound), size)]
     count = max(1, round(calls / PERIOD_S * seconds))
-    starts = np.cumsum(random.exponential(PERIOD_S / calls, count))
+    starts = poisson_arrivals(calls / PERIOD_S, count, seed=calls)
     events: list[tuple[float, int, int]] = [(start, line, 0) for line, start in enumerate(starts)]
     heapq.heapify(events)
     lines: dict[int, Line] = {}

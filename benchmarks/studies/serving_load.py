@@ -38,6 +38,7 @@ import uvloop
 from emo_runtime import EmotionRecognizer, OverloadedError
 from emo_runtime.audio.decode import AudioSource
 from emo_runtime.audio.encodings import PacketDecoder
+from studies.poisson_arrivals import poisson_arrivals
 
 CLIP = Path(__file__).resolve().parents[2] / "examples" / "clips" / "queja.flac"
 TEXT = "¡Llevo tres semanas esperando una solución! ¡Esto es una vergüenza!"
@@ -184,7 +185,7 @@ async def closed(post: Post, loops: int, seconds: float) -> float:
 async def open_loop(post: Post, rate: float, requests: int) -> Seen:
     """Send requests as a Poisson process of ``rate`` per second, without waiting for answers."""
     seen = Seen()
-    due = np.cumsum(np.random.default_rng(0).exponential(1 / rate, requests))
+    due = poisson_arrivals(rate, requests)
     begun = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for at in begun + due:
