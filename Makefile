@@ -72,7 +72,8 @@ bench: $(VENV)/.peers
 # that need transformers (which limits the version of tokenizers).
 NEED_TRANSFORMERS := $(shell grep -rlE "transformers|reference_features" tests/runtime --include=*.py)
 lowest newest: %: $(VENV)/.%
-	$(VENV)/$*/bin/python -m pytest tests/runtime tests/attacks tests/repository/test_imports.py \
+	$(VENV)/$*/bin/python -m pytest -n $(WORKERS) \
+		tests/runtime tests/attacks tests/repository/test_imports.py \
 		-k "not one_combination_each" $(addprefix --ignore ,$(NEED_TRANSFORMERS))
 
 # Check that wheels exist for other Pythons, for the base package and each extra. Installs nothing.
@@ -129,7 +130,8 @@ $(VENV)/.lowest $(VENV)/.newest: $(VENV)/.%: constraints-%.txt pyproject.toml co
 	awk -F== 'NR == FNR { taken[tolower($$1)] = 1 } NR == FNR || !(tolower($$1) in taken)' \
 		$< constraints.txt > $@.txt
 	$(VENV)/$*/bin/python -m pip --disable-pip-version-check --quiet install \
-		--constraint $@.txt --editable ".[plot,metrics,sign]" hypothesis librosa onnx pytest webvtt-py
+		--constraint $@.txt --editable ".[plot,metrics,sign]" hypothesis librosa onnx \
+		pytest pytest-xdist webvtt-py
 	@touch $@
 
 $(VENV)/.fuzz: $(VENV)/.test
