@@ -21,6 +21,9 @@ _WEIGHT = 0.02
 _OVERLOAD_LASTS_S = 5.0
 # The share of the buffered bytes that one client may use.
 _CLIENT_SHARE = 0.25
+# WebSockets that have not sent their token yet, in all and of one address.
+_MAX_UNAUTHENTICATED = 64
+_MAX_UNAUTHENTICATED_OF_CLIENT = 16
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,14 @@ class Client:
     """A named token or an address that sends requests, with its limits (None: no limit).
 
     ``owner`` is the token's name, or empty: live calls are visible to their owner only.
+    ``is_authenticated`` is False for a WebSocket whose token comes with its start message.
     """
 
     name: str
     owner: str = ""
     max_calls: int | None = None
     max_streams: int | None = None
+    is_authenticated: bool = True
 
 
 ANYONE = Client("")
@@ -61,6 +66,7 @@ class Admission:
         self.closing = False
         self._calls_of: Counter[str] = Counter()
         self._streams_of: Counter[str] = Counter()
+        self._unauthenticated_of: Counter[str] = Counter()
         self._buffered_of: Counter[str] = Counter()
         # One request in each thread, and the next one for it: no thread is ever idle.
         self._enough_calls = 2 * workers
@@ -102,7 +108,7 @@ class Admission:
     def stream(self, client: Client = ANYONE) -> Iterator[None]:
         """Count one live call. Raises OverloadedError, or UnavailableError while draining."""
         if self.draining:
-            raise UnavailableError("the server is stopping: connect to another one, or later.")
+            raise _stopping()
         if self.streams >= self.max_streams:
             self.refused["streams"] += 1
             raise OverloadedError(
@@ -116,6 +122,21 @@ class Admission:
                 yield
             finally:
                 self.streams -= 1
+
+    @contextlib.contextmanager
+    def unauthenticated(self, client: Client) -> Iterator[None]:
+        """Count a WebSocket that has not sent its token yet. Raises OverloadedError."""
+        if self.draining:
+            raise _stopping()
+        of_client = self._unauthenticated_of[client.name]
+        if (
+            self._unauthenticated_of.total() >= _MAX_UNAUTHENTICATED
+            or of_client >= _MAX_UNAUTHENTICATED_OF_CLIENT
+        ):
+            self.refused["unauthenticated"] += 1
+            raise OverloadedError("too many connections wait for their token: try again later.")
+        with _counted(self._unauthenticated_of, client.name):
+            yield
 
     @contextlib.contextmanager
     def buffer(self, client: Client = ANYONE) -> Iterator[Callable[[int], None]]:
@@ -160,6 +181,10 @@ class Admission:
     def _refuse_client(self, limit: str) -> OverloadedError:
         self.refused["client"] += 1
         return OverloadedError(f"this client uses {limit}, which is its limit: try again later.")
+
+
+def _stopping() -> UnavailableError:
+    return UnavailableError("the server is stopping: connect to another one, or later.")
 
 
 @contextlib.contextmanager

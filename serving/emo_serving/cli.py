@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from emo_serving.settings import (
     ENVIRONMENT_PREFIX,
     MIB,
     TOKEN_VARIABLE,
+    TWILIO_VARIABLE,
     WEBHOOK_SECRET_VARIABLE,
     Settings,
 )
@@ -44,6 +46,12 @@ _OF_UVICORN = (
     type=FILE,
     help="File with the bearer token that clients must send, or a .toml file with [[tokens]] "
     f"entries (name, token, max_calls, max_streams). Or set {TOKEN_VARIABLE} to the token.",
+)
+@click.option(
+    "--twilio-auth-token-file",
+    type=FILE,
+    help="File with the auth token of the Twilio account: its signature authenticates calls of "
+    f"Twilio. Or set {TWILIO_VARIABLE}.",
 )
 @click.option("--origin", "origins", multiple=True, help="Web origin that may call, or *.")
 @click.option(
@@ -105,6 +113,7 @@ def main(
     tls_cert: Path | None,
     tls_key: Path | None,
     token_file: Path | None,
+    twilio_auth_token_file: Path | None,
     webhook_secret_file: Path | None,
     max_body_mib: int,
     max_buffered_mib: int,
@@ -131,8 +140,10 @@ def main(
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("give --tls-cert and --tls-key, or neither.")
     _check_networks(options["trusted_proxies"])
+    tokens, twilio = _tokens(token_file), _twilio_auth_token(twilio_auth_token_file)
     settings = Settings(
-        tokens=_tokens(token_file),
+        tokens=_with_twilio(tokens, twilio),
+        twilio_auth_token=twilio,
         webhook_secret=_webhook_secret(webhook_secret_file),
         max_body_bytes=max_body_mib * MIB,
         max_buffered_bytes=max(max_buffered_mib, 4 * max_body_mib) * MIB,
@@ -170,6 +181,25 @@ def _tokens(file: Path | None) -> tuple[Token, ...]:
         return read_token_file(file)
     secret = os.environ.get(TOKEN_VARIABLE)
     return (Token(secret),) if secret else ()
+
+
+def _twilio_auth_token(file: Path | None) -> str | None:
+    if file is None:
+        return os.environ.get(TWILIO_VARIABLE) or None
+    (token,) = read_token_file(file)
+    return token.secret
+
+
+def _with_twilio(tokens: tuple[Token, ...], auth_token: str | None) -> tuple[Token, ...]:
+    """Let the calls of Twilio belong to the only token."""
+    if auth_token is None or not tokens:
+        return tokens
+    if len(tokens) > 1:
+        raise click.UsageError(
+            "there are several tokens: set twilio_auth_token of one of them in the token file "
+            f"instead of --twilio-auth-token-file and {TWILIO_VARIABLE}."
+        )
+    return (replace(tokens[0], twilio_auth_token=auth_token),)
 
 
 def _webhook_secret(file: Path | None) -> str | None:

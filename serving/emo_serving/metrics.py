@@ -56,6 +56,6 @@ class _Refusals(Collector):
     def collect(self) -> list[CounterMetricFamily]:
         """Return the counter."""
         family = CounterMetricFamily("emo_refused", "Refused by a limit.", labels=["limit"])
-        for limit in ("calls", "streams", "client", "memory", "connections"):
+        for limit in ("calls", "streams", "client", "memory", "connections", "unauthenticated"):
             family.add_metric([limit], self._admission.refused[limit])
         return [family]

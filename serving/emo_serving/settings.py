@@ -6,10 +6,10 @@ from emo_runtime.bundle.manifest import Precision
 from emo_serving.tokens import Token
 
 MIB = 1 << 20
-# Prefix of the environment variables; EMO_SERVE_TOKEN and EMO_SERVE_WEBHOOK_SECRET hold the secret
-# itself, others an option.
+# Prefix of the environment variables. The three with names below hold a secret, others an option.
 ENVIRONMENT_PREFIX = "EMO_SERVE"
 TOKEN_VARIABLE = f"{ENVIRONMENT_PREFIX}_TOKEN"
+TWILIO_VARIABLE = f"{ENVIRONMENT_PREFIX}_TWILIO_AUTH_TOKEN"
 WEBHOOK_SECRET_VARIABLE = f"{ENVIRONMENT_PREFIX}_WEBHOOK_SECRET"
 # The WebSocket subprotocol of a browser, which can't set headers and offers its token as another.
 SUBPROTOCOL = "emo-stream"
@@ -22,6 +22,7 @@ class Settings:
     Args:
         threads: Utterances recognized at once, one core each; None uses all usable cores.
         tokens: Accepted bearer tokens. Without any, every caller is accepted.
+        twilio_auth_token: Without tokens: calls of Twilio need a signature with this auth token.
         origins: Web origins, besides the server's own, whose pages may call it; ``"*"`` allows all.
         allowed_hosts: Accepted host names of the ``Host`` header; ``"*"`` allows all. Empty: IP
             addresses and ``localhost``, or all where a token is required.
@@ -56,6 +57,7 @@ class Settings:
     threads: int | None = None
     variant: Precision | None = None
     tokens: tuple[Token, ...] = field(default=(), repr=False)
+    twilio_auth_token: str | None = field(default=None, repr=False)
     origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
     max_waiting: int = 96

@@ -23,12 +23,14 @@ class Token:
         name: Its name in logs and metrics.
         max_calls: Requests in progress at once; None: the limit of the settings.
         max_streams: Live calls at once; None: the limit of the settings.
+        twilio_auth_token: Auth token of the Twilio account whose calls belong to this token.
     """
 
     secret: str = field(repr=False)
     name: str = "default"
     max_calls: int | None = None
     max_streams: int | None = None
+    twilio_auth_token: str | None = field(default=None, repr=False)
 
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True):
@@ -38,6 +40,7 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
     token: str
     max_calls: int | None = None
     max_streams: int | None = None
+    twilio_auth_token: str | None = None
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -79,6 +82,12 @@ def read_token_file(path: Path) -> tuple[Token, ...]:
         if not values or not all(values) or len(set(values)) < len(values):
             raise TokenError(f"{path}: give every [[tokens]] entry a {key} of its own.")
     return tuple(
-        Token(entry.token.strip(), entry.name.strip(), entry.max_calls, entry.max_streams)
+        Token(
+            entry.token.strip(),
+            entry.name.strip(),
+            entry.max_calls,
+            entry.max_streams,
+            entry.twilio_auth_token,
+        )
         for entry in entries
     )

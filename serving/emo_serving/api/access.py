@@ -4,7 +4,8 @@ import base64
 import binascii
 import ipaddress
 import socket
-from urllib.parse import urlsplit
+from dataclasses import replace
+from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
@@ -13,6 +14,7 @@ from emo_serving.admission import Client
 from emo_serving.errors import HostError, MediaTypeError, OriginError, UnauthorizedError
 from emo_serving.settings import Settings
 from emo_serving.tokens import Token, find_token
+from emo_serving.twilio_signature import has_valid_signature, is_signed
 
 # The page and the probes contain nothing of the bundle or its users and need no token.
 _OPEN = ("/page/", "/healthz", "/readyz", "/v2/health/")
@@ -29,6 +31,11 @@ class AccessRules:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._signers: list[tuple[str, Token | None]] = [
+            (token.twilio_auth_token, token) for token in settings.tokens if token.twilio_auth_token
+        ]
+        if settings.twilio_auth_token and not settings.tokens:
+            self._signers.append((settings.twilio_auth_token, None))
         self._own_name = socket.gethostname().lower()
 
     def check(self, scope: Scope) -> Client:
@@ -44,11 +51,11 @@ class AccessRules:
         is_open = scope["path"] == "/" or scope["path"].startswith(_OPEN)
         if not is_open:
             self._check_host(headers.get("host", ""))
-        token = None if is_open else self._check_token(scope, headers)
+        client = self._address_client(scope) if is_open else self._authenticate(scope, headers)
         self._check_origin(scope, headers)
         if headers.get("content-encoding", "identity").strip().lower() not in {"identity", ""}:
             raise MediaTypeError("compressed bodies are not supported: send it uncompressed.")
-        return self._client(token, scope)
+        return client
 
     def _check_host(self, host: str) -> None:
         """Refuse other names: a page could have its own name resolved to this server's address."""
@@ -64,15 +71,33 @@ class AccessRules:
             "this host name is not allowed: the server's owner can allow it (--allowed-host)."
         )
 
-    def _check_token(self, scope: Scope, headers: Headers) -> Token | None:
+    def _authenticate(self, scope: Scope, headers: Headers) -> Client:
+        """Return the client of the token or of Twilio's signature. Raises UnauthorizedError."""
+        if _is_call_of_twilio(scope) and self._signers and is_signed(scope):
+            return self._check_signature(scope)
         tokens = self._settings.tokens
         if not tokens:
-            return None
-        given = _given_token(scope, headers)
-        found = find_token(tokens, given.strip())
-        if found is None:
-            raise UnauthorizedError("send the server's token as 'Authorization: Bearer TOKEN'.")
-        return found
+            if _is_call_of_twilio(scope) and self._signers:
+                raise UnauthorizedError("Twilio's signature is missing.")
+            return self._address_client(scope)
+        given = _given_token(scope, headers).strip()
+        found = find_token(tokens, given)
+        if found is not None:
+            return client_with_token(found, self._settings)
+        if not given and _may_send_token_later(scope):
+            return replace(self._address_client(scope), is_authenticated=False)
+        raise UnauthorizedError("send the server's token as 'Authorization: Bearer TOKEN'.")
+
+    def _check_signature(self, scope: Scope) -> Client:
+        for auth_token, token in self._signers:
+            if has_valid_signature(scope, auth_token):
+                if token is None:
+                    return self._address_client(scope)
+                return client_with_token(token, self._settings)
+        raise UnauthorizedError(
+            "Twilio's signature does not match: it needs the account's auth token and the URL of "
+            "the TwiML; a proxy must forward the Host header."
+        )
 
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
         """Refuse pages of other sites: they must not use a visitor's browser to reach a server."""
@@ -90,17 +115,21 @@ class AccessRules:
                 "pages of this origin are not allowed; the server's owner can allow it (--origin)."
             )
 
-    def _client(self, token: Token | None, scope: Scope) -> Client:
+    def _address_client(self, scope: Scope) -> Client:
         settings = self._settings
         calls, streams = settings.max_calls_per_client, settings.max_streams_per_client
-        if token is None:
-            return Client(client_address(scope), "", calls, streams)
-        return Client(
-            f"token:{token.name}",
-            token.name,
-            calls if token.max_calls is None else token.max_calls,
-            streams if token.max_streams is None else token.max_streams,
-        )
+        return Client(client_address(scope), "", calls, streams)
+
+
+def client_with_token(token: Token, settings: Settings) -> Client:
+    """Return the client that has sent a token, with the limits of the token or the settings."""
+    calls, streams = settings.max_calls_per_client, settings.max_streams_per_client
+    return Client(
+        f"token:{token.name}",
+        token.name,
+        calls if token.max_calls is None else token.max_calls,
+        streams if token.max_streams is None else token.max_streams,
+    )
 
 
 def client_address(scope: Scope) -> str:
@@ -146,9 +175,23 @@ def _given_token(scope: Scope, headers: Headers) -> str:
         token = headers["x-api-key"]
     elif path.startswith(_STREAM) and "/" in path.removeprefix(_STREAM):
         token = path.removeprefix(_STREAM).partition("/")[2]  # the others: in the path
+    elif query := parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token"):
+        token = query[0]
     else:
         token = _offered_token(scope.get("subprotocols", ()))
     return token
+
+
+def _is_call_of_twilio(scope: Scope) -> bool:
+    path: str = scope["path"]
+    return scope["type"] == "websocket" and f"{path}/".startswith(f"{_STREAM}twilio/")
+
+
+def _may_send_token_later(scope: Scope) -> bool:
+    """True for the WebSockets of platforms: /v1/stream itself is for clients with headers."""
+    path: str = scope["path"]
+    name = path.removeprefix(_STREAM)
+    return scope["type"] == "websocket" and path != name and "/" not in name
 
 
 def _decoded(text: str, alternative: bytes = b"+/") -> str:

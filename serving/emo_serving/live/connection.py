@@ -11,11 +11,12 @@ from starlette.websockets import WebSocket
 
 from emo_runtime import EmoError
 from emo_serving.calls import CallChannel
-from emo_serving.context import RequestContext, client_of, context_of
+from emo_serving.context import RequestContext, context_of
 from emo_serving.errors import RequestError, body_of
 from emo_serving.live.dialects.base import Dialect
 from emo_serving.live.dialects.generic import Generic
 from emo_serving.live.idle import CloseConnection, IdleMonitor
+from emo_serving.live.lease import CallLease, unauthorized
 from emo_serving.live.messages import Mark, Media, Message, Reply, Start, Stop, Transcript
 from emo_serving.live.transport import (
     POLICY,
@@ -37,18 +38,22 @@ _CLOSE_S = 1.0
 
 async def answer_live(socket: WebSocket, service: Service, dialect: Dialect | None = None) -> None:
     """Handle one WebSocket until it ends. Raises OverloadedError, UnavailableError."""
-    with service.admission.stream(client_of(socket.scope)):
+    with CallLease(service, context_of(socket.scope)) as lease:
         offered = socket.scope.get("subprotocols", ())
         await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
         transport = WebSocketTransport(socket)
-        await run_call(transport, service, dialect or Generic(), context_of(socket.scope))
+        await run_call(transport, service, dialect or Generic(), context_of(socket.scope), lease)
 
 
 async def run_call(
-    transport: Transport, service: Service, dialect: Dialect, context: RequestContext
+    transport: Transport,
+    service: Service,
+    dialect: Dialect,
+    context: RequestContext,
+    lease: CallLease,
 ) -> None:
-    """Handle an accepted connection, which admission control has counted, until it ends."""
-    connection = _Connection(transport, service, dialect, context)
+    """Handle an accepted connection, which the lease counts, until it ends."""
+    connection = _Connection(transport, service, dialect, context, lease)
     reason = "internal error"
     try:
         await connection.run()
@@ -67,12 +72,18 @@ class _Connection:
     """The state of a connection: one utterance at a time, several after each other."""
 
     def __init__(
-        self, transport: Transport, service: Service, dialect: Dialect, context: RequestContext
+        self,
+        transport: Transport,
+        service: Service,
+        dialect: Dialect,
+        context: RequestContext,
+        lease: CallLease,
     ) -> None:
         self._transport = transport
         self._service = service
         self._dialect = dialect
         self._context = context
+        self._lease = lease
         self._utterance: LiveUtterance | None = None
         self._channel: CallChannel | None = None
         self._webhook: CallWebhook | None = None
@@ -123,6 +134,8 @@ class _Connection:
             data = await monitor.wait(self._transport.receive())
             if self._service.admission.closing:
                 raise _stopping()
+            if self._is_unauthorized():
+                raise unauthorized()
         except CloseConnection:
             if self._service.admission.closing:
                 await self._finish()
@@ -135,9 +148,18 @@ class _Connection:
         admission = self._service.admission
         if admission.closing or (admission.draining and self._utterance is None):
             return _stopping()
+        if self._is_unauthorized():
+            return unauthorized()
         if silent_s >= self._service.settings.idle_s:
             return CloseConnection(POLICY, "idle timeout")
         return None
+
+    def _is_unauthorized(self) -> bool:
+        """True if the call's token did not arrive within the time for a handshake."""
+        waited = time.monotonic() - self._begun
+        return not self._lease.is_authenticated and (
+            waited >= self._service.settings.head_timeout_s
+        )
 
     async def _handle(self, message: Message) -> None:
         match message:
@@ -160,6 +182,7 @@ class _Connection:
     async def _start(self, message: Start) -> None:
         if self._utterance is not None:
             raise RequestError("an utterance is in progress: send 'stop' first.")
+        self._lease.authenticate(message.options.token)
         call_id = message.call_id or message.stream_id
         name = call_id or self._context.request_id
         if self._webhook is None or self._webhook.call_id != name:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from emo_runtime.audio.encodings import Encoding
@@ -37,6 +37,7 @@ class CallOptions:
         track: The track that is recognized.
         text: The transcript so far.
         webhook: URL that receives the call's events.
+        token: Bearer token of a platform that can't send it with the handshake.
     """
 
     media: MediaFormat
@@ -46,6 +47,7 @@ class CallOptions:
     track: str = "inbound"
     text: str | None = None
     webhook: str | None = None
+    token: str = field(default="", repr=False)
 
 
 def call_options(media: MediaFormat, given: Parameters) -> CallOptions:
@@ -63,6 +65,7 @@ def call_options(media: MediaFormat, given: Parameters) -> CallOptions:
         track=str(given.get("track") or "inbound"),
         text=None if text is None else str(text),
         webhook=str(given.get("webhook") or "") or None,
+        token=str(given.get("token") or ""),
     )
 
 

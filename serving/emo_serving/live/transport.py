@@ -5,7 +5,7 @@ from typing import Protocol
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 # WebSocket close codes (RFC 6455, 7.4.1, and its registry).
-NORMAL, POLICY, TOO_BIG, RESTART = 1000, 1008, 1009, 1012
+POLICY, TOO_BIG, RESTART, TRY_AGAIN_LATER = 1008, 1009, 1012, 1013
 
 
 class Disconnected(Exception):  # noqa: N818  (the usual end of a call, not an error)
