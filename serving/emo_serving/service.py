@@ -13,6 +13,7 @@ from emo_runtime import (
     EmotionRecognizer,
     EmotionStream,
     OverloadedError,
+    Speaker,
     Utterance,
 )
 from emo_runtime.audio.encodings import Encoding
@@ -118,6 +119,7 @@ class Service:
         channels: int,
         task: TaskName | None,
         window_s: float | None,
+        speaker: Speaker | None = None,
     ) -> EmotionStream:
         """Open the stream of a live call's utterance. Raises AudioError, TooLargeError.
 
@@ -133,6 +135,7 @@ class Service:
             task=task,
             max_duration_s=longest,
             window_s=window_s or longest,
+            speaker=speaker,
         )
 
     async def in_thread(self, job: Callable[[], Result]) -> Result:

@@ -18,6 +18,7 @@ from emo_serving.live.dialects.generic import Generic
 from emo_serving.live.idle import CloseConnection, IdleMonitor
 from emo_serving.live.lease import CallLease, unauthorized
 from emo_serving.live.messages import Mark, Media, Message, Reply, Start, Stop, Transcript
+from emo_serving.live.speakers import CallSpeakers
 from emo_serving.live.transport import (
     POLICY,
     RESTART,
@@ -64,6 +65,7 @@ async def run_call(
         reason = "disconnected"
         await connection.hang_up()
     finally:
+        connection.end_channel()
         service.metrics.stream_ends.labels(reason).inc()
         connection.log(reason)
 
@@ -87,6 +89,8 @@ class _Connection:
         self._utterance: LiveUtterance | None = None
         self._channel: CallChannel | None = None
         self._webhook: CallWebhook | None = None
+        self._call_id: str | None = None
+        self._speakers = CallSpeakers(service.recognizer)
         self._errors: deque[float] = deque(maxlen=service.settings.max_errors_per_minute)
         self._counts = {"utterances": 0, "answers": 0, "errors": 0}
         self._begun = time.monotonic()
@@ -104,7 +108,6 @@ class _Connection:
 
     async def close(self, end: CloseConnection) -> None:
         """Close with a code and a reason; do not wait for a client that reads nothing."""
-        self._end_channel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_S):
                 await self._transport.close(end.code, end.reason)
@@ -113,7 +116,12 @@ class _Connection:
         """End after the client's disconnect: those who listen elsewhere get the final answer."""
         if self._channel is not None or self._webhook is not None:
             await self._finish()
-        self._end_channel()
+
+    def end_channel(self) -> None:
+        """Notify those who listen elsewhere that there are no further events."""
+        if self._channel is not None:
+            self._channel.end()
+            self._channel = None
 
     def log(self, reason: str) -> None:
         """Write the call's line of the access log."""
@@ -184,13 +192,16 @@ class _Connection:
             raise RequestError("an utterance is in progress: send 'stop' first.")
         self._lease.authenticate(message.options.token)
         call_id = message.call_id or message.stream_id
-        name = call_id or self._context.request_id
-        if self._webhook is None or self._webhook.call_id != name:
+        if call_id != self._call_id:
+            name = call_id or self._context.request_id
             self._webhook = self._service.webhooks.open(message.options.webhook, name)
-        self._utterance = await LiveUtterance.begin(self._service, message)
+            self._speakers = CallSpeakers(self._service.recognizer)
+            self._call_id = call_id
+        speaker = self._speakers.profile(message.options.speaker, message.options.track)
+        self._utterance = await LiveUtterance.begin(self._service, message, speaker)
         self._counts["utterances"] += 1
         if call_id and (self._channel is None or self._channel.call_id != call_id):
-            self._end_channel()
+            self.end_channel()
             self._channel = CallChannel(call_id, self._context.client.owner, self)
             self._service.calls.add(self._channel)
 
@@ -241,11 +252,6 @@ class _Connection:
                 await self._transport.send(text)
         except TimeoutError:
             raise CloseConnection(POLICY, "slow reader") from None
-
-    def _end_channel(self) -> None:
-        if self._channel is not None:
-            self._channel.end()
-            self._channel = None
 
 
 def _stopping() -> CloseConnection:

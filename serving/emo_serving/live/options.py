@@ -36,6 +36,7 @@ class CallOptions:
         window_s: Seconds of sound that an answer considers; None: the server's limit.
         track: The track that is recognized.
         text: The transcript so far.
+        speaker: Name of the speaker, whose profile adapts the answers; None: the track's speaker.
         webhook: URL that receives the call's events.
         token: Bearer token of a platform that can't send it with the handshake.
     """
@@ -46,6 +47,7 @@ class CallOptions:
     window_s: float | None = None
     track: str = "inbound"
     text: str | None = None
+    speaker: str | None = None
     webhook: str | None = None
     token: str = field(default="", repr=False)
 
@@ -64,6 +66,7 @@ def call_options(media: MediaFormat, given: Parameters) -> CallOptions:
         window_s=_number(given, "window_s"),
         track=str(given.get("track") or "inbound"),
         text=None if text is None else str(text),
+        speaker=str(given.get("speaker") or "") or None,
         webhook=str(given.get("webhook") or "") or None,
         token=str(given.get("token") or ""),
     )

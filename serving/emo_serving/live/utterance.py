@@ -4,7 +4,7 @@ import asyncio
 import time
 from typing import Any, Self
 
-from emo_runtime import Answer, AudioError, EmotionStream, TaskError, TextError
+from emo_runtime import Answer, AudioError, EmotionStream, Speaker, TaskError, TextError
 from emo_runtime.audio.encodings import sample_bytes
 from emo_serving.live.messages import Start
 from emo_serving.service import Service
@@ -17,12 +17,17 @@ _BLOCK_S = 0.5
 class LiveUtterance:
     """An utterance in progress. Its methods return an event, or None if none is due."""
 
-    def __init__(self, service: Service, start: Start) -> None:
+    def __init__(self, service: Service, start: Start, speaker: Speaker | None) -> None:
         options = start.options
         media = options.media
         self._service = service
         self._stream: EmotionStream = service.stream(
-            media.sample_rate, media.encoding, media.channels, options.task, options.window_s
+            media.sample_rate,
+            media.encoding,
+            media.channels,
+            options.task,
+            options.window_s,
+            speaker,
         )
         self._options = options
         self._block_bytes = int(
@@ -37,10 +42,10 @@ class LiveUtterance:
         self.track = options.track
 
     @classmethod
-    async def begin(cls, service: Service, start: Start) -> Self:
+    async def begin(cls, service: Service, start: Start, speaker: Speaker | None = None) -> Self:
         """Begin an utterance. Raises AudioError, TooLargeError."""
         service.check_text(start.options.text)
-        utterance = await service.in_thread(lambda: cls(service, start))
+        utterance = await service.in_thread(lambda: cls(service, start, speaker))
         utterance._stream.set_text(start.options.text)
         return utterance
 

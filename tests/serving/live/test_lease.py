@@ -23,18 +23,28 @@ def media():
     return {"event": "media", "media": {"track": "inbound", "payload": b64(codes(MULAW, 0.5))}}
 
 
+def send_until_closed(live):
+    while True:
+        live.send(json.dumps({"event": "connected"}))
+        with contextlib.suppress(TimeoutError):
+            live.recv(0.01)
+
+
 def test_a_token_in_the_start_message(start):
     client = start(tokens=(Token("t/w=o", "two"), Token("x", "other")))
     service = client.app.service
     with client.websocket_connect("/v1/stream/twilio") as call:
         call.send_json({"event": "connected"})
         assert service.admission.streams == 0
-        for message in (begin(token="t/w=o"), media(), {"event": "stop"}):
+        for message in (begin(token="t/w=o"), media()):
             call.send_json(message)
         headers = {"authorization": "Bearer t/w=o"}
-        while client.get("/v1/calls/CA1/events", headers=headers).status_code == 404:
-            pass
-        assert service.admission.streams <= 1
+        body = {"text": "hola"}
+        path = "/v1/calls/CA1/transcript"
+        while client.post(path, json=body, headers=headers).status_code == 404:
+            pass  # until the start was handled
+        assert service.admission.streams == 1
+        call.send_json({"event": "stop"})
     lines = client.get("/v1/calls/CA1/events", headers=headers).text
     assert '"final":true' in lines
     assert client.get("/v1/calls/CA1/events", headers={"authorization": "Bearer x"}).is_error
@@ -74,10 +84,7 @@ def test_a_call_without_its_token_is_closed_after_the_time_for_a_handshake(servi
         with pytest.raises(ConnectionClosed, match="unauthorized"):
             silent.recv()
         with pytest.raises(ConnectionClosed, match="unauthorized"):
-            while True:
-                busy.send(json.dumps({"event": "connected"}))
-                with contextlib.suppress(TimeoutError):
-                    busy.recv(0.01)
+            send_until_closed(busy)
         good.send(json.dumps({"event": "transcript", "transcript": {"text": "hola"}}))
         good.send(json.dumps({"event": "stop"}))
         assert json.loads(good.recv())["final"]
