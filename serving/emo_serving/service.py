@@ -117,9 +117,10 @@ class Service:
         sample_rate: int,
         encoding: Encoding,
         channels: int,
+        *,
         task: TaskName | None,
         window_s: float | None,
-        speaker: Speaker | None = None,
+        speaker: Speaker | None,
     ) -> EmotionStream:
         """Open the stream of a live call's utterance. Raises AudioError, TooLargeError.
 

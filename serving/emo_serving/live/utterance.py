@@ -25,9 +25,9 @@ class LiveUtterance:
             media.sample_rate,
             media.encoding,
             media.channels,
-            options.task,
-            options.window_s,
-            speaker,
+            task=options.task,
+            window_s=options.window_s,
+            speaker=speaker,
         )
         self._options = options
         self._block_bytes = int(
