@@ -3,6 +3,7 @@
 import contextlib
 import json
 
+import httpx2 as httpx
 import pytest
 import websockets.sync.client as websockets
 from starlette.websockets import WebSocketDisconnect
@@ -30,25 +31,25 @@ def send_until_closed(live):
             live.recv(0.01)
 
 
-def test_a_token_in_the_start_message(start):
-    client = start(tokens=(Token("t/w=o", "two"), Token("x", "other")))
-    service = client.app.service
-    with client.websocket_connect("/v1/stream/twilio") as call:
-        call.send_json({"event": "connected"})
-        assert service.admission.streams == 0
+def test_a_token_in_the_start_message(serving):
+    running = serving(tokens=(Token("t/w=o", "two"), Token("x", "other")))
+    admission = running.service.admission
+    headers = {"authorization": "Bearer t/w=o"}
+    path = f"{running.url}v1/calls/CA1"
+    with websockets.connect(running.url.replace("http", "ws") + "v1/stream/twilio") as call:
+        call.send(json.dumps({"event": "connected"}))
+        assert admission.streams == 0
         for message in (begin(token="t/w=o"), media()):
-            call.send_json(message)
-        headers = {"authorization": "Bearer t/w=o"}
+            call.send(json.dumps(message))
         body = {"text": "hola"}
-        path = "/v1/calls/CA1/transcript"
-        while client.post(path, json=body, headers=headers).status_code == 404:
+        while httpx.post(f"{path}/transcript", json=body, headers=headers).status_code == 404:
             pass  # until the start was handled
-        assert service.admission.streams == 1
-        call.send_json({"event": "stop"})
-    lines = client.get("/v1/calls/CA1/events", headers=headers).text
-    assert '"final":true' in lines
-    assert client.get("/v1/calls/CA1/events", headers={"authorization": "Bearer x"}).is_error
-    assert service.admission.idle
+        assert admission.streams == 1
+        call.send('{"event": "stop"}')
+    assert '"final":true' in httpx.get(f"{path}/events", headers=headers, timeout=300).text
+    other = {"authorization": "Bearer x"}
+    assert httpx.get(f"{path}/events", headers=other).status_code == 404
+    assert admission.idle
 
 
 @pytest.mark.parametrize("token", ["", "wrong", None, 7])
