@@ -1,5 +1,6 @@
 """emo-serve: serve a bundle over HTTP and WebSocket, on one machine or on Ray."""
 
+import contextlib
 import ipaddress
 import os
 from dataclasses import replace
@@ -9,7 +10,15 @@ from typing import Any
 import click
 
 from emo_runtime.cli.common import Command, bundle_options, refuse_options, require_extra
-from emo_serving.cli_options import FILE, limit, mib, seconds, webhook_options
+from emo_serving.cli_options import (
+    FILE,
+    audiosocket_options,
+    limit,
+    mib,
+    seconds,
+    split_address,
+    webhook_options,
+)
 from emo_serving.settings import (
     ENVIRONMENT_PREFIX,
     MIB,
@@ -26,6 +35,7 @@ _NEEDED = ("starlette", "uvicorn", "httptools", "prometheus_client", "websockets
 _OF_UVICORN = (
     *("unix_socket", "tls_cert", "tls_key", "trusted_proxies"),
     *("max_connections", "max_connections_per_client"),
+    *("audiosocket", "audiosocket_clients", "audiosocket_owner"),
 )
 
 
@@ -81,6 +91,7 @@ _OF_UVICORN = (
 @seconds("--upload-timeout-s", "Time for a request's body to arrive.")
 @seconds("--idle-s", "Silence after which a live call is closed.")
 @seconds("--drain-s", "Time that running requests have after SIGTERM.", 0)
+@audiosocket_options
 @webhook_options
 @click.option(
     "--access-log/--no-access-log",
@@ -114,6 +125,7 @@ def main(
     tls_key: Path | None,
     token_file: Path | None,
     twilio_auth_token_file: Path | None,
+    audiosocket: str | None,
     webhook_secret_file: Path | None,
     max_body_mib: int,
     max_buffered_mib: int,
@@ -139,7 +151,8 @@ def main(
         raise click.UsageError("--min-replicas must not exceed --max-replicas.")
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("give --tls-cert and --tls-key, or neither.")
-    _check_networks(options["trusted_proxies"])
+    _check_networks("--proxy-headers", options["trusted_proxies"])
+    _check_networks("--audiosocket-client", options["audiosocket_clients"])
     tokens, twilio = _tokens(token_file), _twilio_auth_token(twilio_auth_token_file)
     settings = Settings(
         tokens=_with_twilio(tokens, twilio),
@@ -166,9 +179,32 @@ def main(
             serve(settings, listening, lambda: click.echo(f"unix:{unix_socket}", err=True), tls)
         return
     scheme = "https" if tls else "http"
-    with listen(host, port, stuck_s=settings.idle_s) as listening:
-        address = listening.getsockname()
-        serve(settings, listening, lambda: _print_address(address[0], address[1], scheme), tls)
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(listen(host, port, stuck_s=settings.idle_s))
+        for_audiosocket = None
+        if audiosocket is not None:
+            _check_audiosocket(settings)
+            chosen = split_address("--audiosocket", audiosocket)
+            for_audiosocket = stack.enter_context(listen(*chosen, stuck_s=settings.idle_s))
+
+        def ready() -> None:
+            address = listening.getsockname()
+            _print_address(address[0], address[1], scheme)
+            if for_audiosocket is not None:
+                click.echo("audiosocket {}:{}".format(*for_audiosocket.getsockname()), err=True)
+
+        serve(settings, listening, ready, tls, for_audiosocket)
+
+
+def _check_audiosocket(settings: Settings) -> None:
+    names = [token.name for token in settings.tokens]
+    if settings.audiosocket_owner is not None and settings.audiosocket_owner not in names:
+        raise click.UsageError("--audiosocket-owner: there is no token of this name.")
+    if len(names) > 1 and settings.audiosocket_owner is None:
+        raise click.UsageError(
+            "there are several tokens: name the one that AudioSocket calls belong to "
+            "(--audiosocket-owner)."
+        )
 
 
 def _print_address(host: str, port: int, scheme: str = "http") -> None:
@@ -209,14 +245,14 @@ def _webhook_secret(file: Path | None) -> str | None:
     return check_secret(secret, WEBHOOK_SECRET_VARIABLE) if secret else None
 
 
-def _check_networks(proxies: tuple[str, ...]) -> None:
-    for proxy in proxies:
+def _check_networks(option: str, networks: tuple[str, ...]) -> None:
+    for network in networks:
         try:
-            if proxy != "*":
-                ipaddress.ip_network(proxy)  # uvicorn ignores networks with host bits
+            if network != "*":
+                ipaddress.ip_network(network)  # uvicorn ignores networks with host bits
         except ValueError:
             raise click.UsageError(
-                f"--proxy-headers {proxy}: give an IP address, a network such as 10.0.0.0/8, or *."
+                f"{option} {network}: give an IP address, a network such as 10.0.0.0/8, or *."
             ) from None
 
 

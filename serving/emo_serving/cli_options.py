@@ -36,6 +36,21 @@ def mib(name: str, text: str) -> Decorator:
     return click.option(name, type=click.IntRange(1), default=default, show_default=True, help=text)
 
 
+def split_address(option: str, address: str) -> tuple[str, int]:
+    """Return host and port of ``HOST:PORT``. Raises UsageError."""
+    host, _, port = address.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise click.UsageError(f"{option} {address}: give HOST:PORT.")
+    return host.strip("[]"), int(port)
+
+
+def audiosocket_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of AudioSocket."""
+    for option in reversed(_AUDIOSOCKET_OPTIONS):
+        function = option(function)
+    return function
+
+
 def webhook_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of webhooks."""
     for option in reversed(_WEBHOOK_OPTIONS):
@@ -43,6 +58,21 @@ def webhook_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+_AUDIOSOCKET_OPTIONS: list[Decorator] = [
+    click.option(
+        "--audiosocket", metavar="HOST:PORT", help="Listen for Asterisk's AudioSocket too."
+    ),
+    click.option(
+        "--audiosocket-client",
+        "audiosocket_clients",
+        multiple=True,
+        metavar="ADDRESS",
+        help="Address or network of an Asterisk server. Default: this machine only.",
+    ),
+    click.option(
+        "--audiosocket-owner", metavar="NAME", help="Name of the token that these calls belong to."
+    ),
+]
 _WEBHOOK_OPTIONS: list[Decorator] = [
     click.option("--webhook", metavar="URL", help="Send the events of live calls to this URL."),
     click.option(

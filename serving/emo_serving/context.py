@@ -29,13 +29,18 @@ def begin_context(scope: Scope) -> RequestContext:
     """Create the context of a request; X-Request-ID and traceparent are taken over if valid."""
     headers = Headers(scope=scope)
     given = headers.get("x-request-id", "")
-    request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    request_id = given if _REQUEST_ID.fullmatch(given) else new_request_id()
     context = RequestContext(request_id)
     trace = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
     if trace and trace[0][:2] != "ff" and int(trace[1], 16) and int(trace[2], 16):
         context.trace_id, context.parent_id = trace[1], trace[2]
     scope[_KEY] = context
     return context
+
+
+def new_request_id() -> str:
+    """Return a random id."""
+    return secrets.token_hex(8)
 
 
 def context_of(scope: Scope) -> RequestContext:

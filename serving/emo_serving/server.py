@@ -16,6 +16,7 @@ import uvicorn
 
 from emo_runtime import ArgumentError
 from emo_serving.app import create_app
+from emo_serving.audiosocket import AudioSocketServer
 from emo_serving.connections import ConnectionLimits, http_protocol, websocket_protocol
 from emo_serving.request_log import writing_log
 from emo_serving.service import Service
@@ -102,6 +103,7 @@ def serve(
     listening: socket.socket,
     on_ready: Callable[[], object] = lambda: None,
     tls: Tls | None = None,
+    audiosocket: socket.socket | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; a second signal ends the process at once.
 
@@ -110,6 +112,7 @@ def serve(
         listening: A listening socket.
         on_ready: Called once requests are answered.
         tls: Serve HTTPS with this certificate.
+        audiosocket: A listening socket for Asterisk's AudioSocket.
 
     Raises:
         EmoError: The bundle or the certificate can't be opened.
@@ -127,7 +130,7 @@ def serve(
     with contextlib.ExitStack() as stack:
         if settings.access_log:
             stack.enter_context(writing_log())
-        Server(Service(settings), ready, tls).run([listening])
+        Server(Service(settings), ready, tls, audiosocket).run([listening])
 
 
 class Server(uvicorn.Server):
@@ -143,6 +146,7 @@ class Server(uvicorn.Server):
         service: Service,
         on_ready: Callable[[], object] = lambda: None,
         tls: Tls | None = None,
+        audiosocket: socket.socket | None = None,
     ) -> None:
         settings = service.settings
         limits = ConnectionLimits(service)
@@ -165,6 +169,8 @@ class Server(uvicorn.Server):
                 backlog=_BACKLOG,
             )
         )
+        self._audiosocket = audiosocket
+        self._audiosocket_server = AudioSocketServer(service, limits)
         self._admission = service.admission
         self._settings = settings
         self._on_ready = on_ready
@@ -176,8 +182,15 @@ class Server(uvicorn.Server):
         """Start as uvicorn does, then call ``on_ready``."""
         await super().startup(sockets)
         self._listening = list(sockets or [])
+        if self._audiosocket is not None:
+            await self._audiosocket_server.start(self._audiosocket)
         self._accepting = True
         self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close what is still open."""
+        await self._audiosocket_server.close()
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Start the graceful shutdown; a second signal ends the server at once."""
@@ -202,6 +215,7 @@ class Server(uvicorn.Server):
             return False
         if self._accepting:
             self._accepting = False
+            self._audiosocket_server.stop_listening()
             await self._stop_listening()
         settled = since >= self._settings.grace_s + _SETTLE_S or not self.server_state.connections
         return (settled and self._admission.idle) or since >= self._settings.drain_s + _LAST_S

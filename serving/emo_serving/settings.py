@@ -42,6 +42,9 @@ class Settings:
         idle_s: Silence after which a live call is closed.
         send_timeout_s: Time for a client to read an event.
         trusted_proxies: Addresses or networks whose ``X-Forwarded-*`` headers are used.
+        audiosocket_clients: Addresses or networks whose AudioSocket connections are accepted;
+            empty: this machine only. The protocol has no authentication.
+        audiosocket_owner: Name of the token that AudioSocket calls belong to; None: the only one.
         drain_s: Time that running requests have after SIGTERM; ``grace_s``: time for which new
             connections are still accepted then, while ``/readyz`` already answers 503.
         webhook: URL that receives the events of all live calls, signed with ``webhook_secret``.
@@ -82,6 +85,8 @@ class Settings:
     idle_s: float = 60.0
     send_timeout_s: float = 10.0
     trusted_proxies: tuple[str, ...] = ()
+    audiosocket_clients: tuple[str, ...] = ()
+    audiosocket_owner: str | None = None
     drain_s: float = 30.0
     grace_s: float = 1.0
     webhook: str | None = None

@@ -82,6 +82,7 @@ class ServerInThread:
     server: Server
     thread: threading.Thread
     address: tuple[str, int]
+    audiosocket: tuple[str, int] | None = None
 
     @property
     def url(self) -> str:
@@ -103,14 +104,18 @@ def serving() -> Iterator[Callable[..., ServerInThread]]:
     """``serving(**settings)``: start a ServerInThread."""
     running: list[ServerInThread] = []
 
-    def begin(opened: Any = EmotionRecognizer.open, **settings: Any) -> ServerInThread:
+    def begin(
+        opened: Any = EmotionRecognizer.open, *, audiosocket: bool = False, **settings: Any
+    ) -> ServerInThread:
         options = {"threads": 1, "grace_s": 0.0, "drain_s": 0.0, "access_log": False} | settings
         service = Service(Settings(bundle=BUNDLE, **options), opened)
         listening = listen("127.0.0.1", 0, 60)
+        calls = listen("127.0.0.1", 0, 60) if audiosocket else None
         ready = threading.Event()
-        server = Server(service, ready.set)
+        server = Server(service, ready.set, audiosocket=calls)
         thread = threading.Thread(target=server.run, args=([listening],))
         started = ServerInThread(service, server, thread, listening.getsockname())
+        started.audiosocket = calls.getsockname() if calls else None
         running.append(started)
         thread.start()
         assert ready.wait(300)

@@ -25,7 +25,10 @@ def events(receiver):
 def call(running, call_id="c1", **parameters):
     """Make a call with a partial answer, an error and a final answer; return what it receives."""
     with websockets.connect(running.url.replace("http", "ws") + "v1/stream") as live:
-        body = {"callSid": call_id, "customParameters": {"text": TEXT} | parameters}
+        body = {
+            "callSid": call_id,
+            "customParameters": {"text": TEXT, "interval_ms": 60000} | parameters,
+        }
         live.send(json.dumps({"event": "start", "streamSid": "s1", "start": body}))
         live.send(json.dumps({"event": "mark"}))
         live.send("not a message")

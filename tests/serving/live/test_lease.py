@@ -57,9 +57,9 @@ def test_a_wrong_token_ends_the_call(start, token):
     client = start(tokens=(Token("two"),))
     with client.websocket_connect("/v1/stream/generic") as call:
         call.send_json(begin(token=token))
-        with pytest.raises(WebSocketDisconnect, match="unauthorized") as caught:
+        with pytest.raises(WebSocketDisconnect) as caught:
             call.receive_json()
-    assert caught.value.code == 1008
+    assert (caught.value.code, caught.value.reason) == (1008, "unauthorized")
     assert client.app.service.admission.idle
 
 
@@ -69,8 +69,9 @@ def test_sound_before_the_token_is_an_error(start):
         for _ in range(2):
             call.send_json(media())
             assert "before 'start'" in call.receive_json()["error"]["message"]
-        with pytest.raises(WebSocketDisconnect, match="too many errors"):
+        with pytest.raises(WebSocketDisconnect) as caught:
             call.receive_json()
+    assert caught.value.reason == "too many errors"
 
 
 def test_a_call_without_its_token_is_closed_after_the_time_for_a_handshake(serving):
@@ -108,9 +109,9 @@ def test_limits_before_and_after_the_token(start):
     )
     with client.websocket_connect("/v1/stream/generic") as call:
         call.send_json(begin(token="one"))
-        with pytest.raises(WebSocketDisconnect, match="too many live calls") as caught:
+        with pytest.raises(WebSocketDisconnect) as caught:
             call.receive_json()
-    assert caught.value.code == 1013
+    assert (caught.value.code, caught.value.reason) == (1013, "too many live calls")
 
 
 def test_the_servers_own_path_needs_its_token_in_the_handshake(start):

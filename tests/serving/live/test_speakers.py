@@ -33,7 +33,10 @@ def local(bundle):
 
 def answer(socket, seed, call_id="c1", **parameters):
     """Return the scores of an utterance, or its error."""
-    body = {"callSid": call_id, "customParameters": {"text": TEXT} | parameters}
+    body = {
+        "callSid": call_id,
+        "customParameters": {"text": TEXT, "interval_ms": 60000} | parameters,
+    }
     socket.send_json({"event": "start", "start": body})
     socket.send_bytes(codes(MULAW, 0.8, seed=seed))
     socket.send_json({"event": "stop"})
@@ -75,7 +78,8 @@ def test_the_number_of_speakers_is_limited(adapting):
     with adapting.websocket_connect("/v1/stream") as socket:
         for number in range(16):
             answer(socket, 0, speaker=f"s{number}")
-        socket.send_json({"event": "start", "start": {"customParameters": {"speaker": "s16"}}})
+        start = {"callSid": "c1", "customParameters": {"speaker": "s16"}}
+        socket.send_json({"event": "start", "start": start})
         assert "at most 16" in socket.receive_json()["error"]["message"]
 
 
