@@ -78,8 +78,9 @@ class FusionRecipe:
     )
     variant: str = _option(
         "plain",
-        "Attention per modality before the fusion.",
-        choices=("plain", "attention", "multihead"),
+        "Attention per modality before the fusion; late: a weighted product of the answers of the "
+        "text classifier --encoder and of --speech-encoder.",
+        choices=("plain", "attention", "multihead", "late"),
     )
     fused: int = _option(256, "Width of each modality and of the fused layer.", min=32)
     seed: int = _option(42, "Seed of the split, the order of pairs, and dropout.", min=0)
@@ -109,11 +110,22 @@ class FusionRecipe:
     drop_audio: float = _option(0.0, "Chance that a training pair has no audio.", **_SHARE)
     drop_text: float = _option(0.0, "Chance that a training pair has no text.", **_SHARE)
     best_by: str = _option("macro_f1", "Validation figure that picks the epoch.", choices=BEST_BY)
+    audio_weight: float = _option(
+        0.0,
+        "Weight of the sound in --variant late, where the text has 1; 0: fitted on the training "
+        "pairs.",
+        **_NOT_NEGATIVE,
+    )
+
+    @property
+    def late(self) -> bool:
+        """True for late fusion, which has heads of its own classifiers."""
+        return self.variant == "late"
 
     @property
     def present_input(self) -> bool:
         """True if the network has the input ``present`` and accepts a single modality."""
-        return self.drop_audio > 0 or self.drop_text > 0
+        return self.drop_audio > 0 or self.drop_text > 0 or self.late
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,9 @@ def text(**options: Any) -> None:
 @_data_options
 @click.option("--encoder", required=True,
               help="Directory or Hub id of a text encoder, or of a text checkpoint.")  # fmt: skip
+@click.option("--speech-encoder", type=_FOLDER,
+              help="Speech network of `emo-train speech`: its embeddings, adapted to speakers, "
+              "replace the mean MFCCs.")  # fmt: skip
 @click.option("--audio-folder", type=_FOLDER, help="Folder of the sound files of the tables.")
 @click.option("--clips", type=_FILE, multiple=True,
               help="Table of sound with speakers: pairs are then matched by label.")  # fmt: skip

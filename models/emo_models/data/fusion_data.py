@@ -7,10 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from emo_models.data.corpora import Needs, Row, TableFormat, read_csv
 from emo_models.data.datasets import Dataset, limited, targets_of
 from emo_models.data.features import Floats, audio_contract, audio_features, text_features
 from emo_models.data.pairs import Pairs, matched_pairs, own_pairs
+from emo_models.data.speakers import FIRST, RANDOM_PROFILE, Profile
+from emo_models.data.speech_embeddings import SpeechSource, adapted_embeddings, speech_embeddings
 from emo_models.data.splits import split_rows, split_speakers
 from emo_models.evaluation.metrics import Ints
 from emo_models.modeling.load import TextCheckpoint
@@ -24,6 +28,9 @@ MATCHED = (
     "by speaker and as the transcripts are; not comparable with figures on real pairs"
 )
 _TRAIN_SEED, _VALIDATION_SEED, _TEST_SEED = 0, 1, 2
+# Each training clip is adapted with so many random profiles of its speaker.
+_TRAINING_COPIES = 4
+_FIVE = Profile((5,))
 
 
 @dataclass(frozen=True)
@@ -31,12 +38,14 @@ class FusionRun:
     """Settings of a run, apart from its recipe and tables.
 
     ``clips`` are tables of sound with speakers, for label-matched pairs; without them the training
-    tables must name their own sound. ``encoder`` is a directory or a Hub id. ``options`` are all
-    options of the run; a state is resumed only if its options are equal.
+    tables must name their own sound. ``encoder`` is a directory or a Hub id. ``speech_encoder`` is
+    a speech network whose embeddings replace the mean MFCCs. ``options`` are all options of the
+    run; a state is resumed only if its options are equal.
     """
 
     encoder: str
     output: Path
+    speech_encoder: Path | None = None
     clips: tuple[Path, ...] = ()
     limit: int | None = None
     cache: Path | None = None
@@ -46,7 +55,11 @@ class FusionRun:
 
 @dataclass(frozen=True)
 class Features:
-    """Sound [clips, n_mfcc], text [texts, hidden], their rows, and the pairs of an epoch."""
+    """Audio vectors [clips, width], text [texts, hidden], their rows, and the pairs of an epoch.
+
+    The audio vectors are mean MFCCs or, with ``speech``, embeddings that are adapted to their
+    speakers. A clip can occur several times, with several profiles of its speaker.
+    """
 
     audio: Floats
     text: Floats
@@ -54,6 +67,7 @@ class Features:
     text_rows: Sequence[Row]
     labels: tuple[str, ...]
     pairs: Callable[[int], Pairs]
+    speech: bool = False
 
     @property
     def audio_labels(self) -> Ints:
@@ -80,9 +94,17 @@ class FusionData:
 
 
 def fusion_data(
-    run: FusionRun, data: Dataset, recipe: FusionRecipe, encoder: TextCheckpoint
+    run: FusionRun,
+    data: Dataset,
+    recipe: FusionRecipe,
+    encoder: TextCheckpoint,
+    speech: SpeechSource | None = None,
 ) -> FusionData:
     """Compute the features of the rows, or read them from the cache, and pair them.
+
+    With an adapted speech network, training clips have random profiles of their speakers,
+    validation clips none and five utterances, test clips none. Each test set is then also
+    measured with five utterances, under its name and ``_five``.
 
     Raises:
         DataError: a bad row of clips, or unreadable sound.
@@ -99,21 +121,39 @@ def fusion_data(
     }
     spoken = texts if own else _clips(run, texts, recipe)
 
-    def paired(name: str) -> Features:
-        text_rows, audio_rows = texts[name], spoken[name]
+    text = {name: text_features(rows, encoder) for name, rows in texts.items()}
+
+    def paired(name: str, profiles: Sequence[Profile]) -> Features:
+        audio = _sound(spoken[name], name, run, recipe, speech)
+        audio_rows = list(spoken[name])
+        if speech is not None and speech.adaptation is not None:
+            seeds = [(recipe.seed, number) for number in range(len(profiles))]
+            audio = np.concatenate(
+                [
+                    adapted_embeddings(
+                        audio, audio_rows, labels, speech, profile=profile, seed=seed
+                    )
+                    for profile, seed in zip(profiles, seeds, strict=True)
+                ]
+            )
+            audio_rows *= len(profiles)
         return Features(
-            audio=_sound(audio_rows, name, run, recipe),
-            text=text_features(text_rows, encoder),
+            audio=audio,
+            text=text[name],
             audio_rows=audio_rows,
-            text_rows=text_rows,
+            text_rows=texts[name],
             labels=labels,
-            pairs=_pairs(name, text_rows, audio_rows, labels, own=own, recipe=recipe),
+            pairs=_pairs(name, texts[name], audio_rows, labels, own=own, recipe=recipe),
+            speech=speech is not None,
         )
 
+    tests = {name: paired(name, (FIRST,)) for name in dataset.tests}
+    if speech is not None and speech.adaptation is not None:
+        tests |= {f"{name}_five": paired(name, (_FIVE,)) for name in dataset.tests}
     return FusionData(
-        train=paired("train"),
-        validation=paired("validation"),
-        tests={name: paired(name) for name in dataset.tests},
+        train=paired("train", (RANDOM_PROFILE,) * _TRAINING_COPIES),
+        validation=paired("validation", (FIRST, _FIVE)),
+        tests=tests,
         note="the corpus's own" if own else MATCHED,
     )
 
@@ -127,11 +167,14 @@ def _pairs(
     own: bool,
     recipe: FusionRecipe,
 ) -> Callable[[int], Pairs]:
-    """Return a corpus's own pairs, or label-matched pairs that differ for each ``number``."""
+    """Return a corpus's own pairs, or label-matched pairs that differ for each ``number``.
+
+    Where each clip occurs several times, its own pairs take the occurrences in rotation.
+    """
     texts, clips = targets_of(text_rows, labels), targets_of(audio_rows, labels)
     if own:
-        fixed = own_pairs(texts.tolist())
-        return lambda _: fixed
+        fixed, count = own_pairs(texts.tolist()), len(audio_rows) // len(text_rows)
+        return lambda number: replace(fixed, audio=fixed.audio + len(texts) * (number % count))
     seed = {"train": _TRAIN_SEED, "validation": _VALIDATION_SEED}.get(name, _TEST_SEED)
     return lambda number: matched_pairs(
         texts.tolist(),
@@ -155,11 +198,15 @@ def _clips(
     return {name: {"train": train, "validation": validation}.get(name, test) for name in texts}
 
 
-def _sound(rows: Sequence[Row], name: str, run: FusionRun, recipe: FusionRecipe) -> Floats:
+def _sound(
+    rows: Sequence[Row],
+    name: str,
+    run: FusionRun,
+    recipe: FusionRecipe,
+    speech: SpeechSource | None,
+) -> Floats:
+    cache = run.cache or run.output / "features"
     with row_bar(f"sound ({name})", len(rows)) as on_row:
-        return audio_features(
-            rows,
-            audio_contract(recipe.n_mfcc),
-            cache=run.cache or run.output / "features",
-            on_row=on_row,
-        )
+        if speech is not None:
+            return speech_embeddings(rows, speech, cache, on_row)
+        return audio_features(rows, audio_contract(recipe.n_mfcc), cache=cache, on_row=on_row)

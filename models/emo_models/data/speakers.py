@@ -66,6 +66,11 @@ class Profile:
     share: float = 1.0
 
 
+# Half of the training utterances are seen as the runtime sees a speaker's first one.
+RANDOM_PROFILE = Profile((0, 0, 0, 1, 2, 5, 20))
+FIRST = Profile((0,))
+
+
 def read_utterances(
     paths: Sequence[Path], layout: TableFormat, labels: Sequence[str] = ()
 ) -> Utterances:

@@ -15,20 +15,29 @@ from transformers.utils import logging as transformers_logging
 from emo_models.checkpoint import save_fusion
 from emo_models.data.datasets import Dataset, check_classes, missing_classes
 from emo_models.data.features import audio_contract, bandwidth
-from emo_models.data.fusion_data import Features, FusionRun, fusion_data
+from emo_models.data.fusion_data import Features, FusionData, FusionRun, fusion_data
 from emo_models.data.pairs import Pairs, joined
+from emo_models.data.speech_embeddings import SpeechSource, read_speech_source
+from emo_models.errors import DataError
 from emo_models.evaluation.calibration import fit_temperature
 from emo_models.evaluation.report import report_logits
 from emo_models.labels import label_key
 from emo_models.modeling.fusion import AUDIO_ONLY, BOTH, TEXT_ONLY, FusionNetwork, TrainedFusion
-from emo_models.modeling.load import load_encoder
+from emo_models.modeling.late_fusion import LateFusionNetwork
+from emo_models.modeling.load import load_encoder, load_text
 from emo_models.recipes import FusionRecipe
 from emo_models.runs.progress import epoch_bar
 from emo_models.runs.state import begin_run, finish_run, rows_sha256
 from emo_models.runs.tables import write_clips, write_pairs
 from emo_models.runs.text import CHECKPOINT, draw
 from emo_models.training.fusion import predict_fusion, train_fusion
+from emo_models.training.late_fusion import audio_weight_loss, fit_audio_weight, late_network
+from emo_models.training.loop import History, validation_figure
 
+KNOWN_CLIPS = (
+    "figures of clips that the speech network was trained on are too good: give --clips that it "
+    "was not trained on to measure."
+)
 # Number of clips paired with each label-matched validation text to fit the temperature.
 _CALIBRATION_PAIRINGS = 10
 
@@ -51,42 +60,40 @@ def run_fusion(
     transformers_logging.set_verbosity_error()
     check_classes(dataset)
     encoder = load_encoder(run.encoder)
+    speech = None if run.speech_encoder is None else read_speech_source(run.speech_encoder)
     if not run.options.get("labels"):
         dataset = replace(dataset, labels=_label_order(dataset.labels, encoder.config))
     labels = dataset.labels
     identity = {
         "options": dict(run.options),
         "encoder weights": encoder.sha256,
+        "speech weights": "" if speech is None else speech.sha256,
         "labels": list(labels),
         "rows": rows_sha256(dataset.train),
     }
+    late = _late_network(run, recipe, speech, labels) if recipe.late else None
     identity = begin_run(run.output, identity, on_ready)
     for note in dataset.notes:
         click.echo(f"Note: {note}", err=True)
-    data = fusion_data(run, dataset, recipe, encoder)
+    data = fusion_data(run, dataset, recipe, encoder, speech)
     notes = [*dataset.notes, *missing_classes(data.validation.text_rows, labels, "validation")]
-    with epoch_bar("epoch", recipe.epochs) as on_epoch:
-        network, history = train_fusion(
-            data.train,
-            data.validation,
-            recipe,
-            run=run.output,
-            identity=identity,
-            on_epoch=on_epoch,
-        )
+    notes += [] if speech is None else [KNOWN_CLIPS]
+    network, history = _trained(run, recipe, data, late, identity)
     network.half().float()
     pairs = data.validation.pairs(0)
-    held = predict_fusion(network, data.validation, pairs)
+    both = BOTH if recipe.late else None
+    held = predict_fusion(network, data.validation, pairs, both)
     more = joined([data.validation.pairs(number) for number in range(_CALIBRATION_PAIRINGS)])
-    contract = msgspec.structs.replace(
-        audio_contract(recipe.n_mfcc), bandwidth_hz=bandwidth(data.train.audio_rows)
-    )
     network.details = TrainedFusion(
-        temperature=fit_temperature(predict_fusion(network, data.validation, more), more.labels),
+        # A late fusion network has the temperatures of its parts.
+        temperature=1.0
+        if isinstance(network, LateFusionNetwork)
+        else fit_temperature(predict_fusion(network, data.validation, more), more.labels),
         encoder_sha256=encoder.sha256,
-        audio=msgspec.to_builtins(contract),
+        audio=_audio(data, recipe) if speech is None else {},
+        speech_sha256="" if speech is None else speech.sha256,
     )
-    if recipe.present_input:
+    if recipe.present_input and isinstance(network, FusionNetwork):
         _calibrate_alone(network, data.validation)
     metrics: dict[str, Any] = {
         "task": "fusion",
@@ -104,6 +111,8 @@ def run_fusion(
     }
     for name, features in data.tests.items():
         metrics["test"] |= _reports(name, network, features)
+        if name not in dataset.tests:
+            continue
         pairs = features.pairs(0)
         write_pairs(run.output, name, pairs, features.text_rows, features.audio_rows)
         if recipe.present_input:
@@ -112,6 +121,53 @@ def run_fusion(
     draw(run.output, metrics, "Task 2 confusion matrix")
     finish_run(run.output)
     return metrics
+
+
+def _late_network(
+    run: FusionRun, recipe: FusionRecipe, speech: SpeechSource | None, labels: tuple[str, ...]
+) -> LateFusionNetwork:
+    if speech is None:
+        raise DataError("--variant late needs --speech-encoder.")
+    network = late_network(speech, load_text(run.encoder), labels)
+    network.weight[0] = recipe.audio_weight or 1.0
+    return network
+
+
+def _trained(
+    run: FusionRun,
+    recipe: FusionRecipe,
+    data: FusionData,
+    late: LateFusionNetwork | None,
+    identity: Mapping[str, Any],
+) -> tuple[FusionNetwork | LateFusionNetwork, History]:
+    """Train a network, or fit the weight of a late fusion network."""
+    if late is not None:
+        pairs = data.train.pairs(0)
+        if recipe.audio_weight:
+            loss = audio_weight_loss(late, data.train, pairs, recipe.audio_weight)
+        else:
+            loss = fit_audio_weight(late, data.train, pairs)
+        held = data.validation.pairs(0)
+        predicted = predict_fusion(late, data.validation, held, BOTH).argmax(axis=1)
+        score = validation_figure(held.labels, predicted, data.train.labels, recipe.best_by)
+        return late, History([loss], [score], 1)
+    with epoch_bar("epoch", recipe.epochs) as on_epoch:
+        return train_fusion(
+            data.train,
+            data.validation,
+            recipe,
+            run=run.output,
+            identity=dict(identity),
+            on_epoch=on_epoch,
+        )
+
+
+def _audio(data: FusionData, recipe: FusionRecipe) -> dict[str, Any]:
+    contract = msgspec.structs.replace(
+        audio_contract(recipe.n_mfcc), bandwidth_hz=bandwidth(data.train.audio_rows)
+    )
+    settings: dict[str, Any] = msgspec.to_builtins(contract)
+    return settings
 
 
 def _label_order(labels: tuple[str, ...], config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -140,7 +196,9 @@ def _each_clip(features: Features) -> Pairs:
     return Pairs(clips, np.zeros_like(clips), features.audio_labels)
 
 
-def _reports(name: str, network: FusionNetwork, features: Features) -> dict[str, Any]:
+def _reports(
+    name: str, network: FusionNetwork | LateFusionNetwork, features: Features
+) -> dict[str, Any]:
     """Report on both modalities together and, if the network supports it, on each alone."""
     temperature, labels = network.details.temperature, features.labels
     pairs = features.pairs(0)

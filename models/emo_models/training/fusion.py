@@ -16,6 +16,7 @@ from emo_models.data.fusion_data import Features
 from emo_models.data.pairs import Pairs
 from emo_models.modeling.fusion import AUDIO_ONLY, BOTH, TEXT_ONLY, FusionConfig, FusionNetwork
 from emo_models.modeling.inference import device
+from emo_models.modeling.late_fusion import LateFusionNetwork
 from emo_models.recipes import FusionRecipe
 from emo_models.training.loop import (
     History,
@@ -113,14 +114,14 @@ def train_fusion(
 
 @torch.no_grad()
 def predict_fusion(
-    network: FusionNetwork,
+    network: FusionNetwork | LateFusionNetwork,
     features: Features,
     pairs: Pairs,
     present: tuple[float, float] | None = None,
 ) -> Floats:
     """Return logits [pairs, labels]; ``present`` is (audio, text) for all rows."""
     network.eval()
-    where = network.audio_scale.device
+    where = next(network.parameters()).device
     audio = torch.from_numpy(features.audio[pairs.audio]).to(where)
     text = torch.from_numpy(features.text[pairs.text]).to(where)
     there = torch.tensor([present] * len(audio), device=where) if present else None
@@ -138,6 +139,7 @@ def new_network(recipe: FusionRecipe, train: Features) -> FusionNetwork:
         FusionConfig(
             variant=recipe.variant,  # type: ignore[arg-type]
             n_mfcc=recipe.n_mfcc,
+            audio_width=train.audio.shape[1] if train.speech else None,
             hidden=train.text.shape[1],
             fused=recipe.fused,
             dropout=recipe.dropout,

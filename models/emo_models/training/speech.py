@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from emo_models.data.speakers import (
+    RANDOM_PROFILE,
     Floats,
     Ints,
     Utterances,
@@ -32,7 +33,7 @@ from emo_models.modeling.speech_states import last_embedding
 from emo_models.recipes import SpeechRecipe
 from emo_models.training.loop import History, check_finite, train_epochs
 from emo_models.training.speech_features import Clip, Condition, SpeechFeatures
-from emo_models.training.speech_head import TRAINING_PROFILE, LinearHead, train_head
+from emo_models.training.speech_head import LinearHead, train_head
 from emo_runtime.adaptation import SpeakerAdaptation
 
 _FRAME_S = 0.02
@@ -230,7 +231,7 @@ class _Tuning(nn.Module):
         means = []
         for row, kind in zip(rows, kinds, strict=True):
             members = np.flatnonzero(utterances.speaker == utterances.speaker[row])
-            others = choose(utterances.label, members[members != row], TRAINING_PROFILE, rng)
+            others = choose(utterances.label, members[members != row], RANDOM_PROFILE, rng)
             known = self.bank[kind].numpy()[others]
             means.append(-adapt_one(nothing, known, adaptation))
         return torch.from_numpy(np.stack(means))

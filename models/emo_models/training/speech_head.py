@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from emo_models.data.speakers import (
+    RANDOM_PROFILE,
     Floats,
     Ints,
     Profile,
@@ -21,9 +22,6 @@ from emo_models.data.speakers import (
 )
 from emo_models.recipes import SpeechRecipe
 from emo_runtime.adaptation import SpeakerAdaptation
-
-# Half of the training utterances are seen as the runtime sees a speaker's first one.
-TRAINING_PROFILE = Profile((0, 0, 0, 1, 2, 5, 20))
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +64,7 @@ def train_head(
     mean = np.mean([population_mean(part, utterances) for part in embeddings], axis=0)
     adaptation = SpeakerAdaptation(mean.astype(np.float64), recipe.adaptation_weight, "")
     rows = np.concatenate(
-        [adapted(part, utterances, adaptation, TRAINING_PROFILE, rng) for part in embeddings]
+        [adapted(part, utterances, adaptation, RANDOM_PROFILE, rng) for part in embeddings]
     )
     scale = rows.std(0) + 1e-6
     weights = balanced_weights(utterances.label, utterances.corpus, recipe.balance_power)
