@@ -1,5 +1,7 @@
 """Routes of the Open Inference Protocol (v2), which KServe's and Triton's clients use."""
 
+import time
+
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
@@ -7,6 +9,7 @@ from starlette.responses import Response
 from emo_runtime import EmoError, __version__
 from emo_serving.api.bodies import BINARY, JSON, media_type, received_body
 from emo_serving.api.openapi import POST_ERRORS, READ_ERRORS, Endpoint, as_json
+from emo_serving.api.statistics import ModelStatistics, StatisticsResponse
 from emo_serving.api.tensors import (
     INPUTS,
     OUTPUTS,
@@ -21,6 +24,8 @@ from emo_serving.service import Service
 
 _HEADER = "Inference-Header-Content-Length"
 _TAG = "Open Inference Protocol"
+EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "statistics"]
+_TYPES = {"BYTES": "TYPE_STRING", "FP32": "TYPE_FP32"}
 _MODEL = "/v2/models/{name}"
 _VERSION = "/v2/models/{name}/versions/{version}"
 
@@ -76,9 +81,27 @@ class ModelMetadata(Struct):
     outputs: list[TensorMetadata]
 
 
+class ModelConfigTensor(Struct):
+    """Name, type and shape of a row of a tensor."""
+
+    name: str
+    data_type: str
+    dims: list[int]
+
+
+class ModelConfig(Struct):
+    """Configuration of the model, as Triton's ``config.pbtxt`` has it."""
+
+    name: str
+    backend: str
+    max_batch_size: int
+    input: list[ModelConfigTensor]
+    output: list[ModelConfigTensor]
+
+
 async def server_metadata(request: Request) -> Response:  # noqa: ARG001
     """Name, version and extensions."""
-    return as_json(ServerMetadata("emo-runtime", __version__, ["binary_tensor_data"]))
+    return as_json(ServerMetadata("emo-runtime", __version__, EXTENSIONS))
 
 
 async def server_live(request: Request) -> Response:  # noqa: ARG001
@@ -103,6 +126,26 @@ async def model_metadata(request: Request) -> Response:
     return as_json(ModelMetadata(name, [version], "onnxruntime", inputs, outputs))
 
 
+async def model_config(request: Request) -> Response:
+    """Tensors of a row, and the largest number of rows."""
+    service: Service = request.app.state.service
+    name, _ = _check_name(request, service)
+    dims = {"scores": [len(service.recognizer.labels)]}
+    tensors = [
+        [ModelConfigTensor(each, _TYPES[kind], dims.get(each, [1])) for each, kind in part.items()]
+        for part in (dict.fromkeys(INPUTS, "BYTES"), OUTPUTS)
+    ]
+    return as_json(ModelConfig(name, "onnxruntime", service.settings.max_batch, *tensors))
+
+
+async def model_statistics(request: Request) -> Response:
+    """Counts and times of the inferences since the start of the process."""
+    service: Service = request.app.state.service
+    if "name" in request.path_params:
+        _check_name(request, service)
+    return as_json(StatisticsResponse([_statistics(request, service)]))
+
+
 async def model_ready(request: Request) -> Response:
     """503 under overload, and once the server is stopping."""
     service: Service = request.app.state.service
@@ -124,7 +167,9 @@ async def model_infer(request: Request) -> Response:
         length = None if declared is None else int(declared[:20])
         inference = parse_inference(body, length, settings.max_batch)
         with service.admission.call(client_of(request.scope)):
+            begun = time.perf_counter()
             found = await service.answer_each(inference.utterances)
+            _statistics(request, service).add(found, time.perf_counter() - begun)
     answers = []
     for row, answer in enumerate(found):
         if isinstance(answer, EmoError):
@@ -134,6 +179,14 @@ async def model_infer(request: Request) -> Response:
     if json_length is None:
         return Response(content, media_type=JSON)
     return Response(content, headers={_HEADER: str(json_length)}, media_type=BINARY)
+
+
+def _statistics(request: Request, service: Service) -> ModelStatistics:
+    state, manifest = request.app.state, service.recognizer.manifest
+    if not hasattr(state, "model_statistics"):
+        state.model_statistics = ModelStatistics(manifest.name, manifest.version)
+    found: ModelStatistics = state.model_statistics
+    return found
 
 
 def _check_name(request: Request, service: Service) -> tuple[str, str]:
@@ -185,6 +238,28 @@ ENDPOINTS = [
         error=InferenceError,
         errors=(*READ_ERRORS, 404),
         aliases=[_VERSION],
+    ),
+    Endpoint(
+        "GET",
+        f"{_MODEL}/config",
+        model_config,
+        "Configuration of the model",
+        _TAG,
+        answer=ModelConfig,
+        error=InferenceError,
+        errors=(*READ_ERRORS, 404),
+        aliases=[f"{_VERSION}/config"],
+    ),
+    Endpoint(
+        "GET",
+        f"{_MODEL}/stats",
+        model_statistics,
+        "Statistics of the model",
+        _TAG,
+        answer=StatisticsResponse,
+        error=InferenceError,
+        errors=(*READ_ERRORS, 404),
+        aliases=[f"{_VERSION}/stats"],
     ),
     Endpoint(
         "GET",

@@ -9,7 +9,7 @@ length as a little-endian uint32, then that many bytes.
 import base64
 import binascii
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any
@@ -49,9 +49,13 @@ class Tensor(Struct, omit_defaults=True):
 
 
 class OutputParameters(Struct, omit_defaults=True):
-    """Parameters of a requested output."""
+    """Parameters of a requested output.
+
+    ``classification`` asks for so many of the best labels as ``"score:index:label"``.
+    """
 
     binary_data: bool | None = None
+    classification: int | None = None
 
 
 class RequestedOutput(Struct, omit_defaults=True):
@@ -95,12 +99,49 @@ class InferenceResponse(Struct, omit_defaults=True):
 
 
 @dataclass(frozen=True)
+class Output:
+    """A requested output: as binary tensor or not, as so many best labels or as it is (0)."""
+
+    name: str
+    is_binary: bool = False
+    class_count: int = 0
+
+    @property
+    def datatype(self) -> str:
+        """Type of its elements."""
+        return "BYTES" if self.class_count else OUTPUTS[self.name]
+
+    def values(self, answer: Answer) -> list[str | float]:
+        """Return the elements of a row."""
+        if self.name == "label":
+            return [answer.label]
+        if not self.class_count:
+            return list(answer.scores.values())
+        ranked = sorted(enumerate(answer.scores.items()), key=lambda each: each[1][1], reverse=True)
+        best = ranked[: self.class_count]
+        return [f"{score:f}:{index}:{label}" for index, (label, score) in best]
+
+    def encode(self, answers: Sequence[Answer]) -> bytes:
+        """Return the elements of all rows as a binary tensor."""
+        rows = [value for answer in answers for value in self.values(answer)]
+        if self.datatype == "FP32":
+            return struct.pack(f"<{len(rows)}f", *rows)
+        encoded = [str(value).encode() for value in rows]
+        return b"".join(struct.pack("<I", len(each)) + each for each in encoded)
+
+    def shape(self, answers: Sequence[Answer]) -> list[int]:
+        """Return the shape: [rows] for labels, else [rows, scores]."""
+        width = [] if self.name == "label" else [len(self.values(answers[0]))]
+        return [len(answers), *width]
+
+
+@dataclass(frozen=True)
 class Inference:
-    """A decoded request: the utterances, and the outputs as (name, whether binary)."""
+    """A decoded request."""
 
     id: str | None
     utterances: list[Utterance]
-    outputs: list[tuple[str, bool]]
+    outputs: list["Output"]
 
 
 def parse_inference(body: bytes, header_length: int | None, max_rows: int) -> Inference:
@@ -126,16 +167,15 @@ def encode_inference(
 ) -> tuple[bytes, int | None]:
     """Return the body of a response, and the length of its JSON if binary tensors follow it."""
     outputs, tail = [], b""
-    for name, binary in request.outputs:
-        width = [len(answers[0].scores)] if name == "scores" else []
-        shape = Raw(msgspec.json.encode([len(answers), *width]))
-        tensor = Tensor(name, shape, OUTPUTS[name])
-        if binary:
-            data = _binary(name, answers)
+    for output in request.outputs:
+        shape = Raw(msgspec.json.encode(output.shape(answers)))
+        tensor = Tensor(output.name, shape, output.datatype)
+        if output.is_binary:
+            data = output.encode(answers)
             tensor.parameters = TensorParameters(len(data))
             tail += data
         else:
-            values = [value for answer in answers for value in _values(name, answer)]
+            values = [value for answer in answers for value in output.values(answer)]
             tensor.data = Raw(msgspec.json.encode(values))
         outputs.append(tensor)
     head = msgspec.json.encode(InferenceResponse(model, version, outputs, request.id))
@@ -235,30 +275,30 @@ def _utterances(columns: dict[str, list[bytes]]) -> list[Utterance]:
         raise RequestError("input 'text': its elements must be UTF-8.") from None
 
 
-def _outputs(request: _RawRequest) -> list[tuple[str, bool]]:
+def _outputs(request: _RawRequest) -> list[Output]:
     default = request.parameters.binary_data_output
     raw = bounded_list(request.outputs, _MAX_TENSORS, "outputs")
     requested = [decode(RequestedOutput, each) for each in raw]
     if not requested:
-        return [(name, default) for name in OUTPUTS]
+        return [Output(name, default) for name in OUTPUTS]
     if any(output.name not in OUTPUTS for output in requested):
         raise RequestError(f"outputs are {' and '.join(OUTPUTS)}.")
-    return [
-        (
-            output.name,
-            default if output.parameters.binary_data is None else output.parameters.binary_data,
+    return [_output(output, default=default) for output in requested]
+
+
+def _output(requested: RequestedOutput, *, default: bool) -> Output:
+    given = requested.parameters
+    return check_output(
+        Output(
+            requested.name,
+            default if given.binary_data is None else given.binary_data,
+            given.classification or 0,
         )
-        for output in requested
-    ]
+    )
 
 
-def _values(name: str, answer: Answer) -> Iterator[str | float]:
-    return iter([answer.label]) if name == "label" else iter(answer.scores.values())
-
-
-def _binary(name: str, answers: Sequence[Answer]) -> bytes:
-    if name == "scores":
-        rows = [struct.pack(f"<{len(row.scores)}f", *row.scores.values()) for row in answers]
-        return b"".join(rows)
-    labels = [answer.label.encode() for answer in answers]
-    return b"".join(struct.pack("<I", len(label)) + label for label in labels)
+def check_output(output: Output) -> Output:
+    """Return an output. Raises RequestError if it can't be given as best labels."""
+    if output.class_count < 0 or (output.class_count and output.name != "scores"):
+        raise RequestError("classification is a number above 0, for the output 'scores' only.")
+    return output

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emo_serving.api.open_inference import EXTENSIONS
 from emo_serving.api.tensors import parse_inference
 from emo_serving.errors import RequestError, TooLargeError
 
@@ -39,7 +40,7 @@ def test_plain_json(client, recognizer, clip):
 
 def test_metadata_and_health(client, recognizer):
     manifest = recognizer.manifest
-    assert client.get("/v2").json()["extensions"] == ["binary_tensor_data"]
+    assert client.get("/v2").json()["extensions"] == EXTENSIONS
     for path in ("health/live", "health/ready", f"models/{manifest.name}/ready"):
         assert client.get(f"/v2/{path}").status_code == 200
     found = client.get(f"/v2/models/{manifest.name}/versions/{manifest.version}").json()
@@ -53,6 +54,15 @@ def test_a_bad_row_fails_the_request(client, recognizer):
     reply = client.post(f"/v2/models/{recognizer.manifest.name}/infer", json={"inputs": inputs})
     assert reply.status_code == 422
     assert reply.json()["error"].startswith("row 1: ")
+
+
+def test_classification_is_for_scores_only():
+    for output in ({"name": "label"}, {"name": "scores"}):
+        count = 2 if output["name"] == "label" else -1
+        outputs = [output | {"parameters": {"classification": count}}]
+        body = json.dumps(json.loads(request_of()) | {"outputs": outputs}).encode()
+        with pytest.raises(RequestError, match="classification"):
+            parse_inference(body, None, 4)
 
 
 def request_of(**changes):
@@ -108,6 +118,39 @@ def test_binary_tensors_are_taken_apart(texts, excess):
             parse_inference(head + data + excess, len(head), 4)
         with pytest.raises(RequestError):
             parse_inference(head + data[: -len(excess)], len(head), 4)
+
+
+def test_tritons_client_reads_the_best_labels_configuration_and_statistics(serving, recognizer):
+    triton = pytest.importorskip("tritonclient.http")
+    name = recognizer.manifest.name
+    host, port = serving().address
+    expected = [recognizer.recognize(text) for text in TEXTS]
+    with triton.InferenceServerClient(f"{host}:{port}") as client:
+        config = client.get_model_config(name)
+        assert [tensor["name"] for tensor in config["input"]] == ["text", "audio"]
+        assert config["output"][1] == {"name": "scores", "data_type": "TYPE_FP32", "dims": [6]}
+        text = triton.InferInput("text", [2], "BYTES")
+        text.set_data_from_numpy(np.array(TEXTS, dtype=object))
+        for binary in (True, False):
+            wanted = [triton.InferRequestedOutput("scores", binary_data=binary, class_count=3)]
+            found = client.infer(name, [text], outputs=wanted).as_numpy("scores")
+            assert found.shape == (2, 3)
+            for row, answer in zip(found.tolist(), expected, strict=True):
+                values = [value.decode() if isinstance(value, bytes) else value for value in row]
+                best = sorted(answer.scores, key=answer.scores.get, reverse=True)[:3]
+                assert [value.split(":")[2] for value in values] == best
+                scores = [float(value.split(":")[0]) for value in values]
+                assert scores == pytest.approx([answer.scores[each] for each in best], abs=1e-6)
+                labels = [recognizer.labels[int(value.split(":")[1])] for value in values]
+                assert labels == best
+        text.set_data_from_numpy(np.array([" ", "hola"], dtype=object))
+        with pytest.raises(triton.InferenceServerException, match="row 0"):
+            client.infer(name, [text])
+        [found] = client.get_inference_statistics(name)["model_stats"]
+    assert (found["inference_count"], found["execution_count"]) == (4, 4)
+    times = found["inference_stats"]
+    assert (times["success"]["count"], times["fail"]["count"]) == (2, 1)
+    assert times["success"]["ns"] >= times["compute_infer"]["ns"] > 0
 
 
 def test_tritons_client(server, recognizer, clip):
