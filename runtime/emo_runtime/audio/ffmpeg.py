@@ -20,6 +20,8 @@ Floats = NDArray[np.float32]
 
 PREFIX = "ffmpeg:"  # in front of the name of a demultiplexer, in ``Part.kind``
 _MAX_BAD_PACKETS = 1000
+# PyAV reads invalid pointers of planar frames with more channels. Damaged AAC claims up to 64.
+_MAX_CHANNELS = 8
 
 
 def is_installed() -> bool:
@@ -42,9 +44,8 @@ class FfmpegDecoder:
         """The decoded sound in blocks [time, channels]. Damaged packets are skipped."""
         import av  # noqa: PLC0415  (an optional dependency)
 
-        resampler = av.AudioResampler(
-            format="fltp", layout=self._stream.codec_context.layout, rate=self.sample_rate
-        )
+        layout = self._stream.codec_context.layout
+        resamplers: dict[tuple[str, str, int], Any] = {}
         bad_packets = 0
         for packet in self._container.demux(self._stream):
             try:
@@ -55,16 +56,24 @@ class FfmpegDecoder:
                     break
                 continue
             for frame in frames:
-                yield from _converted(resampler, frame)
-        yield from _converted(resampler, None)
+                if frame.layout.nb_channels > _MAX_CHANNELS:
+                    bad_packets += 1
+                    continue
+                # A resampler whose first frame needs no conversion passes all others unchanged.
+                form = (frame.format.name, frame.layout.name, frame.sample_rate)
+                if form not in resamplers:
+                    resamplers[form] = av.AudioResampler("flt", layout, self.sample_rate)
+                yield from self._converted(resamplers[form], frame)
+        for resampler in resamplers.values():
+            yield from self._converted(resampler, None)
         if bad_packets:
             text = f"{bad_packets} packets of the sound file are damaged; the rest was used"
             self.notes += (Note("damaged", text),)
 
-
-def _converted(resampler: Any, frame: Any) -> Iterator[Floats]:
-    for converted in resampler.resample(frame):
-        yield np.ascontiguousarray(converted.to_ndarray().T, np.float32)
+    def _converted(self, resampler: Any, frame: Any) -> Iterator[Floats]:
+        for converted in resampler.resample(frame):
+            samples: Floats = converted.to_ndarray().reshape(-1, self.channels)
+            yield samples
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from soundfile import LibsndfileError
 
 from emo_runtime.audio.flac import FlacInfo, Frame, next_frame, read_info, resume_at
-from emo_runtime.audio.segments import Part, SegmentStream
+from emo_runtime.audio.segments import Part, SegmentStream, open_part
 from emo_runtime.notes import Note
 
 Floats = NDArray[np.float32]
@@ -52,7 +52,7 @@ class PartDecoder:
         self._stream = stream
         self._part = part
         self.notes: tuple[Note, ...] = part.notes
-        source = SegmentStream(stream, part.segments)
+        source = open_part(stream, part)
         try:
             with SequentialFile(source) as file:
                 self.sample_rate: int = file.samplerate
@@ -113,7 +113,7 @@ class PartDecoder:
             self.notes += (Note("cut_off", text),)
 
     def _read(self, part: Part) -> Iterator[tuple[Floats, LibsndfileError | None]]:
-        source = SegmentStream(self._stream, part.segments)
+        source = open_part(self._stream, part)
         try:
             with SequentialFile(source) as file:
                 buffer = np.empty((BLOCK_FRAMES, file.channels), np.float32)

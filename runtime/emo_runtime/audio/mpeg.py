@@ -28,6 +28,7 @@ _MONO = 0x000000C0
 _HEADER = struct.Struct(">I")
 _WINDOW_BYTES = 1 << 20
 _MAX_JUNK_BYTES = 1 << 16
+_MAX_FRAME_BYTES = 1441
 _XING_FRAMES, _XING_BYTES = 1, 2
 _TAGS = (b"Xing", b"Info")
 
@@ -183,6 +184,12 @@ def frame_bytes(header: int) -> int:
     return slots * bits_per_second // sample_rate + padding
 
 
+def _frame_samples(header: int) -> int:
+    """Return the number of samples of a frame."""
+    layer, is_mpeg1 = 4 - (header >> 17 & 3), header >> 19 & 3 == 3
+    return 384 if layer == 1 else 1152 if layer == 2 or is_mpeg1 else 576
+
+
 def _is_same(header: int, other: int) -> bool:
     """True if two headers agree in version, layer, sample rate, and in being mono."""
     is_mono, other_is_mono = header & _MODE == _MONO, other & _MODE == _MONO
@@ -231,22 +238,25 @@ def id3_bytes(head: bytes) -> int:
 def _as_part(run: _Run) -> Part:
     segments: list[Segment] = list(run.spans)
     is_cut_off = run.is_cut_off
-    if run.tag:
-        tag = bytearray(run.tag)
-        at = _tag_offset(run.header)
-        [flags] = _HEADER.unpack_from(tag, at + 4)
-        if flags & _XING_FRAMES and len(tag) >= at + 16:
-            [promised] = _HEADER.unpack_from(tag, at + 8)
-            is_cut_off = is_cut_off or promised > run.frames
-            if promised != run.frames:
-                _HEADER.pack_into(tag, at + 8, run.frames)
-            if promised != run.frames and flags & _XING_BYTES:
-                total = len(tag) + sum(span.end - span.start for span in run.spans)
-                _HEADER.pack_into(tag, at + 12, total)
+    at = _tag_offset(run.header)
+    tag = bytearray(run.tag)
+    flags = _HEADER.unpack_from(tag, at + 4)[0] if len(tag) >= at + 16 else 0
+    if flags & _XING_FRAMES:
+        [promised] = _HEADER.unpack_from(tag, at + 8)
+        is_cut_off = is_cut_off or promised > run.frames
+        if promised != run.frames:
+            _HEADER.pack_into(tag, at + 8, run.frames)
+        if promised != run.frames and flags & _XING_BYTES:
+            total = len(tag) + sum(span.end - span.start for span in run.spans)
+            _HEADER.pack_into(tag, at + 12, total)
         segments.insert(0, bytes(tag))
+        samples, claimed = None, 0
+    else:
+        samples = run.frames * _frame_samples(run.header)
+        claimed = (run.frames + 4) * max(frame_bytes(run.header >> 8), _MAX_FRAME_BYTES)
     notes: tuple[Note, ...] = ()
     if run.is_damaged:
         notes = (Note("damaged", "parts of the MP3 file are damaged; the intact frames were used"),)
     elif is_cut_off:
         notes = (Note("cut_off", f"the sound file ends early, after {run.frames:,} MP3 frames"),)
-    return Part("MP3", merge_spans(segments), notes)
+    return Part("MP3", merge_spans(segments), notes, samples, claimed)

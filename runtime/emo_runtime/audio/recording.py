@@ -13,7 +13,7 @@ from emo_runtime.audio.channels import mix_whole
 from emo_runtime.audio.decode import AudioSource, Sound
 from emo_runtime.audio.flac import read_info
 from emo_runtime.audio.reader import SoundReader, open_sound
-from emo_runtime.audio.segments import SegmentStream
+from emo_runtime.audio.segments import SegmentStream, open_part
 from emo_runtime.errors import AudioError
 from emo_runtime.notes import Note
 
@@ -125,9 +125,9 @@ class _FileFrames:
             import soundfile  # noqa: PLC0415  (not needed for arrays: start-up time)
 
             [part] = reader.container.parts
-            self._source = SegmentStream(reader.stream, part.segments)
+            self._source = open_part(reader.stream, part)
             self._file = soundfile.SoundFile(self._source)
-            self.length = self._file.frames
+            self.length = self._file.frames if part.samples is None else part.samples
         else:
             self._spool = self._decode_all()
 

@@ -22,6 +22,7 @@ class Span(NamedTuple):
 
 
 Segment: TypeAlias = bytes | Span
+_TAG_BYTES = 128
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,16 @@ class Part:
     """One recording in a file: the input of a decoder.
 
     ``kind`` is a format that libsndfile reads (WAV, FLAC, OGG, MP3, AIFF, AU), or the name of a
-    demultiplexer of FFmpeg. ``notes`` are remarks on the structure of the file.
+    demultiplexer of FFmpeg. ``notes`` are remarks on the structure of the file. For an MP3 file that
+    does not state its length, ``samples`` is the number of samples in each channel, and
+    ``claimed_bytes`` the size from which mpg123 estimates that number or a larger one.
     """
 
     kind: str
     segments: tuple[Segment, ...]
     notes: tuple[Note, ...] = ()
+    samples: int | None = None
+    claimed_bytes: int = 0
 
 
 def merge_spans(segments: Iterable[Segment]) -> tuple[Segment, ...]:
@@ -47,6 +52,16 @@ def merge_spans(segments: Iterable[Segment]) -> tuple[Segment, ...]:
         elif isinstance(segment, Span) or segment:
             merged.append(segment)
     return tuple(merged)
+
+
+def open_part(stream: BinaryIO, part: Part) -> "SegmentStream":
+    """The stream of a part for libsndfile.
+
+    mpg123 estimates the length of an MP3 file that does not state it from its size and the bit rate
+    of its first frame, and libsndfile reads no further: of a file with a variable bit rate the rest
+    would be lost. It is therefore given a larger size.
+    """
+    return SegmentStream(stream, part.segments, part.claimed_bytes)
 
 
 def cut_segments(segments: Iterable[Segment], start: int) -> tuple[Segment, ...]:
@@ -85,9 +100,13 @@ class SegmentStream:
     """A read-only binary stream over segments, for callbacks that must not raise.
 
     An exception of the underlying stream is kept in ``error``; the reader sees the end of the file.
+    The end of the file, as found by seeking, is at ``claimed_bytes`` or after the last byte. A tag
+    that is looked for there is all zeros.
     """
 
-    def __init__(self, stream: BinaryIO, segments: Iterable[Segment]) -> None:
+    def __init__(
+        self, stream: BinaryIO, segments: Iterable[Segment], claimed_bytes: int = 0
+    ) -> None:
         self._stream = stream
         self._segments = tuple(segments)
         self._starts: list[int] = []
@@ -96,13 +115,14 @@ class SegmentStream:
             self._starts.append(size)
             size += segment.end - segment.start if isinstance(segment, Span) else len(segment)
         self._size = size
+        self._end = max(size, claimed_bytes)
         self._position = 0
         self.error: Exception | None = None
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move to ``offset``; never outside of the stream."""
-        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = min(max(origin + offset, 0), self._size)
+        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._end}[whence]
+        self._position = min(max(origin + offset, 0), self._end)
         return self._position
 
     def tell(self) -> int:
@@ -113,7 +133,9 @@ class SegmentStream:
         """The next bytes, at most ``size``; none after an error."""
         if self.error is not None:
             return b""
-        wanted = self._size - self._position
+        if self._position > self._size and self._position >= self._end - _TAG_BYTES:
+            return bytes(min(_TAG_BYTES if size < 0 else size, self._end - self._position))
+        wanted = max(0, self._size - self._position)
         wanted = wanted if size < 0 else min(size, wanted)
         pieces = []
         index = bisect.bisect_right(self._starts, self._position) - 1

@@ -29,6 +29,8 @@ _AT_START = {
     b".RMF": Signature("RealMedia", "rm"),
     b"ADIF": Signature("AAC (ADIF)", "aac"),
     b"\x00\x00\x01\xba": Signature("MPEG program stream", "mpg"),
+    b"TTA1": Signature("True Audio (TTA)", "tta"),
+    b"\x0b\x77": Signature("AC-3", "ac3"),
     b"MThd": Signature("MIDI (notes, not sound)", "mid"),
 }
 _3GP_BRANDS = (b"3gp", b"3g2", b"3gr", b"3gs", b"3ge")

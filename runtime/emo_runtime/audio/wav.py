@@ -147,7 +147,8 @@ def _data_span(
         data = Span(position, position + length)
         return data, _trailing_notes(stream, data, order)
     # Some writers count their own header as samples, or as a part of it.
-    is_header_counted = length - left in {8, 36, 44, position - span.start}
+    headers = {8, 36, 44, 46, 58, position - span.start, position - span.start - 8}
+    is_header_counted = length - left in headers
     if length >= _OPEN_END or is_header_counted:
         return Span(position, span.end), ()
     text = f"the sound file ends early: {left:,} of {length:,} bytes of samples are present"

@@ -17,6 +17,7 @@ from emo_runtime.audio import ffmpeg
 from emo_runtime.audio.decode import decode
 from emo_runtime.audio.quality import measure
 from emo_runtime.audio.recording import open_recording
+from helpers.processes import run_python
 from helpers.sounds import as_file
 
 FILES = Path(__file__).resolve().parents[2] / "data" / "cases" / "sound"
@@ -134,6 +135,22 @@ def test_the_samples_are_those_of_ffmpeg(name):
     # Decoders of MP3 may differ where the first frame refers to bits that are missing.
     skipped = 2 * 576 if name == "mp3_cut_front.mp3" else 0
     np.testing.assert_allclose(sound.samples[skipped:], expected[skipped:], atol=1e-3)
+
+
+@needs_av
+@needs_ffmpeg
+def test_frames_with_many_channels_do_not_end_the_process(tmp_path):
+    """AAC in WAV as FFmpeg writes it: its decoder takes the data for 47 channels."""
+    path = tmp_path / "aac.wav"
+    command = ["ffmpeg", "-v", "quiet", "-i", FILES / "mp3_in.wav", "-c:a", "aac"]
+    subprocess.run([*command, "-f", "wav", path], check=True)
+    done = run_python(
+        "-c",
+        "import sys; from emo_runtime.audio.decode import decode\n"
+        "print([note.code for note in decode(sys.argv[1]).notes])",
+        path,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "['damaged']"), done.stderr
 
 
 @pytest.mark.parametrize("name", ["mp3_joined.mp3", "flac_pipe.flac"])

@@ -7,6 +7,7 @@ import pytest
 
 from emo_runtime.audio.decode import decode
 from emo_runtime.audio.mpeg import frame_bytes, read_mp3
+from emo_runtime.audio.recording import open_recording
 from emo_runtime.audio.segments import Span
 from helpers.sounds import as_file, speechlike
 
@@ -77,3 +78,24 @@ def test_frames_after_a_loss_are_used(lost):
 @pytest.mark.parametrize("data", [b"", bytes(9000), b"\xff" * 9000, b"\xff\xfb\x90\x00" * 900])
 def test_what_has_no_frames(data):
     assert read_mp3(io.BytesIO(data), Span(0, len(data))) == ()
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 44_100])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_variable_bit_rate_without_a_header_is_read_to_its_end(rate, channels):
+    """The bit rate of the first frame says nothing about the length; loud frames are larger."""
+    loud = speechlike(3, rate) * np.linspace(0, 1, 3 * rate, dtype=np.float32)
+    data = as_file(loud if channels == 1 else np.stack([loud, 0.5 * loud], 1), rate, "MP3")
+    [part] = read_mp3(io.BytesIO(data), Span(0, len(data)))
+    bare = b"".join(data[span.start : span.end] for span in part.segments if isinstance(span, Span))
+    frame = 1152 if rate >= 32_000 else 576
+    [found] = read_mp3(io.BytesIO(bare), Span(0, len(bare)))
+    assert found.notes == ()
+    sound = decode(bare)
+    assert sound.duration_s == pytest.approx(decode(data).duration_s, abs=4 * frame / rate)
+    with open_recording(bare) as recording:
+        assert recording.duration_s == pytest.approx(sound.duration_s, abs=1e-3)
+        tail = recording.slice(2.5, 2.9)
+        np.testing.assert_allclose(
+            tail.samples, sound.samples[round(2.5 * rate) : round(2.9 * rate)], atol=1e-3
+        )
