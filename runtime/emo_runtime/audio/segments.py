@@ -30,9 +30,10 @@ class Part:
     """One recording in a file: the input of a decoder.
 
     ``kind`` is a format that libsndfile reads (WAV, FLAC, OGG, MP3, AIFF, AU), or the name of a
-    demultiplexer of FFmpeg. ``notes`` are remarks on the structure of the file. For an MP3 file that
-    does not state its length, ``samples`` is the number of samples in each channel, and
-    ``claimed_bytes`` the size from which mpg123 estimates that number or a larger one.
+    demultiplexer of FFmpeg. ``notes`` are remarks on the structure of the file.
+
+    For an MP3 file that does not state its length, ``samples`` is the number of samples in each
+    channel, and ``claimed_bytes`` the size from which mpg123 estimates that number or a larger one.
     """
 
     kind: str

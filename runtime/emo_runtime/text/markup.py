@@ -10,6 +10,7 @@ from emo_runtime.text.cues import RawCue
 
 _VOICE = re.compile(r"<v(?:\.[^\s>]*)*\s+([^>]*)>|</v>", re.IGNORECASE)
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>|</[^<>]*>|<\d+:[\d:.,]*>|\{\\[^{}]*\}|\{[biu_/]+\}")
+_BREAK = re.compile(r"\\[Nh]")  # of SubStation Alpha, which converters leave in SubRip
 _BRACKETED = re.compile(r"\[[^\[\]\n]{1,80}\]")
 _MUSIC = re.compile(r"[♩♪♫♬\u2669-\u266f]+")
 _PARENTHESES = re.compile(r"\(([^()\n]{1,60})\)|\*([^*\n]{1,60})\*")
@@ -17,7 +18,8 @@ _SOUNDS = re.compile(
     r"\b(?:m[uú]sica|music|risas?|risotada|r[ií]e|laugh(?:s|ter|ing)?|aplausos?|applause|"
     r"suspir[oa]\w*|sigh\w*|llant[oa]|llora\w*|solloz\w*|cry\w*|sob\w*|tos|tose\w*|cough\w*|"
     r"grit[oa]s?|gritando|scream\w*|shout\w*|jade\w*|gem\w*|bostez\w*|carraspe\w*|estornud\w*|"
-    r"silencio|silence|pausa|pause|ruidos?|noise|inaudible|ininteligible|unintelligible|"
+    r"silencio|silence|no habla\w*|habla\w* en|speaking in|pausa|pause|ruidos?|noise|"
+    r"inaudible|ininteligible|unintelligible|"
     r"no se entiende|inentendible|blank[_ ]audio|crosstalk|tel[eé]fono suena|timbre|pitido|beep|"
     r"tono|hold music|bleep|sonido|sound|voz de fondo|background|murmullos?|"
     r"susurr\w*|whisper\w*)\b",
@@ -25,7 +27,8 @@ _SOUNDS = re.compile(
 )
 # Prefixes that name a speaker whatever the file: diarization labels and roles of a call.
 _LABEL = (
-    r"(?:speaker|spk|hablante|locutor|interlocutor|voz|participante|canal|channel)[ _-]?\w{1,3}"
+    r"(?:speaker|spk|hablante|orador[a]?|ponente|locutor|interlocutor|voz|participante|canal|"
+    r"channel)[ _-]?\w{1,3}"
 )
 _ROLE = (
     r"agente|asesor[a]?|operador[a]?|teleoperador[a]?|cliente|clienta|usuario|usuaria|bot|ivr|"
@@ -34,6 +37,7 @@ _ROLE = (
 )
 _CERTAIN = re.compile(
     rf"\s*(?:\[([^\[\]\n:]{{1,60}})\]\s*:|\(([^()\n:]{{1,60}})\)\s*:|<({_LABEL})>\s*:?|"
+    rf"[\[(]((?:{_LABEL})|(?:{_ROLE})(?:\s\d{{1,2}})?)[\])]|"
     rf"((?:{_LABEL})|(?:{_ROLE})(?:\s\d{{1,2}})?)\s*:)\s*",
     re.IGNORECASE,
 )
@@ -88,16 +92,25 @@ def _voices(cue: RawCue, markup: Markup) -> Iterator[RawCue]:
 
 
 def _without_tags(text: str) -> str:
-    return html.unescape(_TAG.sub("", text))
+    return html.unescape(_TAG.sub("", _BREAK.sub(" ", text)))
 
 
 def _has_name_prefixes(texts: Iterable[str]) -> bool:
     """True if at least half of the texts begin with a name and a colon, such as ``Carmen R.: ``."""
     spoken = [text for text in texts if text.strip()]
+    starts = [_without_turn_mark(text) for text in spoken]
     named = sum(
-        _CERTAIN.match(text) is not None or _NAME.match(text) is not None for text in spoken
+        _CERTAIN.match(start) is not None or _NAME.match(start) is not None for start in starts
     )
     return bool(spoken) and named >= _MIN_NAMED_SHARE * len(spoken)
+
+
+def _without_turn_mark(line: str) -> str:
+    """Return a line without the chevrons or the dash with which a turn starts."""
+    for mark in (_CHEVRONS, _DASH):
+        if match := mark.match(line):
+            line = line[match.end() :]
+    return line
 
 
 def _turns(cue: RawCue, *, named: bool) -> Iterator[RawCue]:
@@ -119,10 +132,8 @@ def _turns(cue: RawCue, *, named: bool) -> Iterator[RawCue]:
 
 def _prefix(line: str, *, named: bool) -> tuple[str | None, str, bool]:
     """Return the speaker of a line, the rest of it, and whether a new turn starts there."""
-    starts = False
-    for mark in (_CHEVRONS, _DASH):
-        if match := mark.match(line):
-            line, starts = line[match.end() :], True
+    rest = _without_turn_mark(line)
+    starts, line = rest != line, rest
     match = _CERTAIN.match(line)
     if match is None and named:
         match = _NAME.match(line)
@@ -138,7 +149,8 @@ def _plain(text: str, markup: Markup) -> str:
         text = _BRACKETED.sub(" ", text)
         text = _PARENTHESES.sub(_drop_sound, text)
         text = _MUSIC.sub(" ", text)
-    visible = "".join(c for c in text if unicodedata.category(c) != "Cf")
+    kinds = ((character, unicodedata.category(character)) for character in text)
+    visible = "".join(" " if kind == "Cc" else c for c, kind in kinds if kind != "Cf")
     return " ".join(visible.split())
 
 

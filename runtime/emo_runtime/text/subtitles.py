@@ -8,7 +8,7 @@ from emo_runtime.text.cues import RawCue
 
 _TIME = r"[-+]?\d+(?:\s?:\s?\d+){0,3}(?:\s?[.,]\s?\d+)?"
 _TIMING = re.compile(
-    rf"\s*({_TIME})\s*(?:-{{1,2}}\s?>|[\u2013\u2014]>|\u2192)\s*({_TIME})(?:\s.*)?$"
+    rf"\s*({_TIME})\s*(?:-{{1,3}}\s?(?:>|&gt;)|[\u2013\u2014]>|\u2192)\s*({_TIME})(?:\s.*)?$"
 )
 _ARROW = re.compile(r"-->")
 _DIGITS = re.compile(r"\d+$")

@@ -4,6 +4,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -17,6 +18,13 @@ _DECIMAL = r"(\d+(?:\.\d*)?|\.\d+)"
 _ISO_DURATION = re.compile(rf"PT(?:{_DECIMAL}H)?(?:{_DECIMAL}M)?(?:{_DECIMAL}S)?", re.IGNORECASE)
 _TICKS_PER_S = 10_000_000
 _PAUSE_S = 1.0
+_START_KEYS = ("start", "start_s", "start_time", "startTime", "begin", "from", "offset")
+_END_KEYS = ("end", "end_s", "end_time", "endTime", "stop", "to")
+_TIME_KEYS = {*_START_KEYS, "timestamp", "start_ms"}
+# Keys under which services and scripts put the document of a recognizer.
+_WRAPPERS = ("result", "results", "response", "output", "data", "transcript", "transcription",
+             "cues", "items")  # fmt: skip
+_MAX_WRAPPERS = 3
 _TEXT_KEYS = ("text", "transcript", "sentence", "utterance", "content")
 
 
@@ -29,6 +37,8 @@ def parse_json(content: str, name: str) -> list[RawCue]:
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
+        if isinstance(error, json.JSONDecodeError) and error.msg == "Extra data":
+            return parse_json_lines(content, name)
         raise TextError(f"{name}: not valid JSON: {str(error)[:200]}.") from None
     reader = _layout(document)
     if reader is None:
@@ -37,7 +47,10 @@ def parse_json(content: str, name: str) -> list[RawCue]:
             "WhisperX, Whisper, faster-whisper, whisper.cpp, Hugging Face pipelines, OpenAI, "
             "Deepgram, AssemblyAI, AWS Transcribe, Google and Azure."
         )
-    return [_checked(cue) for cue in reader(document)]
+    cues = [_checked(cue) for cue in reader(document)]
+    if not cues and not _is_empty(document):
+        raise TextError(f"{name}: no cue found in the layout of this file ({_found(document)}).")
+    return cues
 
 
 def parse_json_lines(content: str, name: str) -> list[RawCue]:
@@ -56,11 +69,16 @@ def parse_json_lines(content: str, name: str) -> list[RawCue]:
     return [_checked(cue) for cue in _segments(segments)]
 
 
-def _layout(document: Any) -> Callable[[Any], Iterable[RawCue]] | None:
+def _layout(document: Any, depth: int = 0) -> Callable[[Any], Iterable[RawCue]] | None:
     """Return the reader of a document's layout."""
     if isinstance(document, list):
-        known = all(isinstance(item, dict) for item in document) and (
-            not document or any("start" in item or "timestamp" in item for item in document)
+        if len(document) == 2 and isinstance(document[0], list):
+            return _inside(0, document, depth)  # faster-whisper's pair of segments and information
+        objects = [item for item in document if isinstance(item, dict)]
+        if any("RecognitionStatus" in item for item in objects):
+            return _azure_results
+        known = len(objects) == len(document) and (
+            not document or any(not _TIME_KEYS.isdisjoint(item) for item in objects)
         )
         return _segments if known else None
     if not isinstance(document, dict):
@@ -71,7 +89,27 @@ def _layout(document: Any) -> Callable[[Any], Iterable[RawCue]] | None:
             place = place.get(part) if isinstance(place, dict) else None
         if isinstance(place, list):
             return reader
-    return None
+    return next((found for key in _WRAPPERS if (found := _inside(key, document, depth))), None)
+
+
+def _inside(key: Any, document: Any, depth: int) -> Callable[[Any], Iterable[RawCue]] | None:
+    """Return the reader of a part of a document, if that has a known layout."""
+    try:
+        inner = document[key]
+    except (KeyError, IndexError):
+        return None
+    if depth == _MAX_WRAPPERS or not inner or not isinstance(inner, list | dict):
+        return None
+    reader = _layout(inner, depth + 1)
+    return None if reader is None else lambda whole: reader(whole[key])
+
+
+def _is_empty(document: Any, depth: int = 0) -> bool:
+    """True if no list of a document has an entry: a transcript without speech."""
+    if isinstance(document, dict):
+        inner = document.values()
+        return depth <= _MAX_WRAPPERS and all(_is_empty(value, depth + 1) for value in inner)
+    return not document if isinstance(document, list) else True
 
 
 def _found(document: Any) -> str:
@@ -93,11 +131,51 @@ def _segments(segments: Sequence[Any]) -> Iterator[RawCue]:
         if not isinstance(segment, dict):
             yield RawCue(None, None, "", problem=f"a JSON {_json_type(segment)}, not an object")
             continue
-        start, end = segment.get("start"), segment.get("end")
+        if not {"start_ms", "end_ms"}.isdisjoint(segment):
+            yield _cue(segment, segment.get("start_ms"), segment.get("end_ms"), 1000.0)
+            continue
+        start, end = _first(segment, _START_KEYS), _first(segment, _END_KEYS)
         pair = segment.get("timestamp")
         if start is None and isinstance(pair, list) and len(pair) == 2:
             start, end = pair
+        begin_s, length_s = _seconds(start), _seconds(segment.get("duration"))
+        if end is None and begin_s is not None and length_s is not None:
+            end = begin_s + length_s
         yield _cue(segment, start, end)
+
+
+def _first(segment: Json, keys: Iterable[str]) -> object:
+    return next((segment[key] for key in keys if segment.get(key) is not None), None)
+
+
+def _words(words: Sequence[Any]) -> Iterator[RawCue]:
+    """Words without segments: OpenAI's in seconds, AssemblyAI's in milliseconds."""
+    found = []
+    for item in _objects(words):
+        scale = 1.0 if "word" in item else 1000.0
+        start, end = _seconds(item.get("start"), scale), _seconds(item.get("end"), scale)
+        text = str(item.get("word", item.get("text", ""))).strip()
+        found.append(_Word(text, start, end, _label(_speaker(item))))
+    return _sentences(found)
+
+
+def _azure_results(results: Sequence[Any]) -> Iterator[RawCue]:
+    """Azure's recognition results, in the order of the recognizer: times in ticks."""
+    for item in _objects(results):
+        best = next(iter(_objects(item.get("NBest"))), {})
+        text = item.get("DisplayText") or best.get("Display") or ""
+        if item.get("RecognitionStatus") == "Success" or text:
+            start = _seconds(item.get("Offset"), _TICKS_PER_S)
+            length = _seconds(item.get("Duration"), _TICKS_PER_S)
+            end = None if start is None or length is None else start + length
+            yield _cue({**item, "text": text}, start, end)
+
+
+def _contact_lens(turns: Sequence[Any]) -> Iterator[RawCue]:
+    """Amazon Connect Contact Lens: turns of participants, in milliseconds."""
+    for item in _objects(turns):
+        fields = {"text": item.get("Content"), "speaker": item.get("ParticipantId")}
+        yield _cue(fields, item.get("BeginOffsetMillis"), item.get("EndOffsetMillis"), 1000.0)
 
 
 def _whisper_cpp(segments: Sequence[Any]) -> Iterator[RawCue]:
@@ -125,8 +203,31 @@ def _aws_segments(segments: Sequence[Any]) -> Iterator[RawCue]:
         yield _cue(item, item.get("start_time"), item.get("end_time"))
 
 
-def _aws_items(items: Sequence[Any]) -> Iterator[RawCue]:
-    """AWS Transcribe without segments: words, grouped by speaker, sentence end and pause."""
+def _aws_results(results: Json) -> Iterator[RawCue]:
+    """AWS Transcribe without segments: words, grouped by speaker, sentence end and pause.
+
+    Older jobs name the speakers in another list, by the time of a word; jobs with channel
+    identification have a list of words for each channel.
+    """
+    labels = results.get("channel_labels")
+    channels = list(_objects(labels.get("channels"))) if isinstance(labels, dict) else []
+    if channels:
+        for number, channel in enumerate(channels):
+            for cue in _word_items(_list(channel.get("items")), {}):
+                yield replace(cue, channel=number)
+        return
+    speakers = results.get("speaker_labels")
+    segments = _objects(speakers.get("segments")) if isinstance(speakers, dict) else iter(())
+    by_time = {
+        str(item.get("start_time")): item.get("speaker_label")
+        for segment in segments
+        for item in _objects(segment.get("items"))
+    }
+    yield from _word_items(results["items"], by_time)
+
+
+def _word_items(items: Sequence[Any], speakers: Mapping[str, object]) -> Iterator[RawCue]:
+    """Words and punctuation of AWS Transcribe and Speechmatics."""
     words: list[_Word] = []
     for item in _objects(items):
         best = next(iter(_objects(item.get("alternatives"))), {})
@@ -135,7 +236,9 @@ def _aws_items(items: Sequence[Any]) -> Iterator[RawCue]:
             words[-1] = words[-1].followed_by(text)
         else:
             start, end = _seconds(item.get("start_time")), _seconds(item.get("end_time"))
-            words.append(_Word(text, start, end, _label(item.get("speaker_label"))))
+            known = speakers.get(str(item.get("start_time")))
+            speaker = item.get("speaker_label") or best.get("speaker") or known
+            words.append(_Word(text, start, end, _label(speaker)))
     return _sentences(words)
 
 
@@ -170,14 +273,22 @@ def _deepgram_channels(channels: Sequence[Any]) -> Iterator[RawCue]:
 
 
 def _google(results: Sequence[Any]) -> Iterator[RawCue]:
-    """Google Speech-to-Text: one result per phrase, with words that have times."""
+    """Google Speech-to-Text: one result per phrase, with words that have times.
+
+    Without words a phrase starts where the one before it ends. Speechmatics has a list of words
+    under the same key.
+    """
+    if any(item.get("type") in {"word", "punctuation"} for item in _objects(results)):
+        yield from _word_items(results, {})
+        return
+    before: dict[int | None, float | None] = {}
     for result in _objects(results):
         best = next(iter(_objects(result.get("alternatives"))), {})
         words = [
             _Word(
                 str(item.get("word", "")),
-                _seconds(item.get("startTime", item.get("startOffset", item.get("start_time", 0)))),
-                _seconds(item.get("endTime", item.get("endOffset", item.get("end_time")))),
+                _google_seconds(_first(item, ("startTime", "startOffset", "start_time")) or 0),
+                _google_seconds(_first(item, ("endTime", "endOffset", "end_time"))),
                 _label(item.get("speakerLabel") or item.get("speakerTag") or None),
             )
             for item in _objects(best.get("words"))
@@ -188,12 +299,24 @@ def _google(results: Sequence[Any]) -> Iterator[RawCue]:
             for cue in _sentences(words):
                 yield RawCue(cue.start_s, cue.end_s, cue.text, cue.speaker, channel)
             continue
-        start = words[0].start_s if words else None
-        end = words[-1].end_s if words else _seconds(result.get("resultEndTime"))
+        whole = _google_seconds(
+            _first(result, ("resultEndTime", "resultEndOffset", "result_end_time"))
+        )
+        start = words[0].start_s if words else before.get(channel, 0.0)
+        end = words[-1].end_s if words else whole
+        before[channel] = whole
         speaker = words[0].speaker if words else None
         text = str(best.get("transcript") or " ".join(word.text for word in words))
         if text.strip():
             yield RawCue(start, end, text, speaker, channel)
+
+
+def _google_seconds(value: object) -> float | None:
+    """Return seconds from text such as ``3.86s``, or from an object of seconds and nanos."""
+    if not isinstance(value, dict):
+        return _seconds(value)
+    whole, nanos = _seconds(value.get("seconds", 0)), _seconds(value.get("nanos", 0))
+    return None if whole is None or nanos is None else whole + nanos / 1e9
 
 
 def _azure(phrases: Sequence[Any]) -> Iterator[RawCue]:
@@ -220,11 +343,16 @@ _LAYOUTS: dict[str, Callable[[Any], Iterable[RawCue]]] = {
     "results.utterances": lambda document: _segments(document["results"]["utterances"]),
     "results.channels": lambda document: _deepgram_channels(document["results"]["channels"]),
     "results.audio_segments": lambda document: _aws_segments(document["results"]["audio_segments"]),
-    "results.items": lambda document: _aws_items(document["results"]["items"]),
+    "results.items": lambda document: _aws_results(document["results"]),
     "results": lambda document: _google(document["results"]),
     "recognizedPhrases": lambda document: _azure(document["recognizedPhrases"]),
     "phrases": lambda document: _azure(document["phrases"]),
+    "result.transcription.utterances": (
+        lambda document: _segments(document["result"]["transcription"]["utterances"])
+    ),
     "utterances": lambda document: _milliseconds(document["utterances"]),
+    "Transcript": lambda document: _contact_lens(document["Transcript"]),
+    "words": lambda document: _words(document["words"]),
 }
 
 
@@ -317,6 +445,10 @@ def _seconds(value: object, scale: float = 1.0) -> float | None:
     if seconds_ is None or ":" in text:
         return seconds_
     return seconds_ / scale
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _objects(value: object) -> Iterator[Json]:

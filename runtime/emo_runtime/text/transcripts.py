@@ -1,16 +1,17 @@
 """Timed transcripts as cues: subtitles, JSON of speech recognizers, and tables."""
 
-import io
 import math
 import numbers
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from emo_runtime.arguments import check_count
 from emo_runtime.errors import ArgumentError, TextError
-from emo_runtime.tables import TableError, decode_text, read_records
+from emo_runtime.tables import TableError, decode_text
 from emo_runtime.text.cues import Cue, RawCue, resolve_times, with_channel
 from emo_runtime.text.markup import Markup, clean_cues
 from emo_runtime.text.subtitles import parse_subtitles
@@ -21,6 +22,7 @@ __all__ = ["Cue", "CueSource", "Markup", "as_cues", "parse_transcript", "read_tr
 CueSource = str | os.PathLike[str] | Iterable[Cue | Mapping[str, Any]]
 MAX_TRANSCRIPT_BYTES = 64 << 20
 _MAX_CHANNEL = 255
+_JSON = re.compile(r"[\[{]\s*[\[{\"\]}]")
 _FORMATS = ".vtt, .srt, .json, .jsonl or .tsv"
 
 
@@ -178,33 +180,36 @@ def _subtitles(content: str, name: str) -> list[RawCue]:
 
 
 def _tsv(content: str, name: str) -> list[RawCue]:
-    """Whisper's TSV: start, end (milliseconds) and text."""
-    try:
-        columns, records = read_records(
-            io.StringIO(content, newline=""), ("start", "end", "text"), "\t"
-        )
-    except TableError as error:
-        raise TextError(f"{name}: {error}") from None
+    """Whisper's TSV: start, end and text, without quoting.
+
+    Times are milliseconds, or seconds if any of them has a fraction.
+    """
+    lines = [line for line in re.split(r"\r\n|\r|\n", content) if line.strip()]
+    columns = [column.strip() for column in lines[0].split("\t")] if lines else []
     if not {"start", "end", "text"} <= set(columns):
         raise TextError(
             f"{name}: the header needs start, end (milliseconds) and text (columns found: "
             f"{', '.join(repr(column[:30]) for column in columns)})."
         )
+    rows = [
+        dict(zip_longest(columns, line.split("\t", len(columns) - 1), fillvalue=None))
+        for line in lines[1:]
+    ]
+    in_seconds = any("." in (row[key] or "") for row in rows for key in ("start", "end"))
     cues = []
-    for record in records:
-        if isinstance(record, TableError):
-            cues.append(RawCue(None, None, "", problem=str(record).removesuffix(".")))
-            continue
-        start, end = (_milliseconds(record[key]) for key in ("start", "end"))
+    for row in rows:
+        start, end = (_number(row[key], 1 if in_seconds else 1000) for key in ("start", "end"))
         problem = None if start is not None else "its start cannot be read"
-        speaker = record.get("speaker") or None
-        cues.append(RawCue(start, end, record["text"], speaker, problem=problem))
+        if None in row.values():
+            problem = f"its row has fewer fields than the {len(columns)} of the header"
+        speaker = row.get("speaker") or None
+        cues.append(RawCue(start, end, row["text"] or "", speaker, problem=problem))
     return cues
 
 
-def _milliseconds(value: str) -> float | None:
+def _number(value: str | None, scale: int) -> float | None:
     try:
-        return float(value) / 1000
+        return float(value or "") / scale
     except ValueError:
         return None
 
@@ -214,7 +219,7 @@ def _guess(content: str) -> Callable[[str, str], list[RawCue]] | None:
     start = content.lstrip("\ufeff \t\r\n")
     if start.startswith("WEBVTT") or "-->" in content:
         return _subtitles
-    if start.startswith(("{", "[")):
+    if _JSON.match(start):
         return parse_json
     return None
 

@@ -88,3 +88,19 @@ def test_voices_and_tags_are_those_of_webvtt_py(tmp_path, payload):
     path.write_text(f"WEBVTT\n\n00:00.000 --> 00:01.000\n{payload}\n", encoding="utf-8")
     [caption] = webvtt.read(path)
     assert cleaned(payload) == [(caption.voice or None, " ".join(caption.text.split()))]
+
+
+@pytest.mark.parametrize(
+    ("line", "speaker", "text"),
+    [
+        ("[SPEAKER_00] Hola", "SPEAKER_00", "Hola"),
+        ("(Cliente) Hola", "Cliente", "Hola"),
+        ("- Ana: Hola", "Ana", "Hola"),
+        ("Orador 1: Hola", "Orador 1", "Hola"),
+        ("Hola\\Nadiós\0", None, "Hola adiós"),
+        ("(no habla)", None, ""),
+    ],
+)
+def test_other_prefixes(line, speaker, text):
+    [cue] = clean_cues([RawCue(0, 1, line)], Markup())
+    assert (cue.speaker, cue.text) == (speaker, text)

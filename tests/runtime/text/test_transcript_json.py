@@ -6,6 +6,7 @@ import pytest
 
 from emo_runtime.errors import TextError
 from emo_runtime.text.transcript_json import parse_json, parse_json_lines
+from emo_runtime.text.transcripts import parse_transcript
 
 # What the words of two speakers give in every layout without segments.
 TWO_TURNS = [(0.0, 0.9, "Buenos días.", "0"), (1.0, 1.4, "Hola", "1")]
@@ -91,7 +92,7 @@ def test_channels_of_a_recording_are_kept():
     assert [cue.channel for cue in parse_json(document, "a.json")] == [0, 1]
     google = {"channelTag": 2, "alternatives": [{"transcript": "a"}], "resultEndTime": "1s"}
     [cue] = parse_json(json.dumps({"results": [google]}), "a.json")
-    assert (cue.channel, cue.start_s, cue.end_s) == (1, None, 1.0)
+    assert (cue.channel, cue.start_s, cue.end_s) == (1, 0.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ def test_a_bad_segment_does_not_cost_the_file(segment, problem):
     [
         ("{", "a.json: not valid JSON"),
         ("[" * 100_000, "not valid JSON"),
-        ('{"words": [], "duration": 3}', r"unknown layout .*keys found: 'words', 'duration'"),
+        ('{"spoken": [], "duration": 3}', r"unknown layout .*keys found: 'spoken', 'duration'"),
         ("{}", "keys found: none"),
         ('"hola"', "a JSON string"),
         ("[1, 2]", "a JSON array"),
@@ -141,3 +142,122 @@ def test_json_lines():
         parse_json_lines('{"start": 0}\n{', "a.jsonl")
     whole = json.dumps({"segments": [{"start": 0, "end": 1, "text": "a"}]})
     assert len(parse_json_lines(whole, "a.jsonl")) == 1
+
+
+WORD = {"type": "pronunciation", "start_time": "0.0", "end_time": "0.5"}
+HOLA = {**WORD, "alternatives": [{"content": "hola"}]}
+NO = {**WORD, "start_time": "0.6", "end_time": "1.5", "alternatives": [{"content": "no"}]}
+PAIR = [("hola", 0, 0.5), ("no", 0.6, 1.5)]
+SEGMENTS = [{"start": start, "end": end, "text": text} for text, start, end in PAIR]
+LAYOUTS = {
+    "a wrapper": {"result": {"segments": SEGMENTS}},
+    "two wrappers": {"response": {"output": SEGMENTS}},
+    "segments and information": [SEGMENTS, {"language": "es"}],
+    "other names of times": [
+        {"start_time": 0, "end_time": 0.5, "text": "hola"},
+        {"begin": 0.6, "stop": 1.5, "text": "no"},
+    ],
+    "a duration": [
+        {"start": 0, "duration": 0.5, "text": "hola"},
+        {"start": 0.6, "duration": 0.9, "text": "no"},
+    ],
+    "milliseconds": [
+        {"start_ms": 0, "end_ms": 500, "text": "hola"},
+        {"start_ms": 600, "end_ms": 1500, "text": "no"},
+    ],
+    "words in seconds": {
+        "words": [
+            {"word": "hola", "start": 0, "end": 0.5, "speaker": "A"},
+            {"word": "no", "start": 0.6, "end": 1.5, "speaker": "B"},
+        ]
+    },
+    "words in milliseconds": {
+        "utterances": None,
+        "words": [
+            {"text": "hola", "start": 0, "end": 500, "speaker": "A"},
+            {"text": "no", "start": 600, "end": 1500, "speaker": "B"},
+        ],
+    },
+    "AWS with channels": {
+        "results": {
+            "items": [HOLA, NO],
+            "channel_labels": {"channels": [{"items": [HOLA]}, {"items": [NO]}]},
+        }
+    },
+    "AWS with a list of speakers": {
+        "results": {
+            "items": [HOLA, NO],
+            "speaker_labels": {
+                "segments": [
+                    {"items": [{"start_time": "0.0", "speaker_label": "spk_0"}]},
+                    {"items": [{"start_time": "0.6", "speaker_label": "spk_1"}]},
+                ]
+            },
+        }
+    },
+    "Contact Lens": {
+        "Transcript": [
+            {"BeginOffsetMillis": 0, "EndOffsetMillis": 500, "Content": "hola"},
+            {"BeginOffsetMillis": 600, "EndOffsetMillis": 1500, "Content": "no"},
+        ]
+    },
+    "Speechmatics": {
+        "results": [
+            {**HOLA, "type": "word", "alternatives": [{"content": "hola", "speaker": "S1"}]},
+            {**NO, "type": "word", "alternatives": [{"content": "no", "speaker": "S2"}]},
+        ]
+    },
+    "Azure's recognizer": [
+        {"RecognitionStatus": "Success", "Offset": 0, "Duration": 5e6, "DisplayText": "hola"},
+        {"RecognitionStatus": "InitialSilenceTimeout", "Offset": 5e6, "Duration": 1e6},
+        {"RecognitionStatus": "Success", "Offset": 6e6, "Duration": 9e6, "DisplayText": "no"},
+    ],
+    "Google with objects": {
+        "results": [
+            {
+                "alternatives": [
+                    {
+                        "transcript": text,
+                        "words": [
+                            {
+                                "word": text,
+                                "startTime": {"seconds": 0, "nanos": round(start * 1e9)},
+                                "endTime": {"seconds": int(end), "nanos": round(end % 1 * 1e9)},
+                            }
+                        ],
+                    }
+                ]
+            }
+            for text, start, end in PAIR
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_no_cue_of_other_layouts_is_lost(layout):
+    cues = parse_transcript(json.dumps(LAYOUTS[layout]), ".json", "call.json")
+    assert [cue.text for cue in cues] == ["hola", "no"]
+    for cue, (_, start, end) in zip(cues, PAIR, strict=True):
+        assert (cue.start_s, cue.end_s, cue.problem) == (start, pytest.approx(end), None)
+    if layout == "AWS with channels":
+        assert [cue.channel for cue in cues] == [0, 1]
+    if "speaker" in json.dumps(LAYOUTS[layout]):
+        assert None not in {cue.speaker for cue in cues}
+
+
+def test_lines_of_json_in_a_json_file():
+    cues = parse_transcript("\n".join(map(json.dumps, SEGMENTS)), ".json", "call.json")
+    assert [cue.text for cue in cues] == ["hola", "no"]
+
+
+def test_a_table_has_no_quotes_and_may_have_seconds():
+    for content in (
+        'start\tend\ttext\n0\t500\t"hola\n600\t1500\tno\n',
+        'start\tend\ttext\r\n0.0\t0.5\t"hola\r\n0.6\t1.5\tno\r\n',
+    ):
+        cues = parse_transcript(content, ".tsv", "call.tsv")
+        assert [(cue.text, cue.start_s, cue.end_s) for cue in cues] == [
+            ('"hola', 0, 0.5),
+            ("no", 0.6, 1.5),
+        ]

@@ -156,7 +156,9 @@ def test_the_ending_may_be_unknown_or_wrong(tmp_path):
         ("a.txt", "hola", r"a\.txt: give a transcript with times as \.vtt, \.srt"),
         ("a.vtt", "hola", "no cue found"),
         ("a.json", "{", "not valid JSON"),
-        ("a.json", '{"words": []}', "keys found: 'words'"),
+        ("a.json", '{"spoken": []}', "keys found: 'spoken'"),
+        ("a.json", '{"results": [{"other": 1}]}', "no cue found"),
+        ("a.txt", "[Script Info]\n", "give a transcript with times"),
         ("a.tsv", "a\tb\n1\t2\n", r"columns found: 'a', 'b'"),
     ],
 )
