@@ -17,9 +17,18 @@ os.environ["TRANSFORMERS_OFFLINE"] = "1"
 if "PYTEST_XDIST_WORKER" in os.environ:
     for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(_name, "1")
+# Temporary files of the tests and of the processes that they start are in one folder, which is
+# removed at the end. Workers of pytest-xdist share their parent's.
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+if _WORKER is None:
+    # pytest keeps the folders of failed tests in the usual place.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    # A short name: the path of a socket (Ray's are below) has at most 107 characters.
+    os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="emo-")
+    tempfile.tempdir = None
+_FOLDER = os.environ["TMPDIR"]
 # No test reads or writes the self-test results in the user's cache.
-_CACHE = tempfile.mkdtemp(prefix="emo-runtime-tests-")
-os.environ["XDG_CACHE_HOME"] = _CACHE
+os.environ["XDG_CACHE_HOME"] = os.path.join(_FOLDER, f"cache-{_WORKER or 'all'}")  # noqa: PTH118
 
 # No deadlines: machines are busy. Failing examples become tests and are not kept in a database.
 settings.register_profile(
@@ -33,8 +42,9 @@ settings.load_profile("emo")
 
 
 def pytest_unconfigure() -> None:
-    """Remove the cache of this run."""
-    shutil.rmtree(_CACHE, ignore_errors=True)
+    """Remove the temporary files of this run."""
+    if _WORKER is None:
+        shutil.rmtree(_FOLDER, ignore_errors=True)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -26,5 +26,5 @@ def ray_processes(folder: Path, command: str = "") -> list[int]:
 @contextlib.contextmanager
 def ray_folder() -> Iterator[Path]:
     """Yield a temporary folder for Ray's files; its name is short because of Ray's sockets."""
-    with tempfile.TemporaryDirectory(prefix="emo-ray-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
