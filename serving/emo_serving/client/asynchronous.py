@@ -1,0 +1,267 @@
+"""The asynchronous client."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus, WebSocketException
+
+from emo_runtime import Answer, Utterance
+from emo_serving.client import protocol
+from emo_serving.client.protocol import CallEvent, ConnectionFailedError, ServerError
+
+_LOST = (OSError, WebSocketException)
+
+
+class AsyncClient:
+    """A client of one server. Close it with ``async with`` or ``aclose()``.
+
+    Requests that were refused by a limit (429, 503), or whose connection failed, are sent again.
+
+    Args:
+        base_url: Address of the server, such as ``http://127.0.0.1:8000``.
+        token: Its bearer token.
+        timeout_s: Time for a response.
+    """
+
+    def __init__(self, base_url: str, *, token: str | None = None, timeout_s: float = 60.0) -> None:
+        self._websocket_url = protocol.websocket_url(base_url)
+        headers = {} if token is None else {"authorization": f"Bearer {token}"}
+        self._headers = headers
+        self._http = httpx2.AsyncClient(base_url=base_url, headers=headers, timeout=timeout_s)
+
+    async def recognize(
+        self,
+        text: str | None = None,
+        audio: str | Path | bytes | None = None,
+        *,
+        task: str | None = None,
+    ) -> Answer:
+        """Return the answer to an utterance.
+
+        Args:
+            text: The transcript.
+            audio: Path or bytes of a sound file.
+            task: Task to use; None: what the inputs allow.
+
+        Raises:
+            ServerError: The server refused the utterance.
+            ConnectionFailedError: The server can't be reached.
+        """
+        fields, files = protocol.form_of(text, audio, task)
+        if files is None:
+            return protocol.answer_of(await self._post("/v1/recognize", json=fields))
+        return protocol.answer_of(await self._post("/v1/recognize", data=fields, files=files))
+
+    async def recognize_batch(self, utterances: Iterable[Utterance]) -> list[Answer | ServerError]:
+        """Return the answers in the order of the utterances, an error for one that failed."""
+        body = protocol.batch_of(utterances)
+        headers = {"content-type": "application/json"}
+        content = await self._post("/v1/recognize/batch", content=body, headers=headers)
+        return protocol.answers_of(content)
+
+    async def describe(self) -> dict[str, Any]:
+        """Return the bundle, its runtime and the limits of the server."""
+        found: dict[str, Any] = msgspec.json.decode(await self._request("GET", "/v1/bundle"))
+        return found
+
+    async def set_transcript(self, call_id: str, text: str) -> None:
+        """Set the transcript of a live call that a telephone platform has opened."""
+        await self._post(protocol.call_path(call_id, "transcript"), json={"text": text})
+
+    async def call_events(self, call_id: str) -> AsyncIterator[CallEvent]:
+        """Yield the events of a live call until its end; a lost connection is made again."""
+        seen = protocol.EventFilter()
+        failures = 0
+        while True:
+            try:
+                path = protocol.call_path(call_id, "events")
+                async with self._http.stream("GET", path) as response:
+                    if response.status_code != 200:
+                        raise protocol.error_of(response.status_code, await response.aread())
+                    async for line in response.aiter_lines():
+                        for event in seen.events(line):
+                            yield event
+                            failures = 0
+                    return
+            except httpx2.TransportError as error:
+                failures += 1
+                if failures >= protocol.ATTEMPTS:
+                    raise ConnectionFailedError(f"{path}: {type(error).__name__}.") from None
+                await asyncio.sleep(protocol.waiting_time(failures, None))
+
+    def live_call(
+        self,
+        *,
+        sample_rate: int,
+        encoding: str = "pcm_s16le",
+        channels: int = 1,
+        call_id: str = "",
+        **parameters: str | float | None,
+    ) -> "AsyncLiveCall":
+        """Return a live call, to be used with ``async with``.
+
+        Args:
+            sample_rate: Rate of the packets in Hz.
+            encoding: ``pcm_s16le``, ``pcm_f32le``, ``mulaw`` or ``alaw``.
+            channels: Number of interleaved channels.
+            call_id: Id of the call for other clients and for webhooks.
+            parameters: ``task``, ``window_s``, ``text``, ``speaker``, ``webhook``.
+        """
+        utterances = protocol.Utterances(
+            sample_rate=sample_rate,
+            encoding=encoding,
+            channels=channels,
+            parameters=parameters,
+            call_id=call_id,
+        )
+        return AsyncLiveCall(self._websocket_url, self._headers, utterances)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def _post(self, path: str, **options: Any) -> bytes:
+        return await self._request("POST", path, **options)
+
+    async def _request(self, method: str, path: str, **options: Any) -> bytes:
+        for attempt in range(protocol.ATTEMPTS):
+            is_last = attempt == protocol.ATTEMPTS - 1
+            try:
+                response = await self._http.request(method, path, **options)
+            except httpx2.TransportError as error:
+                if is_last:
+                    raise ConnectionFailedError(f"{path}: {type(error).__name__}.") from None
+                await asyncio.sleep(protocol.waiting_time(attempt, None))
+                continue
+            if response.status_code == 200:
+                return response.content
+            if is_last or response.status_code not in protocol.RETRIED:
+                break
+            retry_after = response.headers.get("retry-after")
+            await asyncio.sleep(protocol.waiting_time(attempt, retry_after))
+        raise protocol.error_of(response.status_code, response.content)
+
+
+class AsyncLiveCall:
+    """A live call: several utterances after each other.
+
+    The sound of the utterance in progress is kept: if the connection is lost, all of it is sent
+    again over another one, and the answers are the same.
+    """
+
+    def __init__(self, url: str, headers: dict[str, str], utterances: protocol.Utterances) -> None:
+        self._url = url
+        self._headers = headers
+        self._utterances = utterances
+        self._connection: ClientConnection | None = None
+        self._begun = False
+        self._stack = AsyncExitStack()
+
+    async def feed(self, packet: bytes) -> None:
+        """Send a packet. Raises ConnectionFailedError."""
+        await self._begin()
+        await self._send(self._utterances.add_packet(packet))
+
+    async def set_text(self, text: str) -> None:
+        """Send the transcript so far. Raises ConnectionFailedError."""
+        await self._begin()
+        await self._send(self._utterances.add_text(text))
+
+    async def partial(self) -> Answer:
+        """Return the answer to what was sent so far. Raises ServerError."""
+        await self._begin()
+        message, mark = self._utterances.add_mark()
+        return await self._answer(message, mark)
+
+    async def finish(self) -> Answer:
+        """Return the answer to the whole utterance; the next packet begins another one."""
+        await self._begin()
+        try:
+            return await self._answer(self._utterances.stop(), None)
+        finally:
+            self._utterances.next_utterance()
+            self._begun = False
+
+    async def __aenter__(self) -> Self:
+        await self._connect()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    async def _begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            for message in self._utterances.all_so_far():
+                await self._send(message)
+
+    async def _send(self, message: str | bytes) -> None:
+        try:
+            await self._connected().send(message)
+        except _LOST:
+            await self._reconnect()  # this sends the message too
+
+    async def _answer(self, message: str, mark: str | None) -> Answer:
+        for _ in range(protocol.ATTEMPTS):
+            try:
+                await self._connected().send(message)
+                while True:
+                    answer = protocol.matching(await self._connected().recv(), mark)
+                    if answer is not None:
+                        return answer
+            except _LOST:
+                await self._reconnect()
+        raise ConnectionFailedError(f"{self._url}: the connection was lost again and again.")
+
+    async def _reconnect(self) -> None:
+        for attempt in range(protocol.ATTEMPTS):
+            await asyncio.sleep(protocol.waiting_time(attempt, None))
+            try:
+                await self._connect()
+                for message in self._utterances.all_so_far():
+                    await self._connected().send(message)
+            except (*_LOST, ConnectionFailedError):
+                continue
+            return
+        raise ConnectionFailedError(f"{self._url}: the connection was lost and can't be restored.")
+
+    async def _connect(self) -> None:
+        try:
+            await self._stack.aclose()
+            opened = connect(self._url, additional_headers=self._headers)
+            self._connection = await self._stack.enter_async_context(opened)
+        except InvalidStatus as error:
+            status = error.response.status_code
+            if status in protocol.RETRIED:
+                raise ConnectionFailedError(f"{self._url}: status {status}.") from None
+            raise protocol.error_of(status, bytes(error.response.body or b"")) from None
+        except _LOST as error:
+            raise ConnectionFailedError(f"{self._url}: {type(error).__name__}.") from None
+
+    def _connected(self) -> ClientConnection:
+        if self._connection is None:
+            raise ConnectionFailedError("use the call in an 'async with' block.")
+        return self._connection
