@@ -35,7 +35,7 @@ _NEEDED = ("starlette", "uvicorn", "httptools", "prometheus_client", "websockets
 _OF_UVICORN = (
     *("unix_socket", "tls_cert", "tls_key", "trusted_proxies"),
     *("max_connections", "max_connections_per_client"),
-    *("audiosocket", "audiosocket_clients", "audiosocket_owner"),
+    *("audiosocket", "audiosocket_clients", "audiosocket_owner", "otel"),
 )
 
 
@@ -98,6 +98,11 @@ _OF_UVICORN = (
     default=True,
     show_default=True,
     help="One JSON line for each request and live call, on standard error.",
+)
+@click.option(
+    "--otel",
+    is_flag=True,
+    help="Export OpenTelemetry traces by OTLP over HTTP; OTEL_* variables configure it.",
 )
 @click.option("--ray", "on_ray", is_flag=True, help="Deploy on Ray Serve (RAY_ADDRESS, or local).")
 @click.option(

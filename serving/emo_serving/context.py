@@ -12,7 +12,7 @@ from emo_serving.admission import ANYONE, Client
 _KEY = "emo_serving"
 _REQUEST_ID = re.compile(r"[\w.:+/=@-]{1,128}", re.ASCII)
 # W3C Trace Context: version, trace id, parent id, flags.
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
 
 @dataclass
@@ -22,6 +22,7 @@ class RequestContext:
     request_id: str
     trace_id: str | None = None
     parent_id: str | None = None
+    trace_flags: int = 0
     client: Client = ANYONE
 
 
@@ -34,6 +35,7 @@ def begin_context(scope: Scope) -> RequestContext:
     trace = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
     if trace and trace[0][:2] != "ff" and int(trace[1], 16) and int(trace[2], 16):
         context.trace_id, context.parent_id = trace[1], trace[2]
+        context.trace_flags = int(trace[3], 16)
     scope[_KEY] = context
     return context
 

@@ -21,6 +21,7 @@ from emo_serving.connections import ConnectionLimits, http_protocol, websocket_p
 from emo_serving.request_log import writing_log
 from emo_serving.service import Service
 from emo_serving.settings import Settings
+from emo_serving.tracing import exporting_traces
 
 _BACKLOG = 2048
 _LAST_S = 5
@@ -130,6 +131,8 @@ def serve(
     with contextlib.ExitStack() as stack:
         if settings.access_log:
             stack.enter_context(writing_log())
+        if settings.otel:
+            stack.enter_context(exporting_traces())
         Server(Service(settings), ready, tls, audiosocket).run([listening])
 
 

@@ -51,6 +51,7 @@ class Settings:
         webhook_origins: Origins of the URLs that a call may name instead.
         webhook_partial: Send partial answers too, not only final answers and errors.
         max_webhook_queue: Events that may wait for one host of webhooks.
+        otel: Export OpenTelemetry traces.
         access_log: Log one JSON line for each request and each live call.
     """
 
@@ -95,4 +96,5 @@ class Settings:
     webhook_partial: bool = False
     webhook_timeout_s: float = 10.0
     max_webhook_queue: int = 1000
+    otel: bool = False
     access_log: bool = True

@@ -59,7 +59,7 @@ def running_server(*options: str, **variables: str | None) -> Iterator[RunningSe
     reader = threading.Thread(target=read)
     reader.start()
     try:
-        assert ready.wait(60)
+        assert ready.wait(300)
         assert server.ready, server.log
         yield server
     finally:

@@ -23,6 +23,7 @@ from emo_serving.errors import (
 from emo_serving.request_log import log_request
 from emo_serving.service import Service
 from emo_serving.settings import Settings
+from emo_serving.tracing import record_span
 
 
 class RequestMiddleware:
@@ -102,6 +103,13 @@ class _Outgoing:
         metrics.requests.labels(route, str(status)).inc()
         if self._scope["type"] == "http":
             metrics.seconds.labels(route).observe(seconds)
+        attributes = {
+            "http.request.method": self._scope.get("method", "GET"),
+            "http.route": route,
+            "http.response.status_code": status,
+        }
+        name = f"{attributes['http.request.method']} {route}"
+        record_span(name, self._context, seconds, attributes)
         if self._service.settings.access_log:
             log_request(self._scope, self._context, route, status, seconds)
 

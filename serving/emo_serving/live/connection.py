@@ -31,6 +31,7 @@ from emo_serving.live.utterance import LiveUtterance
 from emo_serving.request_log import log_event
 from emo_serving.service import Service
 from emo_serving.settings import SUBPROTOCOL
+from emo_serving.tracing import record_span
 from emo_serving.webhooks.events import CallWebhook
 
 _MINUTE_S = 60.0
@@ -124,11 +125,13 @@ class _Connection:
             self._channel = None
 
     def log(self, reason: str) -> None:
-        """Write the call's line of the access log."""
+        """Write the call's line of the access log, and its span."""
+        fields = {"dialect": self._dialect.name, "reason": reason, **self._counts}
+        seconds = time.monotonic() - self._begun
+        attributes = {f"emo.call.{name}": value for name, value in fields.items()}
+        record_span("live call", self._context, seconds, attributes)
         if self._service.settings.access_log:
-            fields = {"dialect": self._dialect.name, "reason": reason, **self._counts}
-            seconds = round(time.monotonic() - self._begun, 1)
-            log_event("call", self._context, **fields, seconds=seconds)
+            log_event("call", self._context, **fields, seconds=round(seconds, 1))
 
     async def set_transcript(self, text: str) -> None:
         """Take a transcript that came by another request. Raises RequestError."""
