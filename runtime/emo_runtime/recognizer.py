@@ -22,6 +22,7 @@ from emo_runtime.executor import BoundedExecutor
 from emo_runtime.hooks import Hooks
 from emo_runtime.options import Mode, OpenOptions
 from emo_runtime.ort.loading import LoadOptions, load_graphs
+from emo_runtime.ort.providers import CPU
 from emo_runtime.result import Answer, Utterance
 from emo_runtime.self_test import fingerprint, remember_passed, run_self_test, was_passed
 from emo_runtime.speaker import Speaker
@@ -39,7 +40,8 @@ logger = logging.getLogger("emo_runtime")
 class EmotionRecognizer:
     """Recognizes the emotion that an utterance expresses. Immutable and thread-safe.
 
-    Unpickling opens the bundle again. After a fork the child process must open its own recognizer.
+    Unpickling opens the bundle again. After a fork the child process must open its own recognizer,
+    or call ``after_fork()``.
 
     >>> recognizer = EmotionRecognizer.open()
     >>> recognizer.recognize(text="Es indignante que ustedes mientan a la gente.").label
@@ -367,6 +369,39 @@ class EmotionRecognizer:
             "threads": {"count": self._threads.count, "origin": self._threads.origin},
             **describe_process(),
         }
+
+    def after_fork(
+        self,
+        *,
+        on_answer: Callable[[Answer], object] | None = None,
+        on_error: Callable[[EmoError], object] | None = None,
+    ) -> None:
+        """Use this recognizer in a forked child process, which shares the memory of the weights.
+
+        Possible with ``mode="throughput"`` on the CPU, where ONNX Runtime has no threads and no
+        device. The process must not have used other threads when it forked.
+
+        Args:
+            on_answer: Replaces the callback that ``open()`` was given.
+            on_error: Replaces the callback that ``open()`` was given.
+
+        Raises:
+            ClosedError: It was closed, or a graph has threads or runs on another device.
+        """
+        self.check_forkable()
+        self._process = os.getpid()
+        self._workers = BoundedExecutor(self._threads.count, self._options.max_waiting)
+        self._hooks = Hooks(on_answer, on_error)
+
+    def check_forkable(self) -> None:
+        """Raise ClosedError if a forked child process could not use this recognizer."""
+        sessions = self._engine.sessions.values() if self._engine else ()
+        shared = all(each.threads == 1 and set(each.providers) == {CPU} for each in sessions)
+        if not sessions or not shared:
+            raise ClosedError(
+                "a forked process can use this recognizer only if it is open, in mode 'throughput' "
+                "and on the CPU. Open another one in the forked process."
+            )
 
     def close(self) -> None:
         """Release the sessions. Every later call raises ClosedError."""

@@ -7,11 +7,11 @@ latest requests were refused, only as many are accepted as keep the threads busy
 
 import contextlib
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from emo_runtime import OverloadedError
+from emo_serving.counts import Counts, Kind, Limit, LocalCounts
 from emo_serving.errors import UnavailableError
 
 # Overload: this share of the latest requests (about 1 / _WEIGHT of them) was refused.
@@ -45,7 +45,17 @@ ANYONE = Client("")
 
 
 class Admission:
-    """Counts of everything in progress. Used by one event loop only, so it needs no lock."""
+    """Limits on everything in progress. Used by one event loop only.
+
+    Requests wait in the queue of their process, so ``max_waiting`` is a limit of one process. Live
+    calls, buffered bodies and the limits of a client are totals of all processes.
+
+    Attributes:
+        stopping: The server stops.
+        leaving: This process accepts no more connections; responses close theirs.
+        draining: New live calls are refused, and those without an utterance are closed.
+        closing: All live calls get their final answer, and are closed.
+    """
 
     def __init__(
         self,
@@ -53,90 +63,104 @@ class Admission:
         max_waiting: int,
         max_streams: int,
         max_buffered_bytes: int = 256 << 20,
+        *,
         clock: Callable[[], float] = time.monotonic,
+        counts: Counts | None = None,
     ) -> None:
-        self.max_calls = workers + max_waiting
+        self.counts = counts or LocalCounts()
+        self.max_calls = (workers + max_waiting) * self.counts.processes
         self.max_streams = max_streams
         self.max_buffered_bytes = max_buffered_bytes
-        self.calls = 0
-        self.streams = 0
-        self.buffered_bytes = 0
-        self.refused: Counter[str] = Counter()
+        self.stopping = False
+        self.leaving = False
         self.draining = False
         self.closing = False
-        self._calls_of: Counter[str] = Counter()
-        self._streams_of: Counter[str] = Counter()
-        self._unauthenticated_of: Counter[str] = Counter()
-        self._buffered_of: Counter[str] = Counter()
+        self._max_own_calls = workers + max_waiting
         # One request in each thread, and the next one for it: no thread is ever idle.
         self._enough_calls = 2 * workers
-        self._refused_share = 0.0
-        self._refused_at = float("-inf")
         self._clock = clock
 
     @property
+    def calls(self) -> int:
+        """Requests in progress."""
+        return self.counts.total("calls")
+
+    @property
+    def streams(self) -> int:
+        """Live calls in progress."""
+        return self.counts.total("streams")
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Memory of the bodies in progress."""
+        return self.counts.total("buffered_bytes")
+
+    @property
+    def refused(self) -> Mapping[Limit, int]:
+        """Refusals by limit."""
+        return self.counts.refused()
+
+    @property
     def idle(self) -> bool:
-        """True if nothing is in progress."""
-        return not self.calls and not self.streams
+        """True if nothing is in progress in this process."""
+        return not self.counts.own("calls") and not self.counts.own("streams")
 
     @property
     def overloaded(self) -> bool:
         """True if more than a tenth of the latest requests were refused, the last one just now."""
-        recent = self._clock() - self._refused_at < _OVERLOAD_LASTS_S
-        return recent and self._refused_share > _OVERLOAD
+        share, refused_at = self.counts.refusals
+        return self._clock() - refused_at < _OVERLOAD_LASTS_S and share > _OVERLOAD
 
     def check(self, client: Client = ANYONE) -> None:
         """Raise OverloadedError if a request would be refused now: its body need not be read."""
-        if self.calls >= self.max_calls or self._is_queue_long():
-            raise self._refuse_call()
-        if client.max_calls is not None and self._calls_of[client.name] >= client.max_calls:
+        calls = self.counts.own("calls")
+        long = self.counts.refusals[0] > _OVERLOAD and calls >= self._enough_calls
+        if calls >= self._max_own_calls or long:
+            raise self._refuse_call(calls)
+        if self._is_at_limit("calls", client.name, client.max_calls):
             raise self._refuse_client(f"{client.max_calls} requests")
 
     @contextlib.contextmanager
     def call(self, client: Client = ANYONE) -> Iterator[None]:
         """Count one request, from the end of its body to its answer. Raises OverloadedError."""
-        self.check(client)
-        self._refused_share *= 1 - _WEIGHT
-        self.calls += 1
-        with _counted(self._calls_of, client.name):
-            try:
-                yield
-            finally:
-                self.calls -= 1
+        with self.counts.locked():
+            self.check(client)
+            self.counts.refusals[0] *= 1 - _WEIGHT
+            self.counts.add("calls", client.name, 1)
+        try:
+            yield
+        finally:
+            self._subtract("calls", client, 1)
 
     @contextlib.contextmanager
     def stream(self, client: Client = ANYONE) -> Iterator[None]:
         """Count one live call. Raises OverloadedError, or UnavailableError while draining."""
         if self.draining:
             raise _stopping()
-        if self.streams >= self.max_streams:
-            self.refused["streams"] += 1
-            raise OverloadedError(
-                f"{self.streams} live calls are in progress, which is the limit: try again later."
-            )
-        if client.max_streams is not None and self._streams_of[client.name] >= client.max_streams:
-            raise self._refuse_client(f"{client.max_streams} live calls")
-        self.streams += 1
-        with _counted(self._streams_of, client.name):
-            try:
-                yield
-            finally:
-                self.streams -= 1
+        with self.counts.locked():
+            self._check_stream(client)
+            self.counts.add("streams", client.name, 1)
+        try:
+            yield
+        finally:
+            self._subtract("streams", client, 1)
 
     @contextlib.contextmanager
     def unauthenticated(self, client: Client) -> Iterator[None]:
         """Count a WebSocket that has not sent its token yet. Raises OverloadedError."""
         if self.draining:
             raise _stopping()
-        of_client = self._unauthenticated_of[client.name]
-        if (
-            self._unauthenticated_of.total() >= _MAX_UNAUTHENTICATED
-            or of_client >= _MAX_UNAUTHENTICATED_OF_CLIENT
-        ):
-            self.refused["unauthenticated"] += 1
-            raise OverloadedError("too many connections wait for their token: try again later.")
-        with _counted(self._unauthenticated_of, client.name):
+        with self.counts.locked():
+            if self.counts.total("unauthenticated") >= _MAX_UNAUTHENTICATED or self._is_at_limit(
+                "unauthenticated", client.name, _MAX_UNAUTHENTICATED_OF_CLIENT
+            ):
+                self.counts.refuse("unauthenticated")
+                raise OverloadedError("too many connections wait for their token: try again later.")
+            self.counts.add("unauthenticated", client.name, 1)
+        try:
             yield
+        finally:
+            self._subtract("unauthenticated", client, 1)
 
     @contextlib.contextmanager
     def buffer(self, client: Client = ANYONE) -> Iterator[Callable[[int], None]]:
@@ -148,51 +172,56 @@ class Admission:
 
         def reserve(size: int) -> None:
             nonlocal reserved
-            of_client = self._buffered_of[client.name] + size
-            if self.buffered_bytes + size > self.max_buffered_bytes:
-                self.refused["memory"] += 1
-                raise OverloadedError("too many large bodies are being received: try again later.")
-            if of_client > _CLIENT_SHARE * self.max_buffered_bytes:
-                raise self._refuse_client("a quarter of the memory for bodies")
-            self.buffered_bytes += size
-            self._buffered_of[client.name] = of_client
+            with self.counts.locked():
+                self._check_buffer(client, size)
+                self.counts.add("buffered_bytes", client.name, size)
             reserved += size
 
         try:
             yield reserve
         finally:
-            self.buffered_bytes -= reserved
-            self._buffered_of[client.name] -= reserved
-            if not self._buffered_of[client.name]:
-                del self._buffered_of[client.name]
+            if reserved:
+                self._subtract("buffered_bytes", client, reserved)
 
-    def _is_queue_long(self) -> bool:
-        return self._refused_share > _OVERLOAD and self.calls >= self._enough_calls
+    def _is_at_limit(self, kind: Kind, client: str, limit: int | None) -> bool:
+        return limit is not None and self.counts.of_client(kind, client) >= limit
 
-    def _refuse_call(self) -> OverloadedError:
-        self._refused_share += _WEIGHT * (1 - self._refused_share)
-        self._refused_at = self._clock()
-        self.refused["calls"] += 1
+    def _subtract(self, kind: Kind, client: Client, amount: int) -> None:
+        with self.counts.locked():
+            self.counts.add(kind, client.name, -amount)
+
+    def _check_stream(self, client: Client) -> None:
+        streams = self.streams
+        if streams >= self.max_streams:
+            self.counts.refuse("streams")
+            raise OverloadedError(
+                f"{streams} live calls are in progress, which is the limit: try again later."
+            )
+        if self._is_at_limit("streams", client.name, client.max_streams):
+            raise self._refuse_client(f"{client.max_streams} live calls")
+
+    def _check_buffer(self, client: Client, size: int) -> None:
+        if self.buffered_bytes + size > self.max_buffered_bytes:
+            self.counts.refuse("memory")
+            raise OverloadedError("too many large bodies are being received: try again later.")
+        of_client = self.counts.of_client("buffered_bytes", client.name) + size
+        if of_client > _CLIENT_SHARE * self.max_buffered_bytes:
+            raise self._refuse_client("a quarter of the memory for bodies")
+
+    def _refuse_call(self, calls: int) -> OverloadedError:
+        refusals = self.counts.refusals
+        refusals[0] += _WEIGHT * (1 - refusals[0])
+        refusals[1] = self._clock()
+        self.counts.refuse("calls")
         return OverloadedError(
-            f"{self.calls} requests are in progress, and no more would be answered in time: try "
+            f"{calls} requests are in progress, and no more would be answered in time: try "
             "again later."
         )
 
     def _refuse_client(self, limit: str) -> OverloadedError:
-        self.refused["client"] += 1
+        self.counts.refuse("client")
         return OverloadedError(f"this client uses {limit}, which is its limit: try again later.")
 
 
 def _stopping() -> UnavailableError:
     return UnavailableError("the server is stopping: connect to another one, or later.")
-
-
-@contextlib.contextmanager
-def _counted(counter: Counter[str], name: str) -> Iterator[None]:
-    counter[name] += 1
-    try:
-        yield
-    finally:
-        counter[name] -= 1
-        if not counter[name]:  # or every address ever seen would stay
-            del counter[name]

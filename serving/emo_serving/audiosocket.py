@@ -42,6 +42,10 @@ class AudioSocketServer:
         """Accept connections."""
         self._server = await asyncio.start_server(self._accept, sock=listening)
 
+    def make_protocol(self) -> asyncio.Protocol:
+        """Return the protocol of a connection that was accepted elsewhere."""
+        return asyncio.StreamReaderProtocol(asyncio.StreamReader(), self._accept)
+
     def stop_listening(self) -> None:
         """Accept no further connections; the calls in progress go on."""
         if self._server is not None:

@@ -1,6 +1,7 @@
 """Live calls by their id, for their events and for transcripts from elsewhere."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
@@ -23,6 +24,37 @@ class TranscriptTarget(Protocol):
         ...
 
 
+class Call(Protocol):
+    """A call of this process or of another worker.
+
+    Attributes:
+        ended: True if the call has ended; its latest events can still be read.
+        begun: When it began (``time.monotonic``).
+    """
+
+    ended: bool
+    begun: float
+
+    def events(self, timeout_s: float) -> AsyncIterator[Event | None]:
+        """Yield the kept events, then those to come until the call's end.
+
+        None is yielded if there was no event for ``timeout_s``.
+        """
+        ...
+
+    async def set_transcript(self, text: str) -> None:
+        """Set the transcript of the running utterance. Raises EmoError."""
+        ...
+
+
+class Peers(Protocol):
+    """The other workers of this server."""
+
+    async def find(self, call_id: str, owner: str) -> list[Call]:
+        """Return the calls with this id and owner."""
+        ...
+
+
 class CallChannel:
     """The events of one call: final answers and errors are kept, and all are passed on."""
 
@@ -31,6 +63,7 @@ class CallChannel:
         self.owner = owner
         self.target = target
         self.ended = False
+        self.begun = time.monotonic()
         self._kept: list[Event] = []
         self._subscribers: set[asyncio.Queue[Event | None]] = set()
 
@@ -47,6 +80,12 @@ class CallChannel:
         self.target = None
         for queue in self._subscribers:
             _put(queue, None)
+
+    async def set_transcript(self, text: str) -> None:
+        """Set the transcript of the running utterance. Raises EmoError."""
+        if self.target is None:
+            raise NotFoundError("this call has ended.")
+        await self.target.set_transcript(text)
 
     async def events(self, timeout_s: float) -> AsyncIterator[Event | None]:
         """Yield the kept events, then those to come until the call's end.
@@ -75,9 +114,10 @@ class CallChannel:
 
 
 class CallRegistry:
-    """The calls of one process."""
+    """The calls of this process, and access to those of its ``peers``."""
 
-    def __init__(self) -> None:
+    def __init__(self, peers: Peers | None = None) -> None:
+        self._peers = peers
         self._channels: dict[tuple[str, str], CallChannel] = {}
 
     def add(self, channel: CallChannel) -> None:
@@ -89,12 +129,23 @@ class CallRegistry:
         self._forget_old()
         self._channels[key] = channel
 
-    def find(self, call_id: str, owner: str) -> CallChannel:
-        """Return a call of this owner. Raises NotFoundError."""
-        channel = self._channels.get((owner, call_id))
-        if channel is None:
+    def get(self, call_id: str, owner: str) -> CallChannel | None:
+        """Return a call of this process."""
+        return self._channels.get((owner, call_id))
+
+    async def find(self, call_id: str, owner: str) -> Call:
+        """Return a call: a running one rather than one that has ended, then the latest.
+
+        Raises:
+            NotFoundError: No worker has such a call of this owner.
+        """
+        own = self.get(call_id, owner)
+        found: list[Call] = [] if own is None else [own]
+        if self._peers is not None and (own is None or own.ended):
+            found += await self._peers.find(call_id, owner)
+        if not found:
             raise NotFoundError("there is no such call here.")
-        return channel
+        return max(found, key=lambda call: (not call.ended, call.begun))
 
     def _forget_old(self) -> None:
         ended = [key for key, channel in self._channels.items() if channel.ended]

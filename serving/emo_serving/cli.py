@@ -3,9 +3,11 @@
 import contextlib
 import ipaddress
 import os
+import socket
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -31,6 +33,9 @@ from emo_serving.tokens import Token, read_token_file
 from emo_serving.webhooks.signature import check_secret, read_secret_file
 
 _NEEDED = ("starlette", "uvicorn", "httptools", "prometheus_client", "websockets", "httpx2")
+if TYPE_CHECKING:
+    from emo_serving.server import Tls
+
 # Options that concern connections, which Ray's proxy accepts with --ray.
 _OF_UVICORN = (
     *("unix_socket", "tls_cert", "tls_key", "trusted_proxies"),
@@ -78,6 +83,7 @@ _OF_UVICORN = (
     metavar="ADDRESS",
     help="Use X-Forwarded-For and -Proto of this proxy (address or network, or *).",
 )
+@limit("--workers", "Processes that share the port, the limits and the memory of the bundle.", 1)
 @limit("--max-waiting", "Requests that may wait for a thread.")
 @limit("--max-streams", "Live calls at once.")
 @mib("--max-body-mib", "Largest request body.")
@@ -141,13 +147,16 @@ def main(
 ) -> None:
     """Serve a bundle over HTTP and WebSocket: a page at /, the API under /v1 and /v2.
 
-    SIGTERM ends the server once running requests are answered; a second one ends it at once.
+    SIGTERM ends the server once running requests are answered; a second one ends it at once. With
+    --workers, SIGHUP replaces the workers one by one: bundle, tokens and certificate are read
+    again.
 
     Every option can be set by an environment variable, such as EMO_SERVE_MAX_STREAMS.
     """
     require_extra("serve", *_NEEDED)
     if on_ray:
         refuse_options("does not go with --ray: a recognizer has one thread.", "threads")
+        refuse_options("does not go with --ray: use --max-replicas.", "workers")
         refuse_options("does not go with --ray: Ray accepts the connections.", *_OF_UVICORN)
         require_extra("ray", "ray", "pyarrow")
     else:
@@ -158,15 +167,21 @@ def main(
         raise click.UsageError("give --tls-cert and --tls-key, or neither.")
     _check_networks("--proxy-headers", options["trusted_proxies"])
     _check_networks("--audiosocket-client", options["audiosocket_clients"])
-    tokens, twilio = _tokens(token_file), _twilio_auth_token(twilio_auth_token_file)
-    settings = Settings(
-        tokens=_with_twilio(tokens, twilio),
-        twilio_auth_token=twilio,
-        webhook_secret=_webhook_secret(webhook_secret_file),
-        max_body_bytes=max_body_mib * MIB,
-        max_buffered_bytes=max(max_buffered_mib, 4 * max_body_mib) * MIB,
-        **options,
-    )
+    if options["workers"] > 1 and not hasattr(os, "fork"):
+        raise click.UsageError("--workers: this system can't fork processes.")
+
+    def read_settings() -> Settings:
+        tokens, twilio = _tokens(token_file), _twilio_auth_token(twilio_auth_token_file)
+        return Settings(
+            tokens=_with_twilio(tokens, twilio),
+            twilio_auth_token=twilio,
+            webhook_secret=_webhook_secret(webhook_secret_file),
+            max_body_bytes=max_body_mib * MIB,
+            max_buffered_bytes=max(max_buffered_mib, 4 * max_body_mib) * MIB,
+            **options,
+        )
+
+    settings = read_settings()
     if not settings.tokens and unix_socket is None and not _is_loopback(host):
         click.echo(
             f"Warning: {host} is open to other machines, and no token is required.", err=True
@@ -176,12 +191,14 @@ def main(
 
         serve_on_ray(settings, (host, port), (min_replicas, max_replicas), _print_address)
         return
-    from emo_serving.server import Tls, listen, listen_unix, serve  # noqa: PLC0415  (the same)
+    from emo_serving.server import Tls, listen, listen_unix  # noqa: PLC0415  (the same)
 
     tls = Tls(tls_cert, tls_key) if tls_cert and tls_key else None
     if unix_socket is not None:
         with listen_unix(unix_socket) as listening:
-            serve(settings, listening, lambda: click.echo(f"unix:{unix_socket}", err=True), tls)
+            _serve(
+                read_settings, listening, lambda: click.echo(f"unix:{unix_socket}", err=True), tls
+            )
         return
     scheme = "https" if tls else "http"
     with contextlib.ExitStack() as stack:
@@ -198,7 +215,25 @@ def main(
             if for_audiosocket is not None:
                 click.echo("audiosocket {}:{}".format(*for_audiosocket.getsockname()), err=True)
 
-        serve(settings, listening, ready, tls, for_audiosocket)
+        _serve(read_settings, listening, ready, tls, for_audiosocket)
+
+
+def _serve(
+    read_settings: Callable[[], Settings],
+    listening: socket.socket,
+    on_ready: Callable[[], object],
+    tls: "Tls | None",
+    audiosocket: socket.socket | None = None,
+) -> None:
+    settings = read_settings()
+    if settings.workers == 1:
+        from emo_serving.server import serve  # noqa: PLC0415  (needs the extra)
+
+        serve(settings, listening, on_ready, tls, audiosocket)
+    else:
+        from emo_serving.workers.supervisor import supervise  # noqa: PLC0415  (not on Windows)
+
+        supervise(read_settings, listening, on_ready, tls, audiosocket)
 
 
 def _check_audiosocket(settings: Settings) -> None:

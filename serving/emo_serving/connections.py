@@ -6,7 +6,6 @@ connection, and thus a file descriptor, without end.
 
 import asyncio
 import sys
-from collections import Counter
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -31,36 +30,34 @@ class ConnectionLimits:
 
     def __init__(self, service: Service) -> None:
         settings = service.settings
-        self.max_connections = min(settings.max_connections, _usable_descriptors())
+        self.max_connections = settings.max_connections
         self.max_per_client = settings.max_connections_per_client
         self.max_head_bytes = settings.max_head_bytes
         self.head_timeout_s = settings.head_timeout_s
         self._proxies = [ip_network(proxy) for proxy in settings.trusted_proxies if proxy != "*"]
         self._all_are_proxies = "*" in settings.trusted_proxies
-        self._metrics = service.metrics
-        self._refused = service.admission.refused
-        self._open = 0
-        self._open_of: Counter[str] = Counter()
+        self.usable_descriptors = _usable_descriptors()
+        self._counts = service.admission.counts
 
     def acquire(self, address: str) -> bool:
         """Count a connection; False if it is beyond a limit."""
-        of_client = 0 if self._is_proxy(address) else self._open_of[address_key(address)]
-        if self._open >= self.max_connections or of_client >= self.max_per_client:
-            self._refused["connections"] += 1
-            return False
-        self._open += 1
-        self._open_of[address_key(address)] += 1
-        self._metrics.connections.set(self._open)
+        counts, key = self._counts, address_key(address)
+        with counts.locked():
+            of_client = 0 if self._is_proxy(address) else counts.of_client("connections", key)
+            if (
+                counts.total("connections") >= self.max_connections
+                or counts.own("connections") >= self.usable_descriptors
+                or of_client >= self.max_per_client
+            ):
+                counts.refuse("connections")
+                return False
+            counts.add("connections", key, 1)
         return True
 
     def release(self, address: str) -> None:
         """Count a connection no longer."""
-        key = address_key(address)
-        self._open -= 1
-        self._open_of[key] -= 1
-        if not self._open_of[key]:
-            del self._open_of[key]
-        self._metrics.connections.set(self._open)
+        with self._counts.locked():
+            self._counts.add("connections", address_key(address), -1)
 
     def _is_proxy(self, address: str) -> bool:
         """True for a proxy: its connections are those of many clients."""

@@ -1,7 +1,10 @@
 """Prometheus metrics of the server."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from emo_serving.admission import Admission
@@ -10,9 +13,14 @@ _BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 class ServerMetrics:
-    """Counters, gauges and histograms of requests, live calls, limits and overload."""
+    """Counters, gauges and histograms of requests, live calls, limits and overload.
 
-    def __init__(self, registry: CollectorRegistry, admission: Admission) -> None:
+    ``folder`` has the files in which the worker processes count, if there are several.
+    """
+
+    def __init__(
+        self, registry: CollectorRegistry, admission: Admission, folder: str | None = None
+    ) -> None:
         self.registry = registry
         self.requests = Counter(
             "emo_http_requests_total",
@@ -33,29 +41,43 @@ class ServerMetrics:
             ["reason"],
             registry=registry,
         )
-        self.connections = Gauge("emo_connections", "Open connections.", registry=registry)
-        gauges = {
-            "emo_calls": ("Requests in progress.", lambda: admission.calls),
-            "emo_calls_limit": ("Limit of requests in progress.", lambda: admission.max_calls),
-            "emo_streams": ("Live calls in progress.", lambda: admission.streams),
-            "emo_streams_limit": ("Limit of live calls.", lambda: admission.max_streams),
-            "emo_buffered_bytes": ("Memory of request bodies.", lambda: admission.buffered_bytes),
-            "emo_overloaded": ("1 under overload, else 0.", lambda: float(admission.overloaded)),
-        }
-        for name, (description, value) in gauges.items():
-            Gauge(name, description, registry=registry).set_function(value)
-        registry.register(_Refusals(admission))
+        self._current = CollectorRegistry()
+        self._current.register(_Current(admission))
+        self._folder = folder
+
+    def text(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
+        counted = self.registry
+        if self._folder is not None:
+            counted = CollectorRegistry()
+            MultiProcessCollector(counted, self._folder)  # type: ignore[no-untyped-call]
+        return generate_latest(counted) + generate_latest(self._current)
 
 
-class _Refusals(Collector):
-    """``emo_refused_total{limit}``: the limits that refused something."""
+class _Current(Collector):
+    """Numbers that admission control has anyway: in progress, limits, refusals, overload."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
 
-    def collect(self) -> list[CounterMetricFamily]:
-        """Return the counter."""
-        family = CounterMetricFamily("emo_refused", "Refused by a limit.", labels=["limit"])
-        for limit in ("calls", "streams", "client", "memory", "connections", "unauthenticated"):
-            family.add_metric([limit], self._admission.refused[limit])
-        return [family]
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics."""
+        admission = self._admission
+        connections = admission.counts.total("connections")
+        for name, description, value in (
+            ("emo_connections", "Open connections.", connections),
+            ("emo_calls", "Requests in progress.", admission.calls),
+            ("emo_calls_limit", "Limit of requests in progress.", admission.max_calls),
+            ("emo_streams", "Live calls in progress.", admission.streams),
+            ("emo_streams_limit", "Limit of live calls.", admission.max_streams),
+            ("emo_buffered_bytes", "Memory of request bodies.", admission.buffered_bytes),
+            ("emo_overloaded", "1 under overload, else 0.", admission.overloaded),
+            ("emo_workers", "Worker processes.", admission.counts.running()),
+        ):
+            yield GaugeMetricFamily(name, description, float(value))
+        refused = CounterMetricFamily("emo_refused", "Refused by a limit.", labels=["limit"])
+        for limit, count in admission.refused.items():
+            refused.add_metric([limit], count)
+        yield refused
+        lost = "Worker processes that ended unexpectedly."
+        yield CounterMetricFamily("emo_workers_lost", lost, admission.counts.lost())

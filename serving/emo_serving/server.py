@@ -24,9 +24,9 @@ from emo_serving.settings import Settings
 from emo_serving.tracing import exporting_traces
 
 _BACKLOG = 2048
-_LAST_S = 5
+LAST_S = 5
 # Time that open connections have after the last accept, to send a request or to close.
-_SETTLE_S = 2.0
+SETTLE_S = 2.0
 # Longer than the keep-alive of load balancers (60 s is usual), which would otherwise send a request
 # on a connection that is just being closed.
 _KEEP_ALIVE_S = 75
@@ -122,10 +122,7 @@ def serve(
         tls.check()
 
     def ready() -> None:
-        # The garbage collector need not look through what exists by now: every few thousand
-        # requests that would stop the server for 30 to 40 ms.
-        gc.collect()
-        gc.freeze()
+        exclude_from_collection()
         on_ready()
 
     with contextlib.ExitStack() as stack:
@@ -134,6 +131,15 @@ def serve(
         if settings.otel:
             stack.enter_context(exporting_traces())
         Server(Service(settings), ready, tls, audiosocket).run([listening])
+
+
+def exclude_from_collection() -> None:
+    """Exclude all objects that exist now from garbage collection.
+
+    To look through them would stop the server for 30 to 40 ms every few thousand requests.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 class Server(uvicorn.Server):
@@ -168,7 +174,7 @@ class Server(uvicorn.Server):
                 ws_per_message_deflate=False,
                 ssl_certfile=tls.certificate if tls else None,
                 ssl_keyfile=tls.key if tls else None,
-                timeout_graceful_shutdown=_LAST_S,
+                timeout_graceful_shutdown=LAST_S,
                 backlog=_BACKLOG,
             )
         )
@@ -183,10 +189,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start as uvicorn does, then call ``on_ready``."""
-        await super().startup(sockets)
-        self._listening = list(sockets or [])
-        if self._audiosocket is not None:
-            await self._audiosocket_server.start(self._audiosocket)
+        await self._listen(list(sockets or []))
         self._accepting = True
         self._on_ready()
 
@@ -199,13 +202,19 @@ class Server(uvicorn.Server):
         """Start the graceful shutdown; a second signal ends the server at once."""
         if self._admission.draining:
             super().handle_exit(sig, frame)
-        self._admission.draining = True
+        self._admission.stopping = self._admission.draining = True
 
     async def on_tick(self, counter: int) -> bool:
         """Return True, each 0.1 s, once the server is to stop."""
         return await super().on_tick(counter) or (
             self._admission.draining and await self._is_drained()
         )
+
+    async def _listen(self, sockets: list[socket.socket]) -> None:
+        await super().startup(sockets)
+        self._listening = sockets
+        if self._audiosocket is not None:
+            await self._audiosocket_server.start(self._audiosocket)
 
     async def _is_drained(self) -> bool:
         now = time.monotonic()
@@ -220,8 +229,8 @@ class Server(uvicorn.Server):
             self._accepting = False
             self._audiosocket_server.stop_listening()
             await self._stop_listening()
-        settled = since >= self._settings.grace_s + _SETTLE_S or not self.server_state.connections
-        return (settled and self._admission.idle) or since >= self._settings.drain_s + _LAST_S
+        settled = since >= self._settings.grace_s + SETTLE_S or not self.server_state.connections
+        return (settled and self._admission.idle) or since >= self._settings.drain_s + LAST_S
 
     async def _stop_listening(self) -> None:
         """Stop listening, but accept the connections that wait in the system's queue.
@@ -243,7 +252,7 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         await asyncio.gather(
             *(
-                loop.connect_accepted_socket(self._protocol, connection, ssl=self.config.ssl)
+                loop.connect_accepted_socket(self.make_protocol, connection, ssl=self.config.ssl)
                 for connection in waiting
             ),
             return_exceptions=True,
@@ -251,7 +260,7 @@ class Server(uvicorn.Server):
         # Connections that uvloop accepted a moment ago are registered after this step.
         await asyncio.sleep(0)
 
-    def _protocol(self) -> asyncio.Protocol:
+    def make_protocol(self) -> asyncio.Protocol:
         """Return a protocol as uvicorn makes one for each connection."""
         made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
@@ -20,13 +22,49 @@ from emo_runtime.audio.encodings import Encoding
 from emo_runtime.bundle.manifest import TaskName
 from emo_runtime.metrics import PrometheusMetrics
 from emo_serving.admission import Admission
-from emo_serving.calls import CallRegistry
+from emo_serving.calls import CallRegistry, Peers
+from emo_serving.counts import Counts
 from emo_serving.errors import TooLargeError, UnavailableError
 from emo_serving.metrics import ServerMetrics
 from emo_serving.settings import Settings
 from emo_serving.webhooks.events import Webhooks
 
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What one of several worker processes shares with the others.
+
+    Args:
+        counts: Counts in shared memory.
+        folder: Folder of the metrics' files.
+        peers: Access to the live calls of the other workers.
+    """
+
+    counts: Counts
+    folder: Path
+    peers: Peers
+
+
+def open_recognizer(
+    settings: Settings,
+    on_answer: Callable[[Answer], object] | None = None,
+    opened: Callable[..., EmotionRecognizer] = EmotionRecognizer.open,
+) -> EmotionRecognizer:
+    """Open the recognizer of a server. Raises EmoError."""
+    return opened(
+        settings.bundle,
+        providers=settings.provider,
+        fallback=settings.fallback,
+        threads=settings.threads,
+        variant=settings.variant,
+        mode="throughput",
+        max_duration_s=settings.max_duration_s,
+        max_waiting=settings.max_waiting,
+        warm=True,
+        on_answer=on_answer,
+    )
 
 
 class Service:
@@ -37,39 +75,34 @@ class Service:
         settings: Settings,
         opened: Callable[..., EmotionRecognizer] = EmotionRecognizer.open,
         admission: Admission | None = None,
+        worker: Worker | None = None,
     ) -> None:
         self.settings = settings
         registry = CollectorRegistry()
         self.webhooks = Webhooks(settings, registry)
         self._answers: PrometheusMetrics | None = None
-        self.recognizer = opened(
-            settings.bundle,
-            providers=settings.provider,
-            fallback=settings.fallback,
-            threads=settings.threads,
-            variant=settings.variant,
-            mode="throughput",
-            max_duration_s=settings.max_duration_s,
-            max_waiting=settings.max_waiting,
-            warm=True,
-            on_answer=self._count_answer,
-        )
+        self.recognizer = open_recognizer(settings, self._count_answer, opened)
         # Only now: the answers of the self-test and the warm-up don't count.
         self._answers = PrometheusMetrics(registry)
         self.description = self.recognizer.describe()
         workers = int(self.description["threads"]["count"])
         self.admission = admission or Admission(
-            workers, settings.max_waiting, settings.max_streams, settings.max_buffered_bytes
+            workers,
+            settings.max_waiting,
+            settings.max_streams,
+            settings.max_buffered_bytes,
+            counts=worker.counts if worker else None,
         )
-        self.metrics = ServerMetrics(registry, self.admission)
-        self.calls = CallRegistry()
+        folder = str(worker.folder) if worker else None
+        self.metrics = ServerMetrics(registry, self.admission, folder)
+        self.calls = CallRegistry(worker.peers if worker else None)
         # Each live call has at most one job here at a time: the limit of calls limits the queue.
         self._stream_threads = ThreadPoolExecutor(workers, thread_name_prefix="emo-stream")
 
     @property
     def status(self) -> str:
         """``ready``, ``overloaded`` or ``stopping``."""
-        if self.admission.draining:
+        if self.admission.stopping:
             return "stopping"
         return "overloaded" if self.admission.overloaded else "ready"
 

@@ -26,6 +26,7 @@ class Settings:
         origins: Web origins, besides the server's own, whose pages may call it; ``"*"`` allows all.
         allowed_hosts: Accepted host names of the ``Host`` header; ``"*"`` allows all. Empty: IP
             addresses and ``localhost``, or all where a token is required.
+        workers: Processes that share the port.
         max_waiting: Requests that may wait for a thread; further ones are refused with 429.
         max_body_bytes: Largest request body. Bodies in JSON also have ``max_json_bytes``.
         max_buffered_bytes: Bodies that are held in memory at once.
@@ -64,6 +65,7 @@ class Settings:
     twilio_auth_token: str | None = field(default=None, repr=False)
     origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
+    workers: int = 1
     max_waiting: int = 96
     max_body_bytes: int = 16 * MIB
     max_json_bytes: int = 8 * MIB

@@ -25,6 +25,7 @@ from emo_runtime import (
     TextError,
     Utterance,
 )
+from helpers.corpora import SMALL_BUNDLE
 from helpers.sounds import as_file, speechlike
 from helpers.tiny import LABELS, SENTENCES, Tiny
 
@@ -366,6 +367,37 @@ def test_a_forked_child_gets_an_error(recognizer):
     assert "opened before a fork" in queue.get(timeout=20)
     child.join(20)
     assert child.exitcode == 0
+
+
+def resumed_in_the_child(recognizer, queue):
+    answers = []
+    recognizer.after_fork(on_answer=answers.append)
+    direct = recognizer.recognize("hola").scores
+    waited = asyncio.run(recognizer.arecognize("hola")).scores
+    queue.put((direct, waited, len(answers)))
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_child_resumes_a_recognizer_without_threads():
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    with EmotionRecognizer.open(SMALL_BUNDLE, providers="cpu", mode="throughput") as opened:
+        child = context.Process(target=resumed_in_the_child, args=(opened, queue))
+        child.start()
+        expected = opened.recognize("hola").scores
+        assert queue.get(timeout=120) == (expected, expected, 2)
+        child.join(120)
+    assert child.exitcode == 0
+    with pytest.raises(ClosedError, match="forked"):
+        opened.after_fork()
+
+
+def test_a_recognizer_with_threads_is_not_for_forked_processes():
+    with (
+        EmotionRecognizer.open(SMALL_BUNDLE, threads=2, mode="latency") as opened,
+        pytest.raises(ClosedError, match="'throughput'"),
+    ):
+        opened.check_forkable()
 
 
 def test_asyncio(recognizer):

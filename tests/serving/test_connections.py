@@ -136,7 +136,7 @@ def test_live_calls_count_as_connections_and_release_them(serving):
     for _ in range(3):
         with websockets.connect(url), websockets.connect(url):
             assert exchange(running.address) in _refusals(b"503")
-        while running.service.metrics.connections._value.get():
+        while running.service.admission.counts.total("connections"):
             time.sleep(0.01)
 
 
@@ -152,4 +152,4 @@ def test_the_limit_leaves_file_descriptors_for_other_things(serving):
     running = serving(max_connections=1 << 40)
     limits = ConnectionLimits(running.service)
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    assert limits.max_connections == soft - 64
+    assert limits.usable_descriptors == soft - 64

@@ -82,7 +82,8 @@ class _Outgoing:
         """Pass a message on, with the headers that every response has."""
         if message["type"].endswith("response.start"):
             self._status = message["status"]
-            _add_headers(message, self._context, close=self._service.admission.draining)
+            admission = self._service.admission
+            _add_headers(message, self._context, close=admission.draining or admission.leaving)
         elif message["type"] == "websocket.accept":
             self._status = 101
             _add_headers(message, self._context, close=False)

@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket
 from emo_serving.api.bodies import JSON, check_media_type, received_body
 from emo_serving.api.openapi import POST_ERRORS, READ_ERRORS, Endpoint, as_json
 from emo_serving.api.schemas import ErrorBody, decode
-from emo_serving.calls import CallChannel
+from emo_serving.calls import Call
 from emo_serving.context import client_of
 from emo_serving.errors import NotFoundError
 from emo_serving.live.connection import answer_live
@@ -46,9 +46,9 @@ async def stream(socket: WebSocket) -> None:
 
 async def call_events(request: Request) -> Response:
     """Server-sent events of a live call until its end: ``emotion`` and ``error``, as JSON."""
-    channel = _channel(request)
+    call = await _find(request)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_lines(channel), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(_lines(call), media_type="text/event-stream", headers=headers)
 
 
 async def call_transcript(request: Request) -> Response:
@@ -58,21 +58,19 @@ async def call_transcript(request: Request) -> Response:
     limit = service.settings.max_message_bytes
     async with received_body(request, service.settings, service.admission, limit) as body:
         text = decode(TranscriptBody, body).text
-    channel = _channel(request)
-    if channel.target is None:
-        raise NotFoundError("this call has ended.")
-    await channel.target.set_transcript(text)
-    return as_json(TranscriptTaken(channel.call_id))
+    call = await _find(request)
+    await call.set_transcript(text)
+    return as_json(TranscriptTaken(request.path_params["call"]))
 
 
-def _channel(request: Request) -> CallChannel:
+async def _find(request: Request) -> Call:
     service: Service = request.app.state.service
-    return service.calls.find(request.path_params["call"], client_of(request.scope).owner)
+    return await service.calls.find(request.path_params["call"], client_of(request.scope).owner)
 
 
-async def _lines(channel: CallChannel) -> AsyncIterator[bytes]:
+async def _lines(call: Call) -> AsyncIterator[bytes]:
     yield b": connected\n\n"
-    async for event in channel.events(_KEEP_ALIVE_S):
+    async for event in call.events(_KEEP_ALIVE_S):
         yield b": keep-alive\n\n" if event is None else _line(event)
 
 

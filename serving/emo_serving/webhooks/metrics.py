@@ -19,5 +19,8 @@ class WebhookMetrics:
             "emo_webhook_retries_total", "Repeated attempts to deliver an event.", registry=registry
         )
         self.queue = Gauge(
-            "emo_webhook_queue", "Events that are not delivered yet.", registry=registry
+            "emo_webhook_queue",
+            "Events that are not delivered yet.",
+            registry=registry,
+            multiprocess_mode="livesum",
         )

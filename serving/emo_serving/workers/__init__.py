@@ -1,0 +1,1 @@
+"""Several processes of one server: shared limits and metrics, restart, replacement."""
