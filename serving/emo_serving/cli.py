@@ -24,6 +24,7 @@ from emo_serving.cli_options import (
 from emo_serving.settings import (
     ENVIRONMENT_PREFIX,
     MIB,
+    STREAMS_PER_WORKER,
     TOKEN_VARIABLE,
     TWILIO_VARIABLE,
     WEBHOOK_SECRET_VARIABLE,
@@ -85,7 +86,11 @@ _OF_UVICORN = (
 )
 @limit("--workers", "Processes that share the port, the limits and the memory of the bundle.", 1)
 @limit("--max-waiting", "Requests that may wait for a thread.")
-@limit("--max-streams", "Live calls at once.")
+@click.option(
+    "--max-streams",
+    type=click.IntRange(0),
+    help=f"Live calls at once.  [default: {STREAMS_PER_WORKER} for each worker]",
+)
 @mib("--max-body-mib", "Largest request body.")
 @mib("--max-buffered-mib", "Memory for request bodies, in all.")
 @limit("--max-connections", "Open connections.", 1)
@@ -138,6 +143,8 @@ def main(
     twilio_auth_token_file: Path | None,
     audiosocket: str | None,
     webhook_secret_file: Path | None,
+    workers: int,
+    max_streams: int | None,
     max_body_mib: int,
     max_buffered_mib: int,
     on_ray: bool,
@@ -167,7 +174,7 @@ def main(
         raise click.UsageError("give --tls-cert and --tls-key, or neither.")
     _check_networks("--proxy-headers", options["trusted_proxies"])
     _check_networks("--audiosocket-client", options["audiosocket_clients"])
-    if options["workers"] > 1 and not hasattr(os, "fork"):
+    if workers > 1 and not hasattr(os, "fork"):
         raise click.UsageError("--workers: this system can't fork processes.")
 
     def read_settings() -> Settings:
@@ -178,6 +185,8 @@ def main(
             webhook_secret=_webhook_secret(webhook_secret_file),
             max_body_bytes=max_body_mib * MIB,
             max_buffered_bytes=max(max_buffered_mib, 4 * max_body_mib) * MIB,
+            max_streams=STREAMS_PER_WORKER * workers if max_streams is None else max_streams,
+            workers=workers,
             **options,
         )
 

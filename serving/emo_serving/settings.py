@@ -6,6 +6,8 @@ from emo_runtime.bundle.manifest import Precision
 from emo_serving.tokens import Token
 
 MIB = 1 << 20
+# Live calls that one process was measured to answer in time (docs/scaling.md).
+STREAMS_PER_WORKER = 100
 # Prefix of the environment variables. The three with names below hold a secret, others an option.
 ENVIRONMENT_PREFIX = "EMO_SERVE"
 TOKEN_VARIABLE = f"{ENVIRONMENT_PREFIX}_TOKEN"
@@ -81,7 +83,7 @@ class Settings:
     max_connections_per_client: int = 512
     max_calls_per_client: int | None = None
     max_streams_per_client: int | None = None
-    max_streams: int = 256
+    max_streams: int = STREAMS_PER_WORKER
     max_stream_s: float = 120.0
     max_message_bytes: int = MIB
     max_errors_per_minute: int = 16

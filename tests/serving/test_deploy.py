@@ -87,6 +87,15 @@ def test_there_is_time_for_a_graceful_shutdown():
     assert int(compose["services"]["emo"]["stop_grace_period"][:-1]) > settings.drain_s + 5
 
 
+def test_the_autoscaler_counts_live_calls_below_their_limit():
+    documents = yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text(encoding="utf-8"))
+    [scaler] = [each for each in documents if each["kind"] == "HorizontalPodAutoscaler"]
+    [pods] = [each["pods"] for each in scaler["spec"]["metrics"] if each["type"] == "Pods"]
+    with TestClient(create_app(Settings(threads=1))) as client:
+        assert f"\n{pods['metric']['name']} 0" in client.get("/metrics").text
+    assert int(pods["target"]["averageValue"]) < Settings().max_streams
+
+
 def arguments_and_memory():
     """Of each file: the server's arguments, and how many MiB it may take."""
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))

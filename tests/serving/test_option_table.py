@@ -7,4 +7,4 @@ from helpers.corpora import ROOT
 def test_the_page_is_up_to_date():
     page = (ROOT / "docs" / "serving-options.md").read_text(encoding="utf-8")
     assert page == option_table(), "run: python -m emo_serving.option_table"
-    assert "| `--max-streams` | `EMO_SERVE_MAX_STREAMS` | `256` |" in page
+    assert "| `--max-waiting` | `EMO_SERVE_MAX_WAITING` | `96` |" in page

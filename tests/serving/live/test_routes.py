@@ -122,3 +122,15 @@ def test_tokens_in_the_forms_that_platforms_can_send(start, path, headers):
         ):
             pass
         assert caught.value.status_code in {401, 404}  # type: ignore[attr-defined]
+
+
+def test_a_server_with_all_its_live_calls_stays_ready(start):
+    client = start(max_streams=1)
+    with client.websocket_connect("/v1/stream"):
+        with (
+            pytest.raises(WebSocketDisconnect) as caught,
+            client.websocket_connect("/v1/stream"),
+        ):
+            pass
+        assert caught.value.status_code == 429  # type: ignore[attr-defined]
+        assert client.get("/readyz").status_code == 200
