@@ -109,6 +109,7 @@ def export(options: Options, done: Callable[[Step], None] = lambda _: None) -> R
             kept={name: kept for name, kept in int8.kept.items() if kept},
             word_tables=int8.word_tables,
             tried=int8.describe(),
+            scaled=int8.scaled,
             calibrations=calibrations,
             fitted=None if fitted is None else f"{fitted.name} ({len(fitted.rows)} rows)",
         )

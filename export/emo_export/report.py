@@ -1,13 +1,14 @@
 """Data types for the steps, measurements and report of an export."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from emo_export.evaluation.calibrate import Calibration
 from emo_export.evaluation.compare import Comparison
 from emo_export.evaluation.latency import Speed
 from emo_export.options import Gate
+from emo_export.quantization.outliers import Scaling
 from emo_runtime.bundle.golden import Golden
 from emo_runtime.bundle.manifest import TaskName
 
@@ -30,7 +31,8 @@ class Findings:
     """Measurements, their rows, and the selected golden cases.
 
     ``kept`` are the matrix products (by their number in the graph) that int8 leaves in float32;
-    ``fitted`` names the rows that int8-qdq was fitted to. ``tried`` describes the repair.
+    ``fitted`` names the rows that int8-qdq was fitted to. ``tried`` describes the repair, and
+    ``scaled`` the factors for channels of activations, by graph.
     """
 
     evaluated: str
@@ -42,6 +44,7 @@ class Findings:
     fitted: str | None = None
     word_tables: tuple[str, ...] = ()
     tried: str = ""
+    scaled: Mapping[str, Scaling] = field(default_factory=dict)
 
     def remarks(self) -> list[str]:
         """Return sentences about the gate, the repair and new temperatures."""
@@ -56,6 +59,12 @@ class Findings:
             f"{item.largest_share:.1%} of the rows (task {item.task})."
             for item in {item.task: item for item in self.comparisons}.values()
             if not item.random_sound
+        ]
+        found += [
+            f"The activations of {item.tensors} tensors of the int8 graph `{name}` are scaled by "
+            f"channel: mean change of the probabilities {item.change:.4f}, without "
+            f"{item.change_without:.4f}."
+            for name, item in self.scaled.items()
         ]
         found += [
             f"{len(kept)} matrix products of the graph `{name}` stay in float32, to meet the gate."
@@ -83,6 +92,8 @@ class Findings:
             "kept_in_float32": {name: list(numbers) for name, numbers in self.kept.items()},
             **({"word_tables_in_float32": list(self.word_tables)} if self.word_tables else {}),
         }
+        if self.scaled:
+            document["scaled_tensors"] = {name: item.tensors for name, item in self.scaled.items()}
         if self.fitted is not None:
             document["int8_qdq_fitted_to"] = self.fitted
         if self.calibrations:

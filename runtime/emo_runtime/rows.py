@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Literal, TextIO
 
@@ -32,15 +32,11 @@ class RowError(EmoError):
 
 @dataclass(frozen=True)
 class Row:
-    """A row: its number (from 1, the CSV header not counted), its id or None, its utterance.
-
-    ``record`` has its values by column or JSON key; empty for a row that can't be read.
-    """
+    """A row: its number (from 1, the CSV header not counted), its id or None, its utterance."""
 
     number: int
     id: str | None
     utterance: Utterance | RowError
-    record: Mapping[str, object] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -124,7 +120,6 @@ def read_rows(
             number,
             None if identity is None else str(identity),
             utterance_of(_renamed(record, layout), folder, task),
-            record,
         )
 
 

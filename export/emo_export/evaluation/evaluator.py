@@ -1,5 +1,6 @@
 """Comparison of any set of graphs with the reference predictions, computed once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from emo_export.checkpoints.load import Checkpoints
@@ -105,6 +106,17 @@ class Evaluator:
             random = task != "text" and not self.has_sound and self.checkpoints.speech is None
             result.append(replace(found_here, random_sound=random))
         return tuple(result)
+
+    def mean_change(self, found: Answers, tasks: Sequence[TaskName]) -> float:
+        """Return the mean absolute change of the probabilities, summed over tasks."""
+        total = 0.0
+        for task in tasks:
+            expected, answered = self.expected.of(task), found.of(task)
+            if expected is not None and answered is not None:
+                probabilities = self.checkpoints.probabilities
+                change = probabilities(task, answered) - probabilities(task, expected)
+                total += float(abs(change).mean())
+        return total
 
     def try_out(self, inputs: Inputs, graphs: Graphs) -> Answers:
         """Return the predictions of a complete set of graphs for other rows."""

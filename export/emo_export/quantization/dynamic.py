@@ -3,14 +3,20 @@
 Weights are quantized per output channel, symmetrically, to int8. Activations are quantized per
 tensor to uint8 at run time.
 
-Weights use 7 bits (``WEIGHT_LIMIT``, ONNX Runtime's ``reduce_range``). On x86 without VNNI (AVX2,
-AVX-512) the product of unsigned and signed bytes is ``vpmaddubsw``, which adds two products into 16
-bits and saturates: 2 * 255 * 127 = 64,770 > 32,767, but 2 * 255 * 64 = 32,640 fits. With 7 bits the
-result does not depend on the machine. Unsigned weights would not saturate either, but were 1.4 to
-1.7 times slower with VNNI (measured on an AMD EPYC, 8 and 32 tokens, BETO's size).
+On x86 without VNNI (AVX2, AVX-512) the product of unsigned and signed bytes is ``vpmaddubsw``. It
+adds two adjacent products into 16 bits and saturates: 2 * 255 * 127 = 64,770 > 32,767. The result
+must not depend on the machine, so weights are limited in one of two ways:
 
-ONNX Runtime's ``quantize_dynamic`` gives the same numbers. This module exists because the gate
-needs dozens of graphs, each with other products excluded, in memory and within a second each.
+- each to ``WEIGHT_LIMIT`` (7 bits, ONNX Runtime's ``reduce_range``): 2 * 255 * 64 = 32,640;
+- the sum of two adjacent ones to ``PAIR_LIMIT``: 255 * 128 = 32,640. Two large weights are seldom
+  adjacent, so the step is some 1.5 times finer. Used for graphs whose channels are scaled, which
+  makes some weights larger.
+
+Unsigned weights would not saturate either, but were 1.4 to 1.7 times slower with VNNI (measured on
+an AMD EPYC, 8 and 32 tokens, BETO's size).
+
+ONNX Runtime's ``quantize_dynamic`` builds the same graph. This module exists because the gate needs
+dozens of graphs, each with other products excluded, in memory and within a second each.
 """
 
 from dataclasses import dataclass
@@ -24,6 +30,9 @@ from emo_export.onnx_graph import Graph, Node, copy, prune
 from emo_export.passes.attention import emit_attention
 
 WEIGHT_LIMIT = 64
+PAIR_LIMIT = 128
+_LARGEST = 127
+_ROUNDING = 1e-3  # margin: the values of a pair are divided and rounded in float32
 _QUANTIZED = frozenset({"MatMul", "Attention"})
 
 
@@ -36,12 +45,13 @@ class ChannelWeights:
 
 
 def quantize(
-    model: onnx.ModelProto, *, keep: frozenset[str] = frozenset(), limit: int = WEIGHT_LIMIT
+    model: onnx.ModelProto, *, keep: frozenset[str] = frozenset(), pairs: bool = False
 ) -> onnx.ModelProto:
     """Return an optimized graph with int8 matrix products, except those in ``keep``.
 
     ``keep`` has names as returned by ``products``. Products of two computed tensors and the small
-    ``Gemm`` of a classifier's head stay in float32: their cost is negligible.
+    ``Gemm`` of a classifier's head stay in float32: their cost is negligible. ``pairs`` limits the
+    sum of two adjacent weights instead of each.
     """
     model = copy(model)
     graph = Graph(model)
@@ -52,7 +62,8 @@ def quantize(
         weight = graph.constant(node.input[1])
         if weight is None:
             continue
-        channels = quantize_channels(weight.astype(np.float32), limit)
+        floats = weight.astype(np.float32)
+        channels = quantize_pairs(floats) if pairs else quantize_channels(floats)
         nodes = []
         source = node.input[0]
         if source not in shared:
@@ -74,10 +85,28 @@ def products(model: onnx.ModelProto) -> tuple[str, ...]:
     return tuple(name for name, _ in _products(Graph(model)))
 
 
+def quantize_pairs(weight: NDArray[np.float32]) -> ChannelWeights:
+    """Quantize [in, out] symmetrically with one scale per column.
+
+    The magnitudes of the values in rows 2i and 2i + 1 add up to at most ``PAIR_LIMIT``.
+    """
+    size = np.abs(weight)
+    even = len(size) // 2 * 2
+    pairs = size[0:even:2] + size[1:even:2]
+    steps = np.maximum(
+        pairs.max(axis=0, initial=0) / (PAIR_LIMIT - _ROUNDING),
+        size.max(axis=0, initial=0) / _LARGEST,
+    )
+    return _rounded(weight, steps, _LARGEST)
+
+
 def quantize_channels(weight: NDArray[np.float32], limit: int = WEIGHT_LIMIT) -> ChannelWeights:
     """Quantize [in, out] symmetrically with one scale per column, to values in [-limit, limit]."""
-    peak = np.abs(weight).max(axis=0)
-    scales = (peak / limit).astype(np.float32)
+    return _rounded(weight, np.abs(weight).max(axis=0) / limit, limit)
+
+
+def _rounded(weight: NDArray[np.float32], steps: NDArray[np.float32], limit: int) -> ChannelWeights:
+    scales = steps.astype(np.float32)
     # A column of zeros, or of values too small for a float32 division, becomes zeros.
     scales[scales < np.finfo(np.float32).tiny] = np.float32(1 / limit)
     values = np.clip(np.rint(weight / scales), -limit, limit).astype(np.int8)

@@ -1,6 +1,6 @@
 """Mixed precision: choose the matrix products that stay in float32 to meet the gate."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import onnx
@@ -8,9 +8,9 @@ import onnx
 from emo_export.evaluation.compare import Comparison
 from emo_export.evaluation.evaluator import Evaluator
 from emo_export.evaluation.gate import missed, unfit_rows
-from emo_export.evaluation.reference import Answers
 from emo_export.options import Gate
 from emo_export.quantization.embedding import WORD_TABLE
+from emo_export.quantization.outliers import Scaling, scale_outliers
 from emo_export.quantization.variants import Optimized, variant
 from emo_runtime.bundle.manifest import TaskName
 
@@ -31,6 +31,7 @@ class Int8:
         word_tables: graphs whose word table stays in float32.
         products: number of matrix products, by graph.
         tried: number of attempts of the repair, by graph.
+        scaled: graphs with factors for the channels of activations.
     """
 
     graphs: Mapping[str, onnx.ModelProto]
@@ -39,6 +40,7 @@ class Int8:
     word_tables: tuple[str, ...] = ()
     products: Mapping[str, int] = field(default_factory=dict)
     tried: Mapping[str, int] = field(default_factory=dict)
+    scaled: Mapping[str, Scaling] = field(default_factory=dict)
 
     def describe(self) -> str:
         """Return a sentence about the repair; empty without one."""
@@ -68,16 +70,20 @@ class _Attempt:
 def choose_int8(optimized: Optimized, evaluator: Evaluator, gate: Gate) -> Int8:
     """Return int8 graphs, with the worst parts left in float32 if the gate is not met.
 
+    Large channels of activations are scaled first, where that reduces the loss.
     The parts (matrix products, the word table) are ranked by the error of quantizing each alone:
     the mean change of the probabilities over some rows. The worst are kept in float32 first, until
     the gate is met or half of the parts are kept. If the gate is never met, the best attempt is
     returned, which ``require`` refuses.
     """
     names = [name for name in optimized.graphs if name != "fusion"]
-    chosen, unrepaired, tried = {}, {}, {}
+    chosen, unrepaired, tried, scaled = {}, {}, {}, {}
     kept: dict[str, tuple[int, ...]] = {}
     word_tables = []
     for name in names:
+        optimized, scaling = scale_outliers(optimized, evaluator, name, _tasks_of(name, evaluator))
+        if scaling is not None:
+            scaled[name] = scaling
         attempts = _attempts(optimized, evaluator, gate, name)
         best = attempts[-1]
         if len(attempts) > 1:
@@ -97,6 +103,7 @@ def choose_int8(optimized: Optimized, evaluator: Evaluator, gate: Gate) -> Int8:
         tuple(word_tables),
         {name: len(optimized.products(name)) for name in names},
         tried,
+        scaled,
     )
 
 
@@ -156,28 +163,11 @@ def _worst_first(
         _RANKING_CLIPS if name == "speech" else None,
     )
     products = optimized.repairable(name)
-    error = _error_of(some, tasks)
 
     def alone(product: str) -> float:
         others = frozenset(products) - {product}
         model = variant(optimized, name, "int8", others)
-        return error(some.ask({**optimized.graphs, name: model}))
+        return some.mean_change(some.ask({**optimized.graphs, name: model}), tasks)
 
     errors = {product: alone(product) for product in products}
     return sorted(products, key=lambda product: (-errors[product], products.index(product)))
-
-
-def _error_of(evaluator: Evaluator, tasks: Sequence[TaskName]) -> Callable[[Answers], float]:
-    """Return a function that computes the mean change of the probabilities, summed over tasks."""
-
-    def error(found: Answers) -> float:
-        total = 0.0
-        for task in tasks:
-            expected, answered = evaluator.expected.of(task), found.of(task)
-            if expected is not None and answered is not None:
-                probabilities = evaluator.checkpoints.probabilities
-                change = probabilities(task, answered) - probabilities(task, expected)
-                total += float(abs(change).mean())
-        return total
-
-    return error

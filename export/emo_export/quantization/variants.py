@@ -34,11 +34,13 @@ class Optimized:
     ``graphs`` are the source of float32 and float16, ``for_int8`` the source of int8: the same
     graphs, or with an unfused embedding if the word table is quantized by rows. ``standard`` are
     the text graphs in standard operators, for int8-qdq; empty if int8-qdq is not requested.
+    ``scaled`` names the graphs in ``for_int8`` whose activations have channel factors.
     """
 
     graphs: Graphs
     for_int8: Graphs
     standard: Graphs = field(default_factory=dict)
+    scaled: frozenset[str] = frozenset()
 
     def products(self, name: str) -> tuple[str, ...]:
         """Return the matrix products of a graph that can be quantized individually."""
@@ -92,7 +94,7 @@ def variant(
     make: dict[Precision, Callable[[], onnx.ModelProto]] = {
         "fp32": lambda: _fp32(optimized.graphs[name]),
         "fp16": lambda: half(optimized.graphs[name]),
-        "int8": lambda: _int8(optimized.for_int8[name], keep),
+        "int8": lambda: _int8(optimized.for_int8[name], keep, pairs=name in optimized.scaled),
     }
     model = make[precision]()
     share_constants(model)
@@ -132,8 +134,8 @@ def _fp32(model: onnx.ModelProto) -> onnx.ModelProto:
     return result
 
 
-def _int8(model: onnx.ModelProto, keep: frozenset[str]) -> onnx.ModelProto:
-    result = quantize(model, keep=keep)
+def _int8(model: onnx.ModelProto, keep: frozenset[str], *, pairs: bool) -> onnx.ModelProto:
+    result = quantize(model, keep=keep, pairs=pairs)
     if WORD_TABLE not in keep:
         quantize_rows(result)
     quantize_positions(result)

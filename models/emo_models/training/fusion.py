@@ -73,8 +73,7 @@ def train_fusion(
             sound = _noisy(audio[pairs.audio[rows]], network, recipe)
             present = _present(len(rows), recipe, here)
             logits = network(sound, text[pairs.text[rows]], present)
-            wanted = pairs.labels[rows] if train.soft is None else train.soft[pairs.text[rows]]
-            value = loss(logits, torch.from_numpy(wanted).to(here))
+            value = loss(logits, torch.from_numpy(pairs.labels[rows]).to(here))
             value.backward()
             optimizer.step()
             optimizer.zero_grad()

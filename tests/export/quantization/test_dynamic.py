@@ -17,9 +17,16 @@ from onnx import numpy_helper
 from emo_export.checkpoints.load import Checkpoints, token_ids
 from emo_export.evaluation.rows import Evaluation
 from emo_export.evaluation.session import GraphSession
-from emo_export.onnx_graph import copy
+from emo_export.onnx_graph import Graph, copy
 from emo_export.passes.optimize import optimize_text
-from emo_export.quantization.dynamic import WEIGHT_LIMIT, products, quantize, quantize_channels
+from emo_export.quantization.dynamic import (
+    PAIR_LIMIT,
+    WEIGHT_LIMIT,
+    products,
+    quantize,
+    quantize_channels,
+    quantize_pairs,
+)
 from emo_export.torch_export import graph
 
 Load = Callable[..., Checkpoints]
@@ -68,11 +75,14 @@ def test_as_onnxruntime_quantizes(
         extra_options={"DefaultTensorType": 1, "MatMulConstBOnly": True},
     )
     theirs = weights(onnx.load(target))  # those of the head's Gemm too
-    ours = weights(quantize(model))
-    assert len(ours) == len(products(model))
-    for values in ours:
+    found = Counter(node.op_type for node in quantize(model).graph.node)
+    assert found["MatMulInteger"] == len(products(model))
+    index = Graph(model)
+    for name in products(model):
+        weight = index.constant(index.maker[name].input[1])
+        ours = quantize_channels(weight, WEIGHT_LIMIT).values
         assert any(
-            values.shape == other.shape and np.abs(values.astype(int) - other).max() <= 1
+            ours.shape == other.shape and np.abs(ours.astype(int) - other).max() <= 1
             for other in theirs
         )
 
@@ -111,17 +121,27 @@ def test_kept_products_stay_exact(
 
 
 @example(np.array([[1e-45, 0.0, 1.0]], np.float32))
+@example(np.array([[63.5], [64.5]], np.float32))
 @given(
     arrays.arrays(
         np.float32, st.tuples(st.integers(1, 9), st.integers(1, 9)),
         elements=st.floats(-1e4, 1e4, width=32),
     )
 )  # fmt: skip
-def test_channels_keep_half_a_step(weight: NDArray[np.float32]) -> None:
-    channels = quantize_channels(weight)
-    assert np.abs(channels.values.astype(int)).max() <= WEIGHT_LIMIT
+def test_pairs_keep_half_a_step(weight: NDArray[np.float32]) -> None:
+    channels = quantize_pairs(weight)
+    values = np.abs(channels.values.astype(int))
+    assert values.max() <= 127
+    assert (values[0:-1:2] + values[1::2] <= PAIR_LIMIT).all()
     error = np.abs(channels.values * channels.scales.astype(np.float64) - weight)
     assert (error <= channels.scales * 0.5001 + 1e-30).all()
+
+
+def test_pairs_are_finer_than_seven_bits() -> None:
+    weight = np.random.default_rng(0).standard_normal((384, 64)).astype(np.float32)
+    ratio = quantize_channels(weight, WEIGHT_LIMIT).scales / quantize_pairs(weight).scales
+    assert ratio.min() > 1
+    assert ratio.mean() > 1.3
 
 
 def vpmaddubsw(activations: NDArray[np.uint8], weights: NDArray[np.int8]) -> NDArray[np.int64]:
@@ -134,13 +154,21 @@ def vpmaddubsw(activations: NDArray[np.uint8], weights: NDArray[np.int8]) -> NDA
     return np.clip(pairs, -32768, 32767).sum(axis=1)
 
 
-@pytest.mark.parametrize(("limit", "saturates"), [(WEIGHT_LIMIT, False), (127, True)])
-def test_seven_bits_do_not_saturate_without_vnni(limit: int, saturates: bool) -> None:
+@pytest.mark.parametrize(
+    ("make", "saturates"),
+    [
+        (quantize_channels, False),
+        (quantize_pairs, False),
+        (lambda weight: quantize_channels(weight, 127), True),
+    ],
+)
+def test_pairs_do_not_saturate_without_vnni(make: Any, saturates: bool) -> None:
     random = np.random.default_rng(3)
-    weights = quantize_channels(random.standard_normal((256, 32)).astype(np.float32), limit).values
+    weight = random.standard_normal((256, 32)).astype(np.float32)
+    weight[:2] = 5.0  # a pair of the largest weights
+    weights = make(weight).values
     activations = random.integers(0, 256, (64, 256)).astype(np.uint8)
     # The worst there is: full activations on the largest weights of either sign.
     activations[0], activations[1] = 255, np.where(weights[:, 0] > 0, 255, 0)
-    weights[:2] = limit
     exact = activations.astype(np.int64) @ weights.astype(np.int64)
     assert (vpmaddubsw(activations, weights) != exact).any() == saturates
