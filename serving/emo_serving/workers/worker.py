@@ -21,6 +21,7 @@ from emo_serving.request_log import writing_log
 from emo_serving.server import SETTLE_S, Server, Tls, exclude_from_collection
 from emo_serving.service import Service, Worker
 from emo_serving.settings import Settings
+from emo_serving.tracing import exporting_traces
 from emo_serving.workers.acceptor import Acceptor
 from emo_serving.workers.peers import SocketPeers
 from emo_serving.workers.shared import SharedCounts, SharedMemory
@@ -88,6 +89,8 @@ def _run(start: WorkerStart) -> None:
     with contextlib.ExitStack() as stack:
         if start.settings.access_log:
             stack.enter_context(writing_log())
+        if settings.otel:
+            stack.enter_context(exporting_traces())
         service = Service(start.settings, opened, worker=Worker(counts, start.folder, peers))
         WorkerServer(service, counts, peers, start).run([start.listening])
 
