@@ -89,7 +89,7 @@ def _run(start: WorkerStart) -> None:
     with contextlib.ExitStack() as stack:
         if start.settings.access_log:
             stack.enter_context(writing_log())
-        if settings.otel:
+        if start.settings.otel:
             stack.enter_context(exporting_traces())
         service = Service(start.settings, opened, worker=Worker(counts, start.folder, peers))
         WorkerServer(service, counts, peers, start).run([start.listening])
