@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Literal, TextIO
 
+from emo_runtime.audio.reader import is_base64
 from emo_runtime.bundle.manifest import TaskName
 from emo_runtime.errors import EmoError
 from emo_runtime.result import Utterance
@@ -177,6 +178,11 @@ def utterance_of(
             return RowError(f"{name!r} is a {type(value).__name__}, expected a string.")
     if text is None and audio is None:
         return RowError("neither text nor audio is given.")
+    if audio is not None and is_base64(str(audio)):
+        return RowError(
+            "'audio' looks like base64, not like the name of a file: write the decoded bytes to a "
+            "file, and its name into the row."
+        )
     speaker = record.get("speaker")
     return Utterance(
         text=str(text) if text is not None else None,

@@ -99,7 +99,7 @@ class EmotionStream:
 
     def _start_utterance(self) -> None:
         self._sound = PacketStream(self._engine.front_end(), self._sample_rate, self._window_s)
-        self._quality = QualityMeter(self._sample_rate)
+        self._quality = QualityMeter(self._sample_rate, self._window_s)
         self._waiting = self._pre_roll is not None
         self._text: str | None = None
         self._encoded_text: tuple[TaskName, TextFeatures] | None = None
@@ -126,7 +126,7 @@ class EmotionStream:
         Sound before it is discarded. Does nothing while an utterance is in progress, or without
         ``prefix_s``. Raises ClosedError after ``finish()``.
         """
-        with self._lock:
+        with self._hooks.errors(), self._lock:
             self._check_open()
             if self._waiting and self._pre_roll is not None:
                 self._waiting = False
@@ -158,9 +158,11 @@ class EmotionStream:
     def set_text(self, transcript: str | None) -> None:
         """Set the current transcript; None or white space: there is none yet. Raises TextError."""
         if transcript is not None and not isinstance(transcript, str):
-            raise TextError(
-                f"the transcript is of type {type(transcript).__name__:.40}. Give a string or None."
-            )
+            with self._hooks.errors():
+                raise TextError(
+                    f"the transcript is of type {type(transcript).__name__:.40}. Give a string or "
+                    "None."
+                )
         text = transcript if transcript is None or transcript.strip() else None
         with self._lock:
             if text != self._text:

@@ -6,7 +6,14 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from emo_runtime import EmotionRecognizer, MissingExtraError, TaskError, TextError, Utterance
+from emo_runtime import (
+    ClosedError,
+    EmotionRecognizer,
+    MissingExtraError,
+    TaskError,
+    TextError,
+    Utterance,
+)
 from emo_runtime.metrics import PrometheusMetrics
 from helpers.sounds import speechlike
 
@@ -62,3 +69,16 @@ def test_without_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(MissingExtraError, match=r'pip install "emo-runtime\[metrics\]"'):
         PrometheusMetrics()
+
+
+def test_wrong_calls_of_a_stream_are_counted(tiny_bundle):
+    errors = []
+    recognizer = EmotionRecognizer.open(tiny_bundle(), on_error=errors.append)
+    stream = recognizer.stream(sample_rate=8_000, prefix_s=0.5)
+    with pytest.raises(TextError):
+        stream.set_text(7)
+    stream.set_text("hola")
+    stream.finish()
+    with pytest.raises(ClosedError):
+        stream.begin()
+    assert [type(error) for error in errors] == [TextError, ClosedError]

@@ -1,5 +1,6 @@
 """Tables: encodings and delimiters as spreadsheets write them, against Python's own codecs."""
 
+import base64
 import csv
 import io
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emo_runtime.rows import RowError, RowFormat, open_rows
 from emo_runtime.tables import (
     DELIMITERS,
     TableError,
@@ -133,3 +135,16 @@ def test_columns_are_picked_without_regard_to_case():
     assert pick_column(["ID", "frase"], ("text",), "frase") == "frase"
     with pytest.raises(TableError, match=r"no column 'x' in the header \(columns found: 'ID'\)"):
         pick_column(["ID"], ("text",), "x")
+
+
+@pytest.mark.parametrize("prefix", ["", "data:audio/wav;base64,"])
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_sound_in_a_column_of_paths_is_not_echoed(tmp_path, prefix, encode):
+    sound = prefix + encode(bytes(range(256)) * 4).decode()
+    table = tmp_path / "calls.csv"
+    table.write_text(f"text,audio\nhola,{sound!r}\n".replace("'", '"'))
+    with open_rows(str(table), RowFormat(), None) as rows:
+        [row] = rows
+    assert isinstance(row.utterance, RowError)
+    assert "looks like base64" in str(row.utterance)
+    assert len(str(row.utterance)) < 200

@@ -4,7 +4,9 @@ A meter gives the same result however the samples are split into blocks.
 """
 
 import math
+from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,20 +84,33 @@ class Quality:
         return tuple(notes)
 
 
-class QualityMeter:
-    """Accumulates what ``Quality`` needs from mono blocks of any lengths."""
+class _Block(NamedTuple):
+    """Measurements of some frames: their powers, their bands, their samples at full scale."""
 
-    def __init__(self, sample_rate: int) -> None:
+    powers: Floats
+    bands: Floats
+    clipped: int
+
+
+class QualityMeter:
+    """Accumulates what ``Quality`` needs from mono blocks of any lengths.
+
+    With ``window_s`` only the last seconds are measured, with an accuracy of one block of frames,
+    and only they are kept.
+    """
+
+    def __init__(self, sample_rate: int, window_s: float | None = None) -> None:
         self._rate = sample_rate
         self._length = 1 << round(math.log2(_FRAME_S * sample_rate))
         self._window = np.hanning(self._length).astype(np.float32)
         self._pending: list[Floats] = []
         self._pending_samples = 0
-        self._samples = 0
-        self._frames = 0
-        self._clipped = 0
-        self._powers: list[Floats] = []
-        self._spectrum = np.zeros(self._length // 2 + 1, np.float32)
+        self._window_frames: float = math.inf
+        if window_s is not None:
+            self._window_frames = window_s * sample_rate / self._length
+        self._frames = 0  # measured so far
+        self._kept = 0  # of these, in the blocks
+        self._blocks: deque[_Block] = deque()
 
     def feed(self, samples: Floats) -> None:
         """Take mono samples. The array must not be changed afterwards."""
@@ -108,20 +123,23 @@ class QualityMeter:
         """Return the measurements so far."""
         self._measure_pending()
         rest = self._pending[0] if self._pending else np.empty(0, np.float32)
-        if self._frames:
-            powers, spectrum = np.concatenate(self._powers), self._spectrum
+        if self._blocks:
+            powers = np.concatenate([block.powers for block in self._blocks])
+            bands = np.max([block.bands for block in self._blocks], axis=0)
         else:  # shorter than one frame
             padded = np.zeros(self._length, np.float32)
             padded[: len(rest)] = rest
             powers = _frame_powers(padded[np.newaxis])
-            spectrum = self._peak_spectrum(padded[np.newaxis])
+            bands = self._bands(padded[np.newaxis])
+        samples = self._kept * self._length
+        clipped = sum(block.clipped for block in self._blocks)
         return Quality(
-            duration_s=(self._samples + len(rest)) / self._rate,
+            duration_s=(samples + len(rest)) / self._rate,
             level_dbfs=_decibels(float(np.sort(powers)[len(powers) // 2 :].mean())),
             spread_db=_spread(powers),
-            clipped_share=self._clipped / max(1, self._samples),
-            bandwidth_hz=self._bandwidth(spectrum),
-            frames=self._frames,
+            clipped_share=clipped / max(1, samples),
+            bandwidth_hz=self._bandwidth(bands),
+            frames=self._kept,
         )
 
     def _measure_pending(self) -> None:
@@ -134,25 +152,28 @@ class QualityMeter:
         self._pending_samples = len(self._pending[0])
         if not count:
             return
-        self._samples += frames.size
+        clipped = 0
         if max(float(samples.max()), -float(samples.min())) >= _FULL_SCALE:
-            self._clipped += int(np.count_nonzero(np.abs(frames) >= _FULL_SCALE))
+            clipped = int(np.count_nonzero(np.abs(frames) >= _FULL_SCALE))
         numbers = np.arange(self._frames, self._frames + count)
         chosen = frames[(numbers < _DENSE_FRAMES) | (numbers % _SPARSE == 0)]
         self._frames += count
-        self._powers.append(_frame_powers(frames))
-        if len(chosen):
-            np.maximum(self._spectrum, self._peak_spectrum(chosen), out=self._spectrum)
+        bands = self._bands(chosen) if len(chosen) else np.zeros(_BANDS, np.float32)
+        self._blocks.append(_Block(_frame_powers(frames), bands, clipped))
+        self._kept += count
+        while self._kept - len(self._blocks[0].powers) >= self._window_frames:
+            self._kept -= len(self._blocks.popleft().powers)
 
-    def _peak_spectrum(self, frames: Floats) -> Floats:
+    def _bands(self, frames: Floats) -> Floats:
+        """Return the largest mean power of each band in any of the frames."""
         spectrum = np.fft.rfft(frames * self._window, axis=1)
-        power: Floats = (spectrum.real**2 + spectrum.imag**2).max(axis=0)
-        return power
+        power = spectrum.real**2 + spectrum.imag**2
+        edges = np.linspace(1, power.shape[1], _BANDS + 1).astype(int)
+        bands: Floats = np.add.reduceat(power, edges[:-1], axis=1).max(axis=0) / np.diff(edges)
+        return bands
 
-    def _bandwidth(self, spectrum: Floats) -> float:
+    def _bandwidth(self, bands: Floats) -> float:
         """Return the upper edge of the highest band within 60 dB of the loudest."""
-        edges = np.linspace(1, len(spectrum), _BANDS + 1).astype(int)
-        bands = np.add.reduceat(spectrum, edges[:-1]) / np.diff(edges)
         loud = np.flatnonzero(bands > bands.max() * 10 ** (_BAND_FLOOR_DB / 10))
         return float((loud[-1] + 1) / _BANDS * self._rate / 2) if len(loud) else 0.0
 

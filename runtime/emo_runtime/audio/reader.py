@@ -23,7 +23,9 @@ Floats = NDArray[np.float32]
 
 _MAX_NAME = 120
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-_BASE64 = re.compile(r"(data:[\w/+.;=-]*,)?[A-Za-z0-9+/\r\n]{200,}={0,2}\s*")
+_BASE64 = re.compile(
+    r"(data:[\w/+.;=-]*,[\w+/\r\n=-]*|[A-Za-z0-9+/\r\n]{200,}={0,2}|[\w-]{256,}={0,2})\s*", re.ASCII
+)
 _O_BINARY = getattr(os, "O_BINARY", 0)
 
 
@@ -129,7 +131,7 @@ def _open_stream(source: Any) -> Iterator[tuple[BinaryIO, str]]:
 
 def _open_path(path: str | bytes) -> BinaryIO:
     name = shorten(path)
-    if isinstance(path, str) and _BASE64.fullmatch(path):
+    if isinstance(path, str) and is_base64(path):
         raise AudioError(
             "audio given as a string looks like base64, not like a path: give "
             "base64.b64decode(audio)."
@@ -146,6 +148,14 @@ def _open_path(path: str | bytes) -> BinaryIO:
         os.close(descriptor)
         raise AudioError(f"{name}: not a regular file. Give the path of a sound file.")
     return open(descriptor, "rb")
+
+
+def is_base64(path: str) -> bool:
+    """True if a string is sound in base64, also with the alphabet for URLs, and not a path.
+
+    No file name has 256 characters.
+    """
+    return _BASE64.fullmatch(path) is not None
 
 
 def shorten(path: str | bytes) -> str:

@@ -92,3 +92,16 @@ def test_blocks_do_not_matter(lengths, rate):
         position += length
     assert meter.quality() == measure(samples, rate)
     assert meter.quality() == measure(samples, rate)  # asking changes nothing
+
+
+def test_a_window_measures_the_last_seconds_only():
+    quiet = np.float32(0.001) * speechlike(60, 8_000)
+    meter = QualityMeter(8_000, window_s=6.0)
+    for packet in np.split(np.concatenate([speechlike(60, 8_000), quiet]), 1_200):
+        meter.feed(packet)
+    quality = meter.quality()
+    expected = measure(quiet[-6 * 8_000 :], 8_000)
+    assert 6 <= quality.duration_s <= 8.5
+    assert quality.level_dbfs == pytest.approx(expected.level_dbfs, abs=1)
+    assert "silent" in [note.code for note in quality.notes()]
+    assert sum(len(block.powers) for block in meter._blocks) * 256 <= 8.5 * 8_000
