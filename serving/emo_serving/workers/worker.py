@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import enum
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -110,6 +111,8 @@ class WorkerServer(Server):
         self._calls = service.calls
         self._peers = peers
         self._control = start.control
+        self._folder = start.folder
+        self._is_orphan = False
         self._for_audiosocket = start.audiosocket
         self._acceptors: list[Acceptor] = []
         self._sockets: list[socket.socket] = []
@@ -125,6 +128,12 @@ class WorkerServer(Server):
         """Show that the event loop runs."""
         self._counts.beat()
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop as uvicorn does; without a supervisor, also remove the shared files."""
+        await super().shutdown(sockets)
+        if self._is_orphan:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _listen(self, sockets: list[socket.socket]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -153,6 +162,7 @@ class WorkerServer(Server):
         except OSError:
             commands = b""
         if not commands:  # the supervisor has ended
+            self._is_orphan = True
             asyncio.get_running_loop().remove_reader(self._control.fileno())
             commands = Command.STOP
         for command in commands:

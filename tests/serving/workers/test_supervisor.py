@@ -259,10 +259,12 @@ def test_sigterm_ends_all_workers_and_leaves_nothing_behind():
 
 
 def test_workers_end_if_the_supervisor_is_killed():
+    before = set(Path("/dev/shm").glob("emo-serve-*"))
     with running_server("--workers", "2") as server:
         workers = workers_of(server)
         server.process.kill()
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+        wait_until(lambda: not set(Path("/dev/shm").glob("emo-serve-*")) - before)
 
 
 def test_a_second_signal_ends_a_server_with_an_open_call():
