@@ -22,7 +22,9 @@ from emo_models.modeling.source import checkpoint_directory
 from emo_models.modeling.tokenizer import read_tokenizer
 
 # Keys that this project adds to config.json; they do not belong to the encoder.
-_OWN_SETTINGS = ("ngram_buckets", "temperature", "strip_text", "decisions", "problem_type")
+_OWN_SETTINGS = (
+    "ngram_buckets", "temperature", "strip_text", "decisions", "problem_type", "max_tokens",
+)  # fmt: skip
 _DROPOUTS = (
     "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout",
     "embedding_dropout", "mlp_dropout",

@@ -22,13 +22,16 @@ _MPNET_PADDING = 1  # fixed in its embeddings, whatever config.json says
 
 
 def max_tokens(config: Any) -> int:
-    """Return the number of tokens, special tokens included, that a network has positions for.
+    """Return the number of tokens, special tokens included, that a network reads.
+
+    It is the number of positions, or ``max_tokens`` in the configuration if that is lower: the
+    limit that a classifier was trained with.
 
     Args:
         config: a transformers configuration.
     """
     positions = int(config.max_position_embeddings)
-    if config.model_type not in _OFFSET_TYPES:
-        return positions
-    padding = _MPNET_PADDING if config.model_type == "mpnet" else int(config.pad_token_id)
-    return positions - padding - 1
+    if config.model_type in _OFFSET_TYPES:
+        padding = _MPNET_PADDING if config.model_type == "mpnet" else int(config.pad_token_id)
+        positions -= padding + 1
+    return min(positions, int(getattr(config, "max_tokens", positions)))

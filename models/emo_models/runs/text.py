@@ -102,6 +102,8 @@ def run_text(
     tuned = _fine_tune(run, data, recipe)
     model, tokenizer, history, held = tuned.model, tuned.tokenizer, tuned.histories[0], tuned.held
     limit = min(recipe.max_tokens, max_tokens(model.config))
+    if limit < max_tokens(model.config):
+        model.config.max_tokens = limit  # bundles cut texts where the training did
 
     def logits_of(rows: list[Row]) -> Any:
         return predict_logits(model, tokenizer, token_ids(tokenizer, texts(rows), limit))
