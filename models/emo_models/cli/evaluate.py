@@ -36,7 +36,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--png", type=_FILE, help="Write the confusion matrix as a picture.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def main(*, model: str, data: Path, task: TaskName, as_json: bool, **options: Any) -> None:
-    """Report on MODEL: a bundle, a checkpoint directory, or a text classifier's Hub id.
+    """Report on MODEL: a bundle (directory or installed name), a checkpoint, or a Hub id.
 
     The labels of --data must be labels of the model; their case and accents may differ.
     """

@@ -22,6 +22,7 @@ from emo_models.modeling.load import load_encoder, load_text
 from emo_models.modeling.source import checkpoint_directory, read_config
 from emo_runtime import EmotionRecognizer, Utterance
 from emo_runtime.bundle.manifest import MANIFEST_NAME, Audio, TaskName
+from emo_runtime.bundle.reader import installed_bundle
 from emo_runtime.errors import EmoError
 from emo_runtime.text.preparation import prepare
 
@@ -127,12 +128,14 @@ def predict(
 ) -> Predictions:
     """Return the probabilities of a bundle, a text checkpoint or a fusion checkpoint.
 
-    ``model`` and ``encoder`` are directories or Hub ids.
+    ``model`` and ``encoder`` are directories or Hub ids; ``model`` may be the name of an installed
+    bundle.
 
     Raises:
         CheckpointError: ``model`` is none of them, or does not support the task.
     """
-    directory = checkpoint_directory(model)
+    installed = None if Path(model).is_dir() else installed_bundle(str(model))
+    directory = installed or checkpoint_directory(model)
     if (directory / MANIFEST_NAME).is_file():
         return predict_bundle(directory, rows, task, variant=variant, on_row=on_row)
     config = read_config(directory)
