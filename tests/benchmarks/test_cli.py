@@ -42,7 +42,7 @@ def test_a_report_of_every_scenario(tiny_bundle, tmp_path):
         *("SingleStream", "MultiStream", "Server", "Offline", "stream", "cold"),
     }
     by_name = {item.scenario: item for item in engine.measurements}
-    assert len(by_name["SingleStream"].latencies_ms) == 40
+    assert 1 <= len(by_name["SingleStream"].latencies_ms) <= 40  # fewer on a slow machine
     assert by_name["stream"].figures["real_time_factor"] < 1
     assert by_name["cold"].figures["import_ms"] > 0
     assert {"decode", "resample", "mfcc", "tokenize", "text", "fusion"} <= set(
@@ -171,7 +171,7 @@ def test_ctrl_c_gives_what_was_measured(tiny_bundle, monkeypatch):
         yield on_progress
 
     monkeypatch.setattr("emo_bench.report.console.progress", interrupting)
-    result = run("--bundle", tiny_bundle(), "--json", *QUICK, "--rounds", "5")
+    result = run("--bundle", tiny_bundle(), "--json", *QUICK, "--rounds", "5", "--duration", "300")
     assert result.exit_code == 1
     document = json.loads(result.stdout)
     assert document["interrupted"]

@@ -43,7 +43,9 @@ def test_members_of_the_package():
 
 def test_members_of_a_recognizer():
     assert members(EmotionRecognizer) == {
+        "after_fork",
         "arecognize",
+        "check_forkable",
         "close",
         "describe",
         "labels",
