@@ -17,7 +17,15 @@ from emo_runtime.text.markup import Markup, clean_cues
 from emo_runtime.text.subtitles import parse_subtitles
 from emo_runtime.text.transcript_json import parse_json, parse_json_lines
 
-__all__ = ["Cue", "CueSource", "Markup", "as_cues", "parse_transcript", "read_transcript"]
+__all__ = [
+    "Cue",
+    "CueSource",
+    "Markup",
+    "as_cues",
+    "decode_transcript",
+    "parse_transcript",
+    "read_transcript",
+]
 
 CueSource = str | os.PathLike[str] | Iterable[Cue | Mapping[str, Any]]
 MAX_TRANSCRIPT_BYTES = 64 << 20
@@ -64,14 +72,33 @@ def read_transcript(
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise TextError(f"{str(name)[:200]}: cannot be read: {reason}. Check the path.") from None
-    if encoding is None and name.suffix.lower() in {".json", ".jsonl"}:
+    return decode_transcript(
+        data, name.suffix, str(name), channel, encoding=encoding, markup=markup
+    )
+
+
+def decode_transcript(
+    data: bytes,
+    suffix: str,
+    name: str,
+    channel: int | None = None,
+    *,
+    encoding: str | None = None,
+    markup: Markup = Markup(),  # noqa: B008  (immutable)
+) -> list[Cue]:
+    """Read the cues of a transcript's bytes; ``suffix`` names its format, ``name`` is for messages.
+
+    Raises:
+        TextError: as ``read_transcript``.
+    """
+    if encoding is None and suffix.lower() in {".json", ".jsonl"}:
         content = _decode_json(data)
     else:
         try:
             content = decode_text(data, encoding)
         except TableError as error:
             raise TextError(f"{name}: {error}") from None
-    return parse_transcript(content, name.suffix, str(name), channel, markup)
+    return parse_transcript(content, suffix, name, channel, markup)
 
 
 def parse_transcript(

@@ -6,18 +6,28 @@ it contains. Field values are UTF-8; the charset of the header and of the parts 
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from emo_runtime import Utterance
 from emo_serving.api.schemas import check_task
 from emo_serving.errors import RequestError
 
 FIELDS = ("text", "audio", "task")
+MAX_TRANSCRIPTS = 8
 # Heads are parsed by a regular expression whose time is quadratic in their length.
 _MAX_HEAD = 2048
 _MAX_BOUNDARY = 70
 # name=value or name="value" with backslash escapes; for the values of a header.
 _PARAMETER = re.compile(r';[ \t]*([\w*-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))')
 _TRUNCATED = "the form ends before its closing boundary: send the whole body."
+
+
+@dataclass(frozen=True)
+class FormFile:
+    """A file of a form."""
+
+    name: str
+    content: bytes
 
 
 def parse_form(content_type: str, body: bytes) -> Utterance:
@@ -27,7 +37,8 @@ def parse_form(content_type: str, body: bytes) -> Utterance:
         RequestError: The form is malformed or truncated, or has other fields.
     """
     fields: dict[str, str | bytes] = {}
-    for name, is_file, value in _parts(body, _boundary(content_type)):
+    for name, file_name, value in _parts(body, _boundary(content_type)):
+        is_file = file_name is not None
         if name not in FIELDS or name in fields:
             raise RequestError(f"the form has the fields {', '.join(FIELDS)}, each at most once.")
         if is_file != (name == "audio"):
@@ -43,6 +54,26 @@ def parse_form(content_type: str, body: bytes) -> Utterance:
     )
 
 
+def parse_recording(content_type: str, body: bytes) -> tuple[bytes, list[FormFile]]:
+    """Return the sound and the transcripts of a form: a file ``audio``, files ``transcript``.
+
+    Raises:
+        RequestError: The form is malformed or truncated, or has other fields.
+    """
+    sounds: list[bytes] = []
+    transcripts: list[FormFile] = []
+    for name, file_name, value in _parts(body, _boundary(content_type)):
+        if file_name is None or name not in {"audio", "transcript"}:
+            raise RequestError("the form has a file 'audio' and files 'transcript' only.")
+        if name == "audio":
+            sounds.append(value)
+        else:
+            transcripts.append(FormFile(file_name, value))
+    if len(sounds) != 1 or not 1 <= len(transcripts) <= MAX_TRANSCRIPTS:
+        raise RequestError(f"send one file 'audio' and 1 to {MAX_TRANSCRIPTS} files 'transcript'.")
+    return sounds[0], transcripts
+
+
 def _boundary(content_type: str) -> bytes:
     parameters = _parameters(content_type[:_MAX_HEAD])
     charset = parameters.get("charset", "utf-8").lower()
@@ -54,8 +85,8 @@ def _boundary(content_type: str) -> bytes:
     return boundary.encode()
 
 
-def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[str, bool, bytes]]:
-    """Yield name, whether it is a file, and content of each part."""
+def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[str, str | None, bytes]]:
+    """Yield name, file name (None: a plain field) and content of each part."""
     delimiter = b"\r\n--" + boundary
     if body.startswith(delimiter[2:]):
         at = len(delimiter) - 2
@@ -75,12 +106,12 @@ def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[str, bool, bytes]]:
             raise RequestError(_TRUNCATED)
         if not 0 <= head_end < end:
             raise RequestError("a part of the form has no head, or one beyond 2 KiB.")
-        name, is_file = _disposition(body[line + 2 : head_end])
-        yield name, is_file, body[head_end + 4 : end]
+        name, file_name = _disposition(body[line + 2 : head_end])
+        yield name, file_name, body[head_end + 4 : end]
         at = end + len(delimiter)
 
 
-def _disposition(head: bytes) -> tuple[str, bool]:
+def _disposition(head: bytes) -> tuple[str, str | None]:
     try:
         lines = head.decode().split("\r\n")
     except UnicodeDecodeError:
@@ -89,8 +120,9 @@ def _disposition(head: bytes) -> tuple[str, bool]:
         header, _, value = line.partition(":")
         if header.strip().lower() == "content-disposition":
             parameters = _parameters(value)
-            return parameters.get("name", ""), bool({"filename", "filename*"} & parameters.keys())
-    return "", False
+            file_name = parameters.get("filename", parameters.get("filename*"))
+            return parameters.get("name", ""), file_name
+    return "", None
 
 
 def _parameters(value: str) -> dict[str, str]:

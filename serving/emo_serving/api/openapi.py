@@ -116,11 +116,12 @@ def _operation(endpoint: Endpoint, known: Mapping[int, dict[str, Any]]) -> dict[
     }
     if endpoint.is_open:
         operation["security"] = []
+    content: dict[str, Any] = {kind: {"schema": schema} for kind, schema in endpoint.bodies.items()}
     if endpoint.body is not None:
-        content: dict[str, Any] = {"application/json": {"schema": known[id(endpoint.body)]}}
+        content["application/json"] = {"schema": known[id(endpoint.body)]}
         if endpoint.example is not None:
             content["application/json"]["example"] = endpoint.example
-        content |= {kind: {"schema": schema} for kind, schema in endpoint.bodies.items()}
+    if content:
         operation["requestBody"] = {"required": True, "content": content}
     return operation
 
