@@ -3,7 +3,7 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,12 @@ needs_chromium = pytest.mark.skipif(
 
 @contextlib.contextmanager
 def browser(
-    clip: Path, *, dark: bool = False, size: tuple[int, int] = (1100, 820)
+    clip: Path,
+    *,
+    dark: bool = False,
+    size: tuple[int, int] = (1100, 820),
+    language: str = "en-GB",
+    arguments: Sequence[str] = (),
 ) -> Iterator[Any]:
     """A Selenium driver; its console is in ``driver.get_log("browser")``."""
     from selenium import webdriver
@@ -36,6 +41,7 @@ def browser(
         f"--use-file-for-fake-audio-capture={clip}",
         f"--window-size={size[0]},{size[1]}",
         *(["--no-sandbox"] if os.geteuid() == 0 else []),
+        *arguments,
     ):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
@@ -44,6 +50,10 @@ def browser(
         driver.execute_cdp_cmd(
             "Emulation.setEmulatedMedia",
             {"features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]},
+        )
+        agent = driver.execute_script("return navigator.userAgent")
+        driver.execute_cdp_cmd(
+            "Emulation.setUserAgentOverride", {"userAgent": agent, "acceptLanguage": language}
         )
         if size[0] < 500:  # a window can't be so narrow, a telephone can
             driver.execute_cdp_cmd(

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from helpers.corpora import SMALL_BUNDLE
 from helpers.processes import environment
@@ -34,11 +35,13 @@ class RunningServer:
 
 
 @contextlib.contextmanager
-def running_server(*options: str, **variables: str | None) -> Iterator[RunningServer]:
-    """Run ``emo-serve OPTIONS`` on the bundle emo-es-small until the block ends."""
+def running_server(
+    *options: str, bundle: Path = SMALL_BUNDLE, **variables: str | None
+) -> Iterator[RunningServer]:
+    """Run ``emo-serve OPTIONS`` on a bundle until the block ends."""
     command = [sys.executable, "-m", "emo_serving.cli", "--port", "0", *options]
     process = subprocess.Popen(
-        [*command, "--bundle", str(SMALL_BUNDLE)],
+        [*command, "--bundle", str(bundle)],
         env=environment(**variables),
         stderr=subprocess.PIPE,
         text=True,
