@@ -1,9 +1,11 @@
 """The wheel is built, installed into an empty environment, and used."""
 
 import json
+import shutil
 import subprocess
 import sys
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -27,8 +29,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # A copy of what git knows: the build leaves nothing behind in the working tree.
     listing = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT)
     for name in filter(None, listing.split("\0")):
-        if (ROOT / name).is_file():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_dir():  # a link to a folder
+            shutil.copytree(ROOT / name, source / name)
+        elif (ROOT / name).is_file():
             (source / name).write_bytes((ROOT / name).read_bytes())
     pip = [sys.executable, "-m", "pip", "--quiet", "wheel", "--no-deps", "--wheel-dir", str(folder)]
     run(*pip, str(source), cwd=folder)
@@ -59,6 +63,14 @@ def test_the_wheel_answers_in_an_empty_environment(environment: Path, tmp_path: 
     answer = json.loads(output)
     assert answer["task"] == "fusion"
     assert answer["label"] in answer["scores"]
+
+
+def test_the_examples_of_the_page_are_installed(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    for folder in ("clips", "call"):
+        for file in (ROOT / "examples" / folder).iterdir():
+            assert f"emo_serving/page/{folder}/{file.name}" in names
 
 
 def test_the_installed_bundle_is_whole(environment: Path, tmp_path: Path) -> None:
