@@ -1,4 +1,4 @@
-# `make demo` recognizes two utterances; `make test` runs all checks.
+# `make demo` recognizes three utterances and a call; `make test` runs all checks.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -9,11 +9,16 @@ ROOTS := runtime models export benchmarks serving tests examples
 .PHONY: demo test lint format types pytest coverage endurance lowest newest resolve fuzz sbom audit bench schema clean
 
 demo: $(VENV)/.base
-	@echo; echo "# One utterance, sound and transcript"
+	@echo; echo "# A complaint: sound and transcript"
 	$(BIN)/emo-predict --audio examples/clips/queja.flac \
 		--text "¡Llevo tres semanas esperando una solución! ¡Esto es una vergüenza!"
-	@echo; echo "# One utterance, transcript alone"
-	$(BIN)/emo-predict --text "Qué alegría verte, no sabes cuánto me alegro de que hayas venido."
+	@echo; echo "# A loss: sound and transcript"
+	$(BIN)/emo-predict --audio examples/clips/tristeza.flac \
+		--text "Mi perro murió ayer y lo echo mucho de menos."
+	@echo; echo "# A transcript alone"
+	$(BIN)/emo-predict --text "Tengo mucho miedo, no sé qué hacer."
+	@echo; echo "# A call, with an alert when the customer's anger rises"
+	$(BIN)/python examples/call_centre.py
 
 test: lint types pytest coverage
 

@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("EMO_DATA", ROOT.parent / "shared" / "data"))
 SMALL_BUNDLE = ROOT / "models" / "emo_models" / "bundles" / "emo_es_small"
-CHECKPOINT = ROOT / "models" / "checkpoints" / "emo-es-small"
+CHECKPOINTS = ROOT / "models" / "checkpoints"
+CHECKPOINT = CHECKPOINTS / "emo-es-small"
 CLIPS = ROOT / "examples" / "clips"
 
 

@@ -79,11 +79,17 @@ def test_the_installed_bundle_is_whole(environment: Path, tmp_path: Path) -> Non
 
 def test_the_base_install_is_small_and_has_no_pytorch(environment: Path) -> None:
     [packages] = environment.glob("lib/python*/site-packages")
-    size = sum(file.stat().st_size for file in packages.rglob("*") if file.is_file())
-    assert size < 250 * MEGABYTE
+    bundles = packages / "emo_models" / "bundles"
+    size = _size(packages) - _size(bundles)
+    assert size < 200 * MEGABYTE
+    assert _size(bundles) < 95 * MEGABYTE
     assert not {"torch", "transformers", "librosa", "onnx", "scipy"} & {
         entry.name for entry in packages.iterdir()
     }
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,8 @@ def test_the_call_centre_shows_every_turn_and_draws_the_call(tmp_path):
     assert output.count("Agente") == 4
     assert output.count("Cliente") == 4
     assert picture.read_bytes().startswith(b"\x89PNG")
+    # "¡Eso es mentira! ¡Yo no he contratado nada!" begins at 29.4 s.
+    assert "ALERT at 29.4 s" in output
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from emo_runtime.bundle.signature import check_signature
 from emo_runtime.errors import BundleError
 
 ENTRY_POINTS = "emo_runtime.bundles"
-DEFAULT = "emo-es-small"
+DEFAULT = "emo-es"
 MAX_SMALL_BYTES = 64 << 20
 _CHUNK_BYTES = 1 << 20
 _DESCRIPTORS = Path("/proc/self/fd")
