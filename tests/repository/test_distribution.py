@@ -81,7 +81,7 @@ def test_the_base_install_is_small_and_has_no_pytorch(environment: Path) -> None
     [packages] = environment.glob("lib/python*/site-packages")
     bundles = packages / "emo_models" / "bundles"
     size = _size(packages) - _size(bundles)
-    assert size < 200 * MEGABYTE
+    assert size < 236 * MEGABYTE
     assert _size(bundles) < 95 * MEGABYTE
     assert not {"torch", "transformers", "librosa", "onnx", "scipy"} & {
         entry.name for entry in packages.iterdir()

@@ -128,7 +128,9 @@ def test_a_running_call_gets_its_final_answer_when_the_server_ends(serving):
 
 def test_the_command(recognizer):
     with running_server("--audiosocket", "127.0.0.1:0") as server:
-        line = next(line for line in server.log if line.startswith("audiosocket"))
+        while not (lines := [line for line in server.log if line.startswith("audiosocket")]):
+            time.sleep(0.01)
+        [line] = lines
         port = int(line.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), timeout=300) as call:
             call.sendall(IDENTITY + frame(0x10, pcm(0.5)[:8000]) + frame(0))

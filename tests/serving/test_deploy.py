@@ -91,7 +91,7 @@ def test_the_autoscaler_counts_live_calls_below_their_limit():
     documents = yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text(encoding="utf-8"))
     [scaler] = [each for each in documents if each["kind"] == "HorizontalPodAutoscaler"]
     [pods] = [each["pods"] for each in scaler["spec"]["metrics"] if each["type"] == "Pods"]
-    with TestClient(create_app(Settings(threads=1))) as client:
+    with TestClient(create_app(Settings(threads=1, allowed_hosts=("*",)))) as client:
         assert f"\n{pods['metric']['name']} 0" in client.get("/metrics").text
     assert int(pods["target"]["averageValue"]) < Settings().max_streams
 

@@ -96,7 +96,7 @@ def test_no_redirect_goes_to_the_host_that_the_client_named(client, path):
     assert "location" not in reply.headers
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/v2/health/ready", "/page/page.js"])
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/v2/health/ready", "/page/main.js"])
 def test_head_is_answered_as_get_without_a_body(client, path):
     head = client.head(path)
     assert head.status_code == 200

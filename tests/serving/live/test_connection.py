@@ -266,7 +266,7 @@ def test_a_stopping_server_sends_the_final_answer_first(start, recognizer):
         begin(socket, text=TEXT)
         socket.send_json({"event": "mark"})
         socket.receive_json()
-        admission.draining = True
+        admission.stopping = admission.draining = True
         assert client.get("/readyz").status_code == 503
         with (
             pytest.raises(WebSocketDisconnect) as caught,

@@ -89,7 +89,8 @@ def test_a_call_without_its_token_is_closed_after_the_time_for_a_handshake(servi
             send_until_closed(busy)
         good.send(json.dumps({"event": "transcript", "transcript": {"text": "hola"}}))
         good.send(json.dumps({"event": "stop"}))
-        assert json.loads(good.recv())["final"]
+        while not json.loads(good.recv())["final"]:
+            pass  # partial answers, on a slow machine
 
 
 def test_limits_before_and_after_the_token(start):
