@@ -43,7 +43,7 @@ def main() -> None:
 @click.option(
     "--bundle",
     type=click.Path(),
-    help="Directory or name of a bundle. Default: the default bundle.",
+    help="Directory or installed name of a bundle.  [default: emo-es]",
 )
 @click.option(
     "--scenario",

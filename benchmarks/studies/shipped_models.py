@@ -24,7 +24,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from emo_models.data.augmentation import gain, mu_law
-from emo_models.data.corpora import Needs, Row, TableFormat, read_csv
+from emo_models.data.corpora import Needs, Row, read_csv
 from emo_models.data.mixture import fold_of
 from emo_models.data.text_augmentation import text_key
 from emo_models.evaluation.leave_one_corpus_out import present_macro_f1
@@ -155,7 +155,7 @@ def _line(figures: dict[str, Any]) -> str:
 
 
 def _sound_rows(data: Path, corpus: str) -> list[Row]:
-    return read_csv(data / corpus / f"{corpus}.csv", needs=Needs(audio=True), layout=TableFormat())
+    return read_csv(data / corpus / f"{corpus}.csv", needs=Needs(audio=True))
 
 
 def _spread(rows: Sequence[Row], limit: int | None) -> list[Row]:

@@ -56,7 +56,10 @@ _OF_UVICORN = (
 )
 @click.option("--tls-cert", type=FILE, help="Certificate chain (PEM): serve HTTPS.")
 @click.option("--tls-key", type=FILE, help="Private key (PEM) of the certificate.")
-@click.option("--bundle", help="Directory of a bundle, or its URI with --ray.  [default: shipped]")
+@click.option(
+    "--bundle",
+    help="Directory or installed name of a bundle, or its URI with --ray.  [default: emo-es]",
+)
 @click.option(
     "--token-file",
     type=FILE,

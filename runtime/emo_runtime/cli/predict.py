@@ -81,7 +81,7 @@ _STEPS = {
 @click.option(
     "--bundle",
     type=click.Path(),
-    help="Directory or installed name of a bundle. Default: the installed one.",
+    help="Directory or installed name of a bundle.  [default: emo-es]",
 )
 @click.option(
     "--min-confidence",
