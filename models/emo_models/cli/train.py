@@ -275,13 +275,13 @@ def compare(runs: tuple[Path, ...], bundles: tuple[Path, ...], *, as_json: bool)
 @click.option("--bundle", type=_FOLDER, required=True, help="Output of emo-export for both runs.")
 @click.option("--output", type=_FILE, required=True, help="CARD.md to write.")
 def card(text: Path, fusion: Path, bundle: Path, output: Path) -> None:
-    """Write the card of the default model.
+    """Write the card of emo-es-small.
 
     Its bundle is measured on the test sets of both runs.
     """
     require_extra("train", "torch", "transformers", "sklearn", "matplotlib", "rich", "safetensors")
-    from emo_models.default_model.card import check_runs, write_card
-    from emo_models.default_model.figures import bundle_figures
+    from emo_models.small_model.card import check_runs, write_card
+    from emo_models.small_model.figures import bundle_figures
 
     check_runs(text, fusion)
     figures = bundle_figures(bundle, text, fusion, lambda name: click.echo(name, err=True))

@@ -42,7 +42,7 @@ WORDS = ("vergüenza furia", "asco mentira", "miedo pánico", "fiesta feliz", "i
 
 
 def commands() -> list[list[str]]:
-    """The commands of the page, but for those of the default model."""
+    """The commands of the page, but for those of emo-es-small."""
     blocks = [block for block in read_blocks(PAGE) if block.language == "sh"]
     lines = "\n".join(block.code for block in blocks).replace("\\\n", " ").splitlines()
     found = [shlex.split(line) for line in lines if line.strip()]

@@ -1,4 +1,4 @@
-"""The default model's card: its training, and the scores of its bundle."""
+"""The card of emo-es-small: its training, and the scores of its bundle."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from emo_models.atomic import atomic_text
-from emo_models.default_model.figures import Figures
 from emo_models.errors import CheckpointError
 from emo_models.labels import LABELS
 from emo_models.runs.text import CHECKPOINT
+from emo_models.small_model.figures import Figures
 
 _NAMES = {
     "emospeech_test": "EmoSPeech 2024 test (official)",
@@ -46,8 +46,8 @@ def check_runs(text_run: Path, fusion_run: Path) -> None:
         raise CheckpointError(f"{text_run}: has no baselines. Run emo-train text with --baseline.")
     if "emospeech_test_clips" not in fusion["rows"]:
         raise CheckpointError(
-            f"{fusion_run}: not made with --test emospeech/test.csv, which the card of the default "
-            "model lists. Write a card of your own and give it to emo-export with --card."
+            f"{fusion_run}: not made with --test emospeech/test.csv, which the card of "
+            "emo-es-small lists. Write a card of your own and give it to emo-export with --card."
         )
     _pretraining(text["pretraining"])
 
@@ -72,8 +72,8 @@ def card(text: Mapping[str, Any], fusion: Mapping[str, Any], figures: Figures) -
 def _pretraining(metrics: Mapping[str, Any]) -> str:
     if not metrics:
         raise CheckpointError(
-            "the text run's encoder is not from `emo-train pretrain`: this card is for the default "
-            "model. Write a card of your own and give it to emo-export with --card."
+            "the text run's encoder is not from `emo-train pretrain`: this card is for "
+            "emo-es-small. Write a card of your own and give it to emo-export with --card."
         )
     seen, text = (f"{metrics[key] / 1e6:.1f} M" for key in ("tokens_seen", "corpus_tokens"))
     passes = metrics["recipe"]["transcript_passes"]

@@ -1,4 +1,4 @@
-"""Scores of a bundle on the test sets of its runs: the figures of the default model's card."""
+"""Scores of a bundle on the test sets of its runs: the figures of the card of emo-es-small."""
 
 from __future__ import annotations
 

@@ -1,1 +1,0 @@
-"""The model card and the figures of the default bundle."""

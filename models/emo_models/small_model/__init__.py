@@ -1,0 +1,1 @@
+"""The model card of emo-es-small and its figures."""
