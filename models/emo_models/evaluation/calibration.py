@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,19 @@ def fit_temperature(
         else:
             low = left
     return float(np.exp((low + high) / 2))
+
+
+def fit_temperature_of_sets(parts: Sequence[tuple[NDArray[Any], NDArray[np.int64]]]) -> float:
+    """Return the temperature for several sets of rows, each with the same weight.
+
+    Args:
+        parts: logits and targets of each set, as for ``fit_temperature``.
+    """
+    return fit_temperature(
+        np.concatenate([logits for logits, _ in parts]),
+        np.concatenate([targets for _, targets in parts]),
+        np.concatenate([np.full(len(targets), 1 / len(targets)) for _, targets in parts]),
+    )
 
 
 def log_loss(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from emo_models.data.speakers import Floats, Ints, Profile, Utterances
-from emo_models.evaluation.calibration import fit_temperature
+from emo_models.evaluation.calibration import fit_temperature_of_sets
 from emo_models.evaluation.metrics import calibration_error, class_scores, confusion, softmax
 
 _DRAWS = 5
@@ -61,13 +61,13 @@ def shared_temperature(held_out: Sequence[tuple[Predict, Utterances]]) -> float:
 
     Half of the logits are for a speaker's first utterance, half for one after five others.
     """
-    logits, labels, weights = [], [], []
-    for predict, utterances in held_out:
-        for profile in _CALIBRATION_PROFILES:
-            logits.append(predict(profile, 0))
-            labels.append(utterances.label)
-            weights.append(np.full(len(utterances.label), 1 / len(utterances.label)))
-    return fit_temperature(np.concatenate(logits), np.concatenate(labels), np.concatenate(weights))
+    return fit_temperature_of_sets(
+        [
+            (predict(profile, 0), utterances.label)
+            for predict, utterances in held_out
+            for profile in _CALIBRATION_PROFILES
+        ]
+    )
 
 
 def mean_over_corpora(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:

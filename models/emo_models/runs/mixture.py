@@ -17,7 +17,7 @@ from emo_models.data.corpora import Row
 from emo_models.data.datasets import targets_of
 from emo_models.data.mixture import Example, Mixture, examples, read_mixture
 from emo_models.errors import CheckpointError, DataError
-from emo_models.evaluation.calibration import fit_temperature
+from emo_models.evaluation.calibration import fit_temperature_of_sets
 from emo_models.evaluation.metrics import Ints, macro_f1
 from emo_models.evaluation.report import report_logits
 from emo_models.mixture_recipe import MixtureRecipe
@@ -127,12 +127,14 @@ def run_mixture(
         )
     average.half().float()
     held = {name: logits_of(average, part) for name, part in mixture.validation.items()}
-    temperature = _temperature([(held[name], targets[name]) for name in judged])
-    if temperature is None:
+    temperature = 1.0
+    if judged:
+        temperature = fit_temperature_of_sets([(held[name], targets[name]) for name in judged])
+    else:
         notes.append(NOT_CALIBRATED)
 
     def report(values: NDArray[np.float32], wanted: Ints) -> dict[str, Any]:
-        return report_logits(wanted, values, temperature or 1.0, labels=mixture.labels)
+        return report_logits(wanted, values, temperature, labels=mixture.labels)
 
     tests = mixture.tests if run.report_tests else {}
     metrics: dict[str, Any] = {
@@ -147,7 +149,7 @@ def run_mixture(
         "parameters": sum(p.numel() for p in average.parameters()),
         "best_epoch": history.best_epoch,
         "epochs": {"loss": history.losses, "validation": history.scores},
-        "temperature": temperature or 1.0,
+        "temperature": temperature,
         "validation": {name: report(held[name], targets[name]) for name in held},
         "test": {
             name: report(logits_of(average, part), targets_of(part, mixture.labels))
@@ -161,7 +163,7 @@ def run_mixture(
         run.output / CHECKPOINT,
         average,
         tokenizer,
-        temperature=temperature or 1.0,
+        temperature=temperature,
         preparation=recipe.preparation,
         metrics=metrics,
     )
@@ -239,15 +241,3 @@ def _rows_sha256(rows: Sequence[Example]) -> str:
 
 def _texts(rows: Sequence[Row]) -> list[str]:
     return [row.text or "" for row in rows]
-
-
-def _temperature(parts: Sequence[tuple[NDArray[np.float32], Ints]]) -> float | None:
-    """Return the temperature for all validation sets, which count equally; None without rows."""
-    if not parts:
-        return None
-    weights = np.concatenate([np.full(len(wanted), 1 / len(wanted)) for _, wanted in parts])
-    return fit_temperature(
-        np.concatenate([values for values, _ in parts]),
-        np.concatenate([wanted for _, wanted in parts]),
-        weights,
-    )

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,7 +15,7 @@ from emo_models.checkpoint import save_text
 from emo_models.data.corpora import Needs, TableFormat, read_csv
 from emo_models.data.datasets import targets_of
 from emo_models.errors import CheckpointError, DataError
-from emo_models.evaluation.calibration import fit_temperature
+from emo_models.evaluation.calibration import fit_temperature_of_sets
 from emo_models.evaluation.report import report_logits
 from emo_models.labels import label_index
 from emo_models.modeling.inference import predict_logits, token_ids
@@ -79,11 +78,7 @@ def run_soup(run: SoupRun) -> dict[str, Any]:
         logits[name] = predict_logits(first.module, first.tokenizer, ids)
     temperature = run.temperature
     if temperature is None and tables:
-        temperature = fit_temperature(
-            np.concatenate(list(logits.values())),
-            np.concatenate(list(targets.values())),
-            np.concatenate([np.full(len(wanted), 1 / len(wanted)) for wanted in targets.values()]),
-        )
+        temperature = fit_temperature_of_sets([(logits[name], targets[name]) for name in tables])
     elif temperature is None:
         temperature = sum(s * part.temperature for s, part in zip(shares, parts, strict=True))
     metrics = {

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from emo_models.evaluation.calibration import fit_temperature, log_loss
+from emo_models.evaluation.calibration import fit_temperature, fit_temperature_of_sets, log_loss
 from emo_models.evaluation.metrics import calibration_error, softmax
 
 
@@ -31,3 +31,11 @@ def test_it_minimizes_the_cross_entropy_of_torch() -> None:
     ]
     assert loss[1] == min(loss)
     assert loss[1] == pytest.approx(log_loss(logits, targets, found))
+
+
+def test_sets_of_other_sizes_count_equally() -> None:
+    large, small = sampled(0.5, rows=900), sampled(2.0, rows=300)
+    repeated = [np.concatenate([part] * 3) for part in small]
+    rows = [np.concatenate(pair) for pair in zip(large, repeated, strict=True)]
+    assert fit_temperature_of_sets([large, small]) == pytest.approx(fit_temperature(*rows))
+    assert fit_temperature_of_sets([large]) == pytest.approx(fit_temperature(*large))
