@@ -10,10 +10,6 @@ from emo_models.data.corpora import Needs, Row, read_csv
 WRITTEN_SENTENCES = Path(__file__).parent / "written_sentences.csv"
 
 
-def written_sentences(path: Path = WRITTEN_SENTENCES) -> list[Row]:
-    """Return the sentences; none if the file does not exist.
-
-    Raises:
-        DataError: a row without text or label.
-    """
-    return read_csv(path, needs=Needs(text=True)) if path.exists() else []
+def written_sentences() -> list[Row]:
+    """Return the sentences."""
+    return read_csv(WRITTEN_SENTENCES, needs=Needs(text=True))

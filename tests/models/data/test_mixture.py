@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from emo_models.data import written
 from emo_models.data.mixture import examples, fold_of, read_mixture
+from emo_models.data.written import written_sentences
 from emo_models.errors import DataError
 from emo_models.mixture_recipe import MixtureRecipe, SoftLabels, Source
 
@@ -125,12 +125,11 @@ def test_synthetic_sentences_avoid_the_excluded_ones(tmp_path: Path) -> None:
     assert known not in {row.text for row in read_mixture(recipe).train["s"]}
 
 
-def test_written_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    table(tmp_path / "w.csv", [("Qué asco", "disgust", "food")], ("text", "label", "domain"))
-    assert [row.label for row in written.written_sentences(tmp_path / "w.csv")] == ["disgust"]
-    assert written.written_sentences(tmp_path / "none.csv") == []
-    if written.WRITTEN_SENTENCES.exists():
-        assert len(written.written_sentences()) > 100
+def test_written_sentences() -> None:
+    source = Source(builtin="written", validation_folds=(0,))
+    mixture = read_mixture(MixtureRecipe(sources={"own": source}))
+    found = {row.text for part in (mixture.train, mixture.validation) for row in part["own"]}
+    assert found == {row.text for row in written_sentences()}
 
 
 def test_soft_labels_of_rows_and_of_a_teacher(tmp_path: Path) -> None:
