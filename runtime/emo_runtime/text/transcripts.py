@@ -44,8 +44,8 @@ def read_transcript(
     """Read a transcript file with times, in its order.
 
     Formats: WebVTT, SubRip, JSON (WhisperX, Whisper, whisper.cpp, Hugging Face, OpenAI, Deepgram,
-    AssemblyAI, AWS Transcribe, Google, Azure), JSON Lines, and Whisper's TSV. A cue with
-    invalid times is returned with ``Cue.problem``; no cue is skipped.
+    AssemblyAI, Speechmatics, AWS Transcribe, Amazon Connect, Google, Azure), JSON Lines, and
+    Whisper's TSV. A cue with invalid times is returned with ``Cue.problem``; no cue is skipped.
 
     Args:
         path: the file.
