@@ -1,5 +1,6 @@
 """Counts in shared memory, compared with those of one process."""
 
+import fcntl
 import os
 import signal
 from contextlib import ExitStack, suppress
@@ -114,11 +115,14 @@ def test_a_worker_that_dies_with_the_lock_does_not_block_the_others(memory):
             signal.pause()
 
     child = forked(die)
-    wait_until(lambda: memory.accepting() == [0])
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    with memory.locked():
-        pass
+    try:
+        wait_until(lambda: memory.accepting() == [0])
+        with pytest.raises(BlockingIOError):
+            fcntl.lockf(memory._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    fcntl.lockf(memory._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_overload_is_that_of_all_workers(memory):

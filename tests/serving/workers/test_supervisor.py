@@ -59,6 +59,15 @@ def events(server: RunningServer, kind: str) -> list[dict[str, Any]]:
     return [line for line in lines if line["event"] == kind]
 
 
+def folder_of(server: RunningServer) -> Path:
+    """The folder of the workers' metrics, which each of them has mapped into its memory."""
+    maps = Path(f"/proc/{workers_of(server)[0]}/maps").read_text()
+    [folder] = {
+        Path(line.split(maxsplit=5)[5]).parent for line in maps.splitlines() if line.endswith(".db")
+    }
+    return folder
+
+
 def connections_of(pid: int) -> set[str]:
     """The sockets that a process has open."""
     found = set()
@@ -241,7 +250,7 @@ def test_a_restart_that_fails_leaves_the_workers_as_they_are(tmp_path):
 def test_sigterm_ends_all_workers_and_leaves_nothing_behind():
     with running_server("--workers", "2", "--drain-s", "300") as server:
         pids = [server.process.pid, *workers_of(server)]
-        folders = set(Path("/dev/shm").glob("emo-serve-*"))
+        folder = folder_of(server)
         with live(server) as call:
             call.send(json.dumps(START))
             call.send('{"event": "mark"}')
@@ -253,18 +262,17 @@ def test_sigterm_ends_all_workers_and_leaves_nothing_behind():
             assert json.loads(call.recv())["final"]
         assert server.process.wait(300) == 0
         assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
-        assert not folders & set(Path("/dev/shm").glob("emo-serve-*")) or len(folders) > 1
+        assert not folder.exists()
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", server.port), timeout=300)
 
 
 def test_workers_end_if_the_supervisor_is_killed():
-    before = set(Path("/dev/shm").glob("emo-serve-*"))
     with running_server("--workers", "2") as server:
-        workers = workers_of(server)
+        workers, folder = workers_of(server), folder_of(server)
         server.process.kill()
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
-        wait_until(lambda: not set(Path("/dev/shm").glob("emo-serve-*")) - before)
+        wait_until(lambda: not folder.exists())
 
 
 def test_a_second_signal_ends_a_server_with_an_open_call():
