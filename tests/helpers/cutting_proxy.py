@@ -34,9 +34,9 @@ class CuttingProxy:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listening.accept()
-                self.accepted += 1
                 server = socket.create_connection(self._target)
                 self._open += [client, server]
+                self.accepted += 1
                 for source, sink in ((client, server), (server, client)):
                     threading.Thread(target=_copy, args=(source, sink), daemon=True).start()
 

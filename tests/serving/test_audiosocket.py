@@ -5,6 +5,7 @@ import json
 import socket
 import time
 import uuid
+from dataclasses import replace
 
 import httpx2 as httpx
 import numpy as np
@@ -15,6 +16,7 @@ from standardwebhooks import Webhook
 from emo_serving.cli import main
 from emo_serving.tokens import Token
 from helpers.platform_calls import packets, pcm
+from helpers.processes import wait_until
 from helpers.servers import running_server
 from helpers.webhook_receiver import receiving
 
@@ -82,13 +84,13 @@ def test_a_connection_without_a_uuid_is_closed(serving, sent):
 
 
 def test_limits_of_connections_calls_and_silence(serving):
-    running = serving(audiosocket=True, max_streams=1, max_connections=3, idle_s=0.6)
+    running = serving(audiosocket=True, max_streams=1, max_connections=3)
     with calling(running) as first, calling(running) as second:
         first.sendall(IDENTITY)
-        while not running.service.admission.streams:
-            time.sleep(0.01)
+        wait_until(lambda: running.service.admission.streams == 1)
         second.sendall(IDENTITY)
         assert is_closed(second)
+        running.service.settings = replace(running.service.settings, idle_s=0.6)
         assert is_closed(first), "idle timeout"
     assert running.service.admission.refused["streams"] == 1
 
@@ -117,9 +119,7 @@ def test_a_running_call_gets_its_final_answer_when_the_server_ends(serving):
         running = serving(audiosocket=True, webhook=receiver.url, webhook_secret=SECRET)
         with calling(running) as call:
             call.sendall(IDENTITY + frame(0x10, pcm(0.5)[:8000]))
-            while not running.service.admission.streams:
-                time.sleep(0.01)
-            time.sleep(0.2)
+            wait_until(lambda: running.service.calls.get(CALL, "") is not None)
             running.stop()
             assert is_closed(call)
         running.join()

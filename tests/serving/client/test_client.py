@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import socket
-import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -23,6 +23,7 @@ from emo_serving.tokens import Token
 from helpers.corpora import CLIPS
 from helpers.cutting_proxy import cutting_proxy
 from helpers.platform_calls import MULAW, codes, packets
+from helpers.processes import wait_until
 
 TEXT = "¡Llevo tres semanas esperando una solución!"
 CLIP = CLIPS / "queja.flac"
@@ -138,13 +139,11 @@ def test_a_refused_request_is_sent_again(held, serving, connect):
     held.go.clear()
     with ThreadPoolExecutor(2) as pool, Client(running.url) as other:
         first = pool.submit(other.recognize, TEXT)
-        while not running.service.admission.calls:
-            threading.Event().wait(0.01)
+        wait_until(lambda: running.service.admission.calls == 1)
         refused = running.service.admission.refused
 
         def release():
-            while not refused["calls"]:
-                threading.Event().wait(0.01)
+            wait_until(lambda: refused["calls"] > 0)
             held.go.set()
 
         released = pool.submit(release)
@@ -216,11 +215,9 @@ def test_events_of_a_call_come_once_although_the_connection_is_lost(serving, rec
         listener = connect(proxy.url)
         listening = pool.submit(lambda: list(listener.call_events("c1")))
         first = call.finish()
-        for _ in range(2):
-            before = proxy.accepted
-            while proxy.accepted == before == 0:
-                threading.Event().wait(0.01)
-            threading.Event().wait(0.3)
+        for cuts in range(2):
+            wait_until(lambda cuts=cuts: proxy.accepted > cuts)
+            time.sleep(0.3)  # usually enough for the events; the answers must not depend on it
             proxy.cut()
         call.set_text("hola")
         second = call.finish()

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from dataclasses import replace
 
 import httpx2 as httpx
 import pytest
@@ -11,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from emo_serving.tokens import Token
 from helpers.platform_calls import MULAW, b64, codes
+from helpers.processes import wait_until
 
 FORM = {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}
 
@@ -75,7 +77,7 @@ def test_sound_before_the_token_is_an_error(start):
 
 
 def test_a_call_without_its_token_is_closed_after_the_time_for_a_handshake(serving):
-    running = serving(tokens=(Token("two"),), head_timeout_s=0.2)
+    running = serving(tokens=(Token("two"),))
     url = running.url.replace("http", "ws") + "v1/stream/generic"
     with (
         websockets.connect(url) as silent,
@@ -83,6 +85,8 @@ def test_a_call_without_its_token_is_closed_after_the_time_for_a_handshake(servi
         websockets.connect(url) as good,
     ):
         good.send(json.dumps(begin(token="two")))
+        wait_until(lambda: running.service.admission.streams == 1)
+        running.service.settings = replace(running.service.settings, head_timeout_s=0.2)
         with pytest.raises(ConnectionClosed, match="unauthorized"):
             silent.recv()
         with pytest.raises(ConnectionClosed, match="unauthorized"):
