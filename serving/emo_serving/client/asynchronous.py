@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx2
-import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
@@ -22,7 +21,8 @@ _LOST = (OSError, WebSocketException)
 class AsyncClient:
     """A client of one server. Close it with ``async with`` or ``aclose()``.
 
-    Requests that were refused by a limit (429, 503), or whose connection failed, are sent again.
+    Requests that were refused for the moment (429, 502, 503, 504), or whose connection failed, are
+    sent again.
 
     Args:
         base_url: Address of the server, such as ``http://127.0.0.1:8000``.
@@ -32,9 +32,8 @@ class AsyncClient:
 
     def __init__(self, base_url: str, *, token: str | None = None, timeout_s: float = 60.0) -> None:
         self._websocket_url = protocol.websocket_url(base_url)
-        headers = {} if token is None else {"authorization": f"Bearer {token}"}
-        self._headers = headers
-        self._http = httpx2.AsyncClient(base_url=base_url, headers=headers, timeout=timeout_s)
+        self._headers = protocol.authorization(token)
+        self._http = httpx2.AsyncClient(base_url=base_url, headers=self._headers, timeout=timeout_s)
 
     async def recognize(
         self,
@@ -68,15 +67,14 @@ class AsyncClient:
 
     async def describe(self) -> dict[str, Any]:
         """Return the bundle, its runtime and the limits of the server."""
-        found: dict[str, Any] = msgspec.json.decode(await self._request("GET", "/v1/bundle"))
-        return found
+        return protocol.description_of(await self._request("GET", "/v1/bundle"))
 
     async def set_transcript(self, call_id: str, text: str) -> None:
         """Set the transcript of a live call that a telephone platform has opened."""
         await self._post(protocol.call_path(call_id, "transcript"), json={"text": text})
 
     async def call_events(self, call_id: str) -> AsyncIterator[CallEvent]:
-        """Yield the events of a live call until its end; a lost connection is made again."""
+        """Yield the events of a live call until its end, over another connection if one is lost."""
         seen = protocol.EventFilter()
         failures = 0
         while True:
@@ -93,7 +91,7 @@ class AsyncClient:
             except httpx2.TransportError as error:
                 failures += 1
                 if failures >= protocol.ATTEMPTS:
-                    raise ConnectionFailedError(f"{path}: {type(error).__name__}.") from None
+                    raise protocol.connection_error(path, error) from None
                 await asyncio.sleep(protocol.waiting_time(failures, None))
 
     def live_call(
@@ -148,7 +146,7 @@ class AsyncClient:
                 response = await self._http.request(method, path, **options)
             except httpx2.TransportError as error:
                 if is_last:
-                    raise ConnectionFailedError(f"{path}: {type(error).__name__}.") from None
+                    raise protocol.connection_error(path, error) from None
                 await asyncio.sleep(protocol.waiting_time(attempt, None))
                 continue
             if response.status_code == 200:
@@ -234,7 +232,7 @@ class AsyncLiveCall:
                         return answer
             except _LOST:
                 await self._reconnect()
-        raise ConnectionFailedError(f"{self._url}: the connection was lost again and again.")
+        raise ConnectionFailedError(f"{self._url}: the connection was lost repeatedly.")
 
     async def _reconnect(self) -> None:
         for attempt in range(protocol.ATTEMPTS):
@@ -254,12 +252,10 @@ class AsyncLiveCall:
             opened = connect(self._url, additional_headers=self._headers)
             self._connection = await self._stack.enter_async_context(opened)
         except InvalidStatus as error:
-            status = error.response.status_code
-            if status in protocol.RETRIED:
-                raise ConnectionFailedError(f"{self._url}: status {status}.") from None
-            raise protocol.error_of(status, bytes(error.response.body or b"")) from None
+            status, body = error.response.status_code, bytes(error.response.body or b"")
+            raise protocol.handshake_error(self._url, status, body) from None
         except _LOST as error:
-            raise ConnectionFailedError(f"{self._url}: {type(error).__name__}.") from None
+            raise protocol.connection_error(self._url, error) from None
 
     def _connected(self) -> ClientConnection:
         if self._connection is None:

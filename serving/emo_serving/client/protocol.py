@@ -33,7 +33,7 @@ class ServerError(EmoError):
 
 
 class ConnectionFailedError(EmoError):
-    """The server can't be reached, or the connection was lost again and again."""
+    """The server can't be reached, or the connection was lost repeatedly."""
 
 
 class CallEvent(msgspec.Struct, frozen=True, rename="camel"):
@@ -60,6 +60,11 @@ class _Batch(msgspec.Struct):
     answers: list[msgspec.Raw]
 
 
+def authorization(token: str | None) -> dict[str, str]:
+    """Return the headers that authenticate a client."""
+    return {} if token is None else {"authorization": f"Bearer {token}"}
+
+
 def answer_of(content: bytes) -> Answer:
     """Decode the answer to an utterance."""
     return msgspec.json.decode(content, type=Answer)
@@ -69,6 +74,11 @@ def answers_of(content: bytes) -> list[Answer | ServerError]:
     """Decode the answers to a batch; a row that failed has its error."""
     rows = msgspec.json.decode(content, type=_Batch).answers
     return [_error_of(row) or answer_of(bytes(row)) for row in rows]
+
+
+def description_of(content: bytes) -> dict[str, Any]:
+    """Decode the description of the server."""
+    return msgspec.json.decode(content, type=dict[str, Any])
 
 
 def error_of(status: int, content: bytes) -> ServerError:
@@ -85,6 +95,21 @@ def _error_of(content: bytes | msgspec.Raw) -> ServerError | None:
         found = msgspec.json.decode(content, type=_ErrorBody).error
         return ServerError(found.message, found.kind)
     return None
+
+
+def connection_error(where: str, error: Exception) -> ConnectionFailedError:
+    """Return the error of a connection that could not be made, or was lost."""
+    return ConnectionFailedError(
+        f"{where}: the connection failed ({type(error).__name__}). Check the address, and that the "
+        "server is running."
+    )
+
+
+def handshake_error(url: str, status: int, content: bytes) -> EmoError:
+    """Return the error of a WebSocket that was refused: another attempt may help, or not."""
+    if status in RETRIED:
+        return ConnectionFailedError(f"{url}: refused with status {status}. Try again later.")
+    return error_of(status, content)
 
 
 def waiting_time(attempt: int, retry_after: str | None) -> float:
