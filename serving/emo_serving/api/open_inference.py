@@ -1,6 +1,8 @@
 """Routes of the Open Inference Protocol (v2), which KServe's and Triton's clients use."""
 
 import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from msgspec import Struct
 from starlette.requests import Request
@@ -204,6 +206,32 @@ _EXAMPLE = {
 }
 _NOT_READY = {503: "Overloaded, or stopping."}
 
+
+def _model_endpoint(
+    handler: Callable[[Request], Awaitable[Response]],
+    part: str,
+    summary: str,
+    answer: type[Struct],
+    *,
+    method: str = "GET",
+    errors: Sequence[int] = READ_ERRORS,
+    **more: Any,
+) -> Endpoint:
+    """Return an endpoint of the model, with and without its version in the path."""
+    return Endpoint(
+        method,
+        f"{_MODEL}{part}",
+        handler,
+        summary,
+        _TAG,
+        answer=answer,
+        error=InferenceError,
+        errors=(*errors, 404),
+        aliases=[f"{_VERSION}{part}"],
+        **more,
+    )
+
+
 ENDPOINTS = [
     Endpoint(
         "GET",
@@ -228,62 +256,18 @@ ENDPOINTS = [
         also=_NOT_READY,
         is_open=True,
     ),
-    Endpoint(
-        "GET",
-        _MODEL,
-        model_metadata,
-        "Describe the model's tensors",
-        _TAG,
-        answer=ModelMetadata,
-        error=InferenceError,
-        errors=(*READ_ERRORS, 404),
-        aliases=[_VERSION],
-    ),
-    Endpoint(
-        "GET",
-        f"{_MODEL}/config",
-        model_config,
-        "Configuration of the model",
-        _TAG,
-        answer=ModelConfig,
-        error=InferenceError,
-        errors=(*READ_ERRORS, 404),
-        aliases=[f"{_VERSION}/config"],
-    ),
-    Endpoint(
-        "GET",
-        f"{_MODEL}/stats",
-        model_statistics,
-        "Statistics of the model",
-        _TAG,
-        answer=StatisticsResponse,
-        error=InferenceError,
-        errors=(*READ_ERRORS, 404),
-        aliases=[f"{_VERSION}/stats"],
-    ),
-    Endpoint(
-        "GET",
-        f"{_MODEL}/ready",
-        model_ready,
-        "Readiness of the model",
-        _TAG,
-        answer=ModelReady,
-        also=_NOT_READY,
-        error=InferenceError,
-        errors=(*READ_ERRORS, 404),
-        aliases=[f"{_VERSION}/ready"],
-    ),
-    Endpoint(
-        "POST",
-        f"{_MODEL}/infer",
+    _model_endpoint(model_metadata, "", "Describe the model's tensors", ModelMetadata),
+    _model_endpoint(model_config, "/config", "Configuration of the model", ModelConfig),
+    _model_endpoint(model_statistics, "/stats", "Statistics of the model", StatisticsResponse),
+    _model_endpoint(model_ready, "/ready", "Readiness of the model", ModelReady, also=_NOT_READY),
+    _model_endpoint(
         model_infer,
+        "/infer",
         "Recognize rows of utterances",
-        _TAG,
-        answer=InferenceResponse,
+        InferenceResponse,
+        method="POST",
+        errors=POST_ERRORS,
         body=InferenceRequest,
         example=_EXAMPLE,
-        error=InferenceError,
-        errors=(*POST_ERRORS, 404),
-        aliases=[f"{_VERSION}/infer"],
     ),
 ]
