@@ -2,12 +2,13 @@
 
 import base64
 import itertools
-import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from starlette.websockets import WebSocketDisconnect
 
+from emo_serving.live import utterance
 from helpers.platform_calls import MULAW, codes, packets
 from helpers.sounds import speechlike
 
@@ -95,22 +96,32 @@ def test_a_call_without_sound(socket, recognizer):
     assert scores(stop(socket)) == recognizer.recognize(TEXT).scores
 
 
+@pytest.fixture
+def _steady_clock(monkeypatch):
+    """Let 30 ms pass with each reading of an utterance's clock."""
+    times = itertools.count(0.0, 0.03)
+    monkeypatch.setattr(utterance, "time", SimpleNamespace(monotonic=lambda: next(times)))
+
+
+@pytest.mark.usefixtures("_steady_clock")
 def test_events_come_at_the_chosen_rate(socket):
     begin(socket, interval_ms=100, text=TEXT)
-    for _ in range(3):
-        threading.Event().wait(0.15)
+    for _ in range(12):
         media(socket, codes(MULAW, 0.2))
-        event = socket.receive_json()
-        assert (event["event"], event["final"]) == ("emotion", False)
+    socket.send_json({"event": "stop"})
+    events = [socket.receive_json() for _ in range(4)]
+    assert [event["answer"]["duration_s"] for event in events] == [0.8, 1.6, 2.4, 2.4]
+    assert [event["final"] for event in events] == [False, False, False, True]
 
 
+@pytest.mark.usefixtures("_steady_clock")
 def test_there_is_no_event_before_an_answer_is_possible(socket):
     begin(socket, interval_ms=100, task="fusion")
-    threading.Event().wait(0.15)
-    media(socket, codes(MULAW, 0.2))
-    threading.Event().wait(0.15)
+    for _ in range(7):
+        media(socket, codes(MULAW, 0.2))
     transcript(socket, TEXT)
-    assert socket.receive_json()["answer"]["task"] == "fusion"
+    event = socket.receive_json()
+    assert (event["answer"]["task"], event["answer"]["duration_s"]) == ("fusion", 1.4)
 
 
 def test_a_mark_is_answered_for_everything_so_far(socket, recognizer):
