@@ -274,8 +274,13 @@ def _tokens(file: Path | None) -> tuple[Token, ...]:
 def _twilio_auth_token(file: Path | None) -> str | None:
     if file is None:
         return os.environ.get(TWILIO_VARIABLE) or None
-    (token,) = read_token_file(file)
-    return token.secret
+    tokens = read_token_file(file)
+    if len(tokens) > 1:
+        raise click.UsageError(
+            f"--twilio-auth-token-file: {file} has several tokens: give a file with the auth token "
+            "only."
+        )
+    return tokens[0].secret
 
 
 def _with_twilio(tokens: tuple[Token, ...], auth_token: str | None) -> tuple[Token, ...]:

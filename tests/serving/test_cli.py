@@ -51,6 +51,14 @@ def test_an_empty_token_file_is_refused(tmp_path, content):
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_a_twilio_token_file_has_one_token(tmp_path):
+    file = tmp_path / "tokens.toml"
+    file.write_text("".join(f'[[tokens]]\nname = "{name}"\ntoken = "{name}"\n' for name in "ab"))
+    refused = CliRunner().invoke(main, ["--twilio-auth-token-file", str(file)])
+    assert refused.exit_code == 2
+    assert "several tokens" in refused.stderr
+
+
 def test_options_and_the_token_come_from_the_environment():
     variables = {
         "EMO_SERVE_TOKEN": "s3creto",
