@@ -6,7 +6,7 @@ from emo_runtime.bundle.manifest import Precision
 from emo_serving.tokens import Token
 
 MIB = 1 << 20
-# Live calls that one process was measured to answer in time (docs/scaling.md).
+# Live calls that one process was measured to answer in time with emo-es-small (docs/scaling.md).
 STREAMS_PER_WORKER = 100
 # Prefix of the environment variables. The three with names below hold a secret, others an option.
 ENVIRONMENT_PREFIX = "EMO_SERVE"
@@ -53,6 +53,7 @@ class Settings:
         webhook: URL that receives the events of all live calls, signed with ``webhook_secret``.
         webhook_origins: Origins of the URLs that a call may name instead.
         webhook_partial: Send partial answers too, not only final answers and errors.
+        webhook_timeout_s: Time for the response of a webhook.
         max_webhook_queue: Events that may wait for one host of webhooks.
         otel: Export OpenTelemetry traces.
         access_log: Log one JSON line for each request and each live call.

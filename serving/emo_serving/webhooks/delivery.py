@@ -18,7 +18,7 @@ from emo_serving.webhooks.urls import origin_of
 
 logger = logging.getLogger("emo_serving")
 
-# Waiting times double from the first to the longest one: about two minutes in all.
+# Waiting times are random, up to a limit that doubles: about a minute in all at most.
 _ATTEMPTS = 8
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 60.0
 # Requests at once to one host.
