@@ -27,6 +27,14 @@ _SHARE_BELOW_ONE = {"min": 0.0, "max": 1.0, "max_open": True}
 _SPLIT = {"min": 0.0, "max": 1.0, "min_open": True, "max_open": True}
 
 
+def _soft_share() -> Any:
+    return _option(
+        1.0,
+        "Share of the target that comes from the columns score_LABEL, in rows that have them.",
+        **_SHARE,
+    )
+
+
 @dataclass(frozen=True)
 class TextRecipe:
     """Fine-tuning of a text classifier (Task 1)."""
@@ -64,6 +72,7 @@ class TextRecipe:
         512, "Longer texts are cut; never more than the network has positions for.", min=8
     )
     best_by: str = _option("macro_f1", "Validation figure that picks the epoch.", choices=BEST_BY)
+    soft_share: float = _soft_share()
 
 
 @dataclass(frozen=True)
@@ -116,6 +125,7 @@ class FusionRecipe:
         "pairs.",
         **_NOT_NEGATIVE,
     )
+    soft_share: float = _soft_share()
 
     @property
     def late(self) -> bool:
@@ -191,4 +201,5 @@ class SpeechRecipe:
     )
     copies: int = _option(3, "Random recordings of each clip beside clean and telephone.", min=0)
     bf16: bool = _option(False, "Compute in bfloat16 (weights stay float32).")
+    soft_share: float = _soft_share()
     seed: int = _option(42, "Seed of augmentation, order, profiles and dropout.", min=0)

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Literal, TextIO
 
@@ -33,11 +33,15 @@ class RowError(EmoError):
 
 @dataclass(frozen=True)
 class Row:
-    """A row: its number (from 1, the CSV header not counted), its id or None, its utterance."""
+    """A row: its number (from 1, the CSV header not counted), its id or None, its utterance.
+
+    ``record`` has its values by column or JSON key; empty for a row that can't be read.
+    """
 
     number: int
     id: str | None
     utterance: Utterance | RowError
+    record: Mapping[str, object] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,7 @@ def read_rows(
             number,
             None if identity is None else str(identity),
             utterance_of(_renamed(record, layout), folder, task),
+            record,
         )
 
 

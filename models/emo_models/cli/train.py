@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
+from emo_models.cli.distill import distill
 from emo_models.cli.mixture import soup, text_mixture
 from emo_models.cli.options import (
     config_option,
@@ -289,6 +290,7 @@ def card(text: Path, fusion: Path, bundle: Path, output: Path) -> None:
     click.echo(f"wrote {output}")
 
 
+main.add_command(distill)
 main.add_command(soup)
 main.add_command(synthetic)
 main.add_command(text_mixture)

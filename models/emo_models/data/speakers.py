@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from emo_models.data.corpora import Needs, Row, TableFormat, read_csv
 from emo_models.data.datasets import targets_of
+from emo_models.data.soft_labels import soft_matrix
 from emo_models.errors import DataError
 from emo_models.labels import label_set
 from emo_runtime.adaptation import SpeakerAdaptation
@@ -30,6 +31,7 @@ class Utterances:
         corpus: Numbers of the corpora in ``names`` [clips].
         names: Names of the corpora.
         labels: Labels in class order.
+        soft: Target probabilities [clips, classes]; None: the classes are the targets.
     """
 
     rows: tuple[Row, ...]
@@ -38,6 +40,12 @@ class Utterances:
     corpus: Ints
     names: tuple[str, ...]
     labels: tuple[str, ...]
+    soft: Floats | None = None
+
+    @property
+    def targets(self) -> Floats | Ints:
+        """Targets of the loss: probabilities [clips, classes], or class numbers [clips]."""
+        return self.label if self.soft is None else self.soft
 
     def take(self, numbers: Ints) -> Utterances:
         """Return some of the clips."""
@@ -48,6 +56,7 @@ class Utterances:
             self.corpus[numbers],
             self.names,
             self.labels,
+            None if self.soft is None else self.soft[numbers],
         )
 
 
@@ -72,9 +81,15 @@ FIRST = Profile((0,))
 
 
 def read_utterances(
-    paths: Sequence[Path], layout: TableFormat, labels: Sequence[str] = ()
+    paths: Sequence[Path],
+    layout: TableFormat,
+    labels: Sequence[str] = (),
+    soft_share: float = 1.0,
 ) -> Utterances:
     """Read tables of clips with speakers; each table is a corpus with the name of its file.
+
+    ``soft_share`` is the share of the columns ``score_LABEL`` in the targets of rows that have
+    them.
 
     Raises:
         DataError: A bad row, a row without speaker, or two tables with the same name.
@@ -94,7 +109,9 @@ def read_utterances(
     corpus = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     keys = [f"{number}:{row.group}" for number, row in zip(corpus, rows, strict=True)]
     speaker = np.unique(keys, return_inverse=True)[1].astype(np.int64)
-    return Utterances(rows, targets_of(rows, chosen), speaker, corpus, names, chosen)
+    targets = targets_of(rows, chosen)
+    soft = soft_matrix([row.scores for row in rows], targets, chosen, soft_share)
+    return Utterances(rows, targets, speaker, corpus, names, chosen, soft)
 
 
 def population_mean(embedding: Floats, utterances: Utterances) -> Floats:

@@ -84,7 +84,7 @@ def run_speech(
         DataError: Bad tables or sound, or a state of another run.
         CheckpointError: The encoder is not available or incomplete.
     """
-    utterances = read_utterances(run.train, run.layout, run.labels)
+    utterances = read_utterances(run.train, run.layout, run.labels, recipe.soft_share)
     _check(run, recipe, utterances)
     tests = {path.stem: read_utterances([path], run.layout, utterances.labels) for path in run.test}
     whisper = load_whisper_encoder(run.encoder, layers=recipe.layers, labels=utterances.labels)

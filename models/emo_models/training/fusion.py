@@ -73,7 +73,8 @@ def train_fusion(
             sound = _noisy(audio[pairs.audio[rows]], network, recipe)
             present = _present(len(rows), recipe, here)
             logits = network(sound, text[pairs.text[rows]], present)
-            value = loss(logits, torch.from_numpy(pairs.labels[rows]).to(here))
+            wanted = pairs.labels[rows] if train.soft is None else train.soft[pairs.text[rows]]
+            value = loss(logits, torch.from_numpy(wanted).to(here))
             value.backward()
             optimizer.step()
             optimizer.zero_grad()

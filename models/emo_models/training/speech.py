@@ -109,7 +109,7 @@ def train_speech(
             inputs = functional.dropout((embedding - centre) / tuning.scale, recipe.dropout)
             loss = functional.cross_entropy(
                 tuning.head(inputs),
-                torch.from_numpy(utterances.label[rows]),
+                torch.from_numpy(utterances.targets[rows]),
                 label_smoothing=recipe.label_smoothing,
             )
             optimizer.zero_grad()

@@ -70,7 +70,7 @@ def train_head(
     weights = balanced_weights(utterances.label, utterances.corpus, recipe.balance_power)
     matrix, bias = minimize(
         rows / scale,
-        np.tile(utterances.label, len(embeddings)),
+        np.concatenate([utterances.targets] * len(embeddings)),
         np.tile(weights / len(embeddings), len(embeddings)),
         classes=len(utterances.labels),
         l2=recipe.l2,
@@ -81,7 +81,7 @@ def train_head(
 
 def minimize(
     rows: Floats,
-    label: Ints,
+    targets: Floats | Ints,
     weight: NDArray[np.float64],
     *,
     classes: int,
@@ -90,9 +90,10 @@ def minimize(
 ) -> tuple[Floats, Floats]:
     """Return the matrix [width, classes] and bias of the least weighted cross entropy.
 
-    ``l2`` times the sum of the matrix's squares is added to it. L-BFGS from zero.
+    ``targets`` are class numbers [rows] or probabilities [rows, classes]. ``l2`` times the sum of
+    the matrix's squares is added to it. L-BFGS from zero.
     """
-    features, target = torch.from_numpy(rows.astype(np.float32)), torch.from_numpy(label)
+    features, target = torch.from_numpy(rows.astype(np.float32)), torch.from_numpy(targets)
     share = torch.from_numpy(weight).float()
     matrix = torch.zeros(rows.shape[1], classes, requires_grad=True)
     bias = torch.zeros(classes, requires_grad=True)

@@ -13,6 +13,7 @@ from torch import nn
 
 from emo_models.data.corpora import Row
 from emo_models.data.datasets import targets_of
+from emo_models.data.soft_labels import soft_matrix
 from emo_models.data.splits import split_rows
 from emo_models.modeling.inference import device, padded, predict_logits, token_ids
 from emo_models.modeling.positions import max_tokens
@@ -58,6 +59,8 @@ def train_text(
     ids = token_ids(tokenizer, [row.text or "" for row in rows], limit)
     labels = labels_of(model)
     targets = targets_of(rows, labels)
+    soft = soft_matrix([row.scores for row in rows], targets, labels, recipe.soft_share)
+    wanted = targets if soft is None else soft
     train, held = split_rows(targets.tolist(), recipe.validation_share, recipe.seed)
     weights = class_weights(targets[train].tolist(), len(labels), recipe.class_weights)
     loss = nn.CrossEntropyLoss(weight=weights, label_smoothing=recipe.label_smoothing).to(here)
@@ -83,7 +86,7 @@ def train_text(
             input_ids, attention_mask = padded(chosen, tokenizer.pad_token_id, here)
             with torch.autocast(here.type, torch.bfloat16, enabled=recipe.bf16):
                 logits = model(input_ids=input_ids, attention_mask=attention_mask).logits
-            value = loss(logits.float(), torch.from_numpy(targets[batch]).to(here))
+            value = loss(logits.float(), torch.from_numpy(wanted[batch]).to(here))
             value.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
@@ -116,8 +119,8 @@ def labels_of(model: Any) -> tuple[str, ...]:
     return tuple(names[index] for index in sorted(names))
 
 
-def _identity(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
-    return [(row.id, row.label, row.text or "") for row in rows]
+def _identity(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    return [(row.id, row.label, row.text or "", repr(row.scores)) for row in rows]
 
 
 def _batches(

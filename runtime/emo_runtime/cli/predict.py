@@ -3,6 +3,7 @@
 import itertools
 import sys
 from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -17,6 +18,7 @@ from emo_runtime.cli.common import (
     refuse_options,
 )
 from emo_runtime.cli.predict_ray import predict_on_ray
+from emo_runtime.cli.predict_scores import write_scores
 from emo_runtime.cli.predict_timeline import Inputs, Outputs, predict_timeline
 from emo_runtime.errors import EmoError
 from emo_runtime.recognizer import EmotionRecognizer
@@ -68,6 +70,12 @@ _STEPS = {
 @click.option(
     "--plot", "plot_path", type=click.Path(), help="With --transcript: also write a plot (PNG)."
 )
+@click.option(
+    "--scores",
+    "scores_path",
+    type=click.Path(),
+    help="With --input: write a CSV table with the input's columns and score_LABEL instead.",
+)
 @click.option("--task", type=click.Choice(["text", "fusion", "audio"]), help="Task to run.")
 @click.option(
     "--ray", "on_ray", is_flag=True, help="Answer --input (also Parquet or a folder) with Ray."
@@ -106,6 +114,7 @@ def main(
     keep: tuple[str, ...],
     csv_path: str | None,
     plot_path: str | None,
+    scores_path: str | None,
     task: TaskName | None,
     on_ray: bool,
     output: str | None,
@@ -134,7 +143,7 @@ def main(
         raise click.UsageError("--csv and --plot require --transcript.")
     if on_ray != (output is not None) or (on_ray and source in {None, "-"}):
         raise click.UsageError("--ray and --output FOLDER require each other, and --input FILE.")
-    table_options = ("wanted", "delimiter", "text_column", "audio_column")
+    table_options = ("wanted", "delimiter", "text_column", "audio_column", "scores_path")
     if source is None:
         refuse_options("requires --input.", *table_options)
     if not transcripts:
@@ -163,7 +172,7 @@ def main(
     ) as recognizer:
         if source is not None:
             layout = RowFormat(wanted, delimiter, encoding, text_column, audio_column)
-            _predict_rows(recognizer, source, layout, task)
+            _predict_rows(recognizer, source, layout, task, scores_path)
             return
         if transcripts:
             predict_timeline(
@@ -205,7 +214,11 @@ def _format_text(answer: Answer) -> str:
 
 
 def _predict_rows(
-    recognizer: EmotionRecognizer, source: str, layout: RowFormat, task: TaskName | None
+    recognizer: EmotionRecognizer,
+    source: str,
+    layout: RowFormat,
+    task: TaskName | None,
+    scores_path: str | None,
 ) -> None:
     length = count_rows(source, layout) if sys.stderr.isatty() else None
     failed = total = 0
@@ -219,6 +232,11 @@ def _predict_rows(
             hidden=not sys.stderr.isatty(),
         ) as progress,
     ):
+        if scores_path is not None:
+            path = Path(scores_path)
+            count = write_scores(path, recognizer.labels, progress, layout.audio)
+            click.echo(f"wrote {path}: {count} rows")
+            return
         for row, answer in progress:
             total += 1
             failed += isinstance(answer, EmoError)
