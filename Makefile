@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BENCH ?= runs/bench
 ROOTS := runtime models export benchmarks serving tests examples
+# The tests start a few hundred Python processes. Without cached bytecode, as images of containers
+# often have it, each that imports PyTorch compiles thousands of files: 18 s of CPU instead of 7.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test lint format types pytest coverage endurance lowest newest resolve fuzz sbom audit bench schema clean
 
