@@ -193,7 +193,7 @@ def read_mixture_recipe(path: Path) -> MixtureRecipe:
     try:
         recipe = msgspec.convert(document, MixtureRecipe)
     except msgspec.ValidationError as error:
-        raise DataError(f"{path}: {error}. The keys are in docs/text-mixture.md.") from None
+        raise DataError(f"{path}: {error}. The keys are in docs/models/text-mixture.md.") from None
     _check(path, recipe)
     return recipe
 

@@ -1,6 +1,6 @@
 """Print emo-serve's options and their environment variables as a Markdown table.
 
-``python -m emo_serving.option_table > docs/serving-options.md`` updates the documentation.
+``python -m emo_serving.option_table > docs/operate/options.md`` updates the documentation.
 """
 
 import click

@@ -6,7 +6,8 @@ from emo_runtime.bundle.manifest import Precision
 from emo_serving.tokens import Token
 
 MIB = 1 << 20
-# Live calls that one process was measured to answer in time with emo-es-small (docs/scaling.md).
+# Live calls that one process was measured to answer in time with emo-es-small
+# (docs/operate/scaling.md).
 STREAMS_PER_WORKER = 100
 # Prefix of the environment variables. The three with names below hold a secret, others an option.
 ENVIRONMENT_PREFIX = "EMO_SERVE"

@@ -1,4 +1,4 @@
-"""Architectures of docs/models.md: exported, opened by the runtime, equal to PyTorch."""
+"""docs/models/checkpoints.md: its architectures are exported, opened, and equal to PyTorch."""
 
 from collections.abc import Callable
 from pathlib import Path

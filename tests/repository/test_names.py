@@ -35,7 +35,7 @@ FILES = [
     *sorted((ROOT / "serving").rglob("*.yaml")),
     *sorted((ROOT / "serving" / "deploy").glob("Dockerfile*")),
     *sorted((ROOT / ".github").rglob("*.yml")),
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "RELEASE.md",
@@ -81,7 +81,7 @@ def test_a_dotted_name_in_a_configuration_file_resolves(name):
 @pytest.mark.parametrize("file", ["Makefile", "docs", "README.md"])
 def test_modules_started_with_python_m_have_a_main_block(file):
     path = ROOT / file
-    pages = sorted(path.glob("*.md")) if path.is_dir() else [path]
+    pages = sorted(path.rglob("*.md")) if path.is_dir() else [path]
     text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
     for module in sorted(set(re.findall(r"-m ((?:emo_\w+|studies)\.[\w.]+\w)", text))):
         source = Path(importlib.util.find_spec(module).origin).read_text(encoding="utf-8")

@@ -33,8 +33,8 @@ _EXTRA = ("torch", "transformers", "sklearn", "matplotlib", "rich", "safetensors
 def text_mixture(recipe: Path, seed: int | None, **options: Any) -> None:
     """Fine-tune a text classifier on several corpora, as described in the TOML file RECIPE.
 
-    The checkpoint is the moving average of the weights. docs/text-mixture.md lists the keys of a
-    recipe. Relative paths in it start at the working directory.
+    The checkpoint is the moving average of the weights. docs/models/text-mixture.md lists the keys
+    of a recipe. Relative paths in it start at the working directory.
     """
     if (options["encoder"] is None) == (options["checkpoint"] is None):
         raise click.UsageError("give either --encoder or --checkpoint.")

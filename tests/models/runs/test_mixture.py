@@ -46,7 +46,7 @@ join = 0.5
 """
 
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "text-mixture.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "models" / "text-mixture.md"
 
 
 def run(command: str, *arguments: object) -> Result:

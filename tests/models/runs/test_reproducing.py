@@ -1,4 +1,4 @@
-"""docs/reproducing-the-paper.md: its commands run unchanged, on BETO's files and MP3 sound."""
+"""docs/models/reproducing-the-paper.md: its commands run on BETO's files and MP3 sound."""
 
 import csv
 import json
@@ -23,7 +23,7 @@ from emo_models.labels import LABELS
 from helpers.corpora import ROOT
 from helpers.markdown import read_blocks
 
-PAGE = ROOT / "docs" / "reproducing-the-paper.md"
+PAGE = ROOT / "docs" / "models" / "reproducing-the-paper.md"
 COMMANDS: dict[str, click.Command] = {
     "emo-train": emo_train,
     "emo-evaluate": emo_evaluate,

@@ -58,7 +58,7 @@ def test_a_weak_or_malformed_secret_is_refused(secret, tmp_path):
 
 
 def test_the_documented_verification():
-    blocks = read_blocks(ROOT / "docs" / "serving.md")
+    blocks = read_blocks(ROOT / "docs" / "operate" / "serving.md")
     [code] = [block.code for block in blocks if "def verify(" in block.code]
     names: dict = {}
     exec(code, names)
