@@ -4,12 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BENCH ?= runs/bench
-ROOTS := runtime models export benchmarks serving tests examples
+ROOTS := runtime models export benchmarks serving tests examples docs
 # The tests start a few hundred Python processes. Without cached bytecode, as images of containers
 # often have it, each that imports PyTorch compiles thousands of files: 18 s of CPU instead of 7.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint format types pytest coverage endurance lowest newest resolve fuzz sbom audit bench schema clean
+.PHONY: demo test lint format types pytest coverage endurance lowest newest resolve fuzz sbom audit bench docs schema clean
 
 demo: $(VENV)/.base
 	@echo; echo "# A complaint: sound and transcript"
@@ -112,6 +112,12 @@ audit: $(VENV)/.audit
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix $(ROOTS)
 	$(BIN)/ruff format $(ROOTS)
+
+# The documentation as a site in build/docs. Diagrams are drawn if Mermaid is in node_modules (`npm
+# install --no-save mermaid@11`) or at the path in MERMAID; else they are shown as their text.
+docs: $(VENV)/.test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "build/docs/index.html"
 
 # The JSON Schemas in docs/ are generated; tests check that they are current.
 schema: $(VENV)/.test

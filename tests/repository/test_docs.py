@@ -75,14 +75,14 @@ def test_a_shell_block_runs(block: Block, scratch: Path) -> None:
     lines = [
         line
         for line in block.code.splitlines()
-        if not line.startswith(("pip install", "python -m venv", "make "))
+        if not line.startswith(("pip install", "python -m venv", ". venv/bin/activate", "make "))
     ]
     output = run(["bash", "-euo", "pipefail", "-c", "\n".join(lines)], scratch)
     if block.output is not None:
         assert output == block.output
 
 
-@pytest.mark.parametrize("path", WITH_PYTHON, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", WITH_PYTHON, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_python_blocks_of_a_document_run_in_their_order(path: Path, scratch: Path) -> None:
     blocks = [block for block in BLOCKS[path] if block.language == "python" and not block.skip]
     mark = "-- end of block --"
@@ -121,8 +121,11 @@ def test_links_to_files_and_headings_exist(path: Path) -> None:
 
 
 def headings(path: Path) -> set[str]:
-    titles = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
-    return {SLUG_DROPS.sub("", title.lower()).replace(" ", "-") for title in titles}
+    """Return the anchors of a page: of its titles, and of the names that mkdocstrings describes."""
+    text = path.read_text(encoding="utf-8")
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    names = re.findall(r"^::: (\S+)$", text, re.MULTILINE)
+    return {SLUG_DROPS.sub("", title.lower()).replace(" ", "-") for title in titles} | {*names}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
