@@ -19,6 +19,7 @@ from torch import nn
 from transformers import AutoTokenizer, BertConfig, BertModel
 
 from emo_export.checkpoints.load import Checkpoints, load
+from emo_export.evaluation import latency
 from emo_export.evaluation.rows import Evaluation, shipped_sentences
 from emo_export.onnx_graph import encode
 from emo_export.options import Sources
@@ -254,3 +255,9 @@ def threads() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The figures of the latency measurement do not matter here, so that it need not pause."""
+    monkeypatch.setattr(latency, "_PAUSE_S", 0)

@@ -7,19 +7,21 @@ import sys
 
 import pytest
 
-from helpers.corpora import CHECKPOINT, ROOT
+from helpers.corpora import CHECKPOINT
 from helpers.processes import environment
 
 # Root without its capabilities is a user like others: its own folders' modes count.
 POWERLESS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
 TEXT = CHECKPOINT / "text"
-SENTENCES = ROOT / "export" / "emo_export" / "data" / "sentences.csv"
 COMMANDS = {
     "predict": (0, "emo_runtime.cli.predict", "--text", "hola"),
     "verify": (0, "emo_runtime.cli.bundle", "verify"),
-    "export": (1, "emo_export.cli", "--text", TEXT, "--no-gate", "--output", "bundle"),
+    "export": (
+        *(1, "emo_export.cli", "--text", TEXT, "--no-gate", "--output", "bundle"),
+        *("--evaluate", "../rows.csv"),
+    ),
     "train": (
-        *(1, "emo_models.cli.train", "text", "--train", SENTENCES, "--encoder", TEXT),
+        *(1, "emo_models.cli.train", "text", "--train", "../rows.csv", "--encoder", TEXT),
         *("--output", "run"),
     ),
     "bench": (1, "emo_bench.cli", "--scenario", "cold", "--output", "report"),
@@ -35,6 +37,8 @@ def test_a_folder_and_a_home_that_may_not_be_written(name, tmp_path):
     code, module, *arguments = COMMANDS[name]
     folder = tmp_path / "folder"
     folder.mkdir(mode=0o555)
+    rows = [f"{label},esto es {label}" for label in ("anger", "joy", "fear", "sadness") * 4]
+    (tmp_path / "rows.csv").write_text("\n".join(["label,text", *rows]), encoding="utf-8")
     command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(
         [*(POWERLESS if os.geteuid() == 0 else []), *command],

@@ -36,7 +36,10 @@ COMMANDS = {
         *("emo_models.cli.train", "os:fsync", "text", "--train", "rows.csv", "--encoder", TEXT),
         *("--output", "run", "--epochs", "1"),
     ),
-    "export": ("emo_export.cli", "os:fsync", "--text", TEXT, "--no-gate", "--output", "bundle"),
+    "export": (
+        *("emo_export.cli", "os:fsync", "--text", TEXT, "--no-gate", "--output", "bundle"),
+        *("--evaluate", "rows.csv"),
+    ),
     "bench": (
         *("emo_bench.cli", "emo_bench.runner.cold:run_python"),
         *("--scenario", "cold", "--samples", "4", "--output", "report"),
