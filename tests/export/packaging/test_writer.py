@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from emo_export.packaging import writer as module
-from emo_export.packaging.writer import check_target, package
+from emo_export.packaging.writer import package
 from emo_runtime.bundle.reader import open_bundle
 from emo_runtime.errors import EmoError
 from helpers.processes import run_python
@@ -82,14 +82,6 @@ def test_other_directories_are_never_replaced(files: dict[str, bytes], tmp_path:
     assert (tmp_path / "photos" / "one.jpg").read_bytes() == b"photo"
 
 
-def test_files_and_links_are_no_targets(files: dict[str, bytes], tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("text")
-    (tmp_path / "link").symlink_to(tmp_path)
-    for name in ("file", "link"):
-        with pytest.raises(EmoError, match="not a directory"):
-            check_target(tmp_path / name, force=True)
-
-
 def test_damaged_files_never_get_the_name(files: dict[str, bytes], tmp_path: Path) -> None:
     target = tmp_path / "bundle"
     package(files, target, force=False)
@@ -108,7 +100,7 @@ def test_full_disk_leaves_the_old_bundle(
     def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(EmoError, match="No space left on device"):
         package(renamed(files, "x"), target, force=True)
     assert files_of(target) == files
