@@ -7,14 +7,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from safetensors.torch import load_file
-from transformers import AutoTokenizer, BertModel
 
 from emo_models.cli.train import main
 from emo_models.labels import LABELS
 from emo_models.mixture_recipe import MixtureRecipe, SoftLabels, Source, TextAugmentation
 from emo_models.modeling.inference import predict_logits, token_ids
 from emo_models.modeling.load import load_text
-from emo_models.training.near_duplicates import largest_similarities
 from helpers.markdown import read_blocks
 
 WORDS = {
@@ -206,22 +204,6 @@ def test_translations_of_held_out_rows_are_left_out(recipe: Path, encoder: Path)
     metrics = json.loads((output / "checkpoint" / "metrics.json").read_text())
     assert "again" not in metrics["rows"]["train"]
     assert "120 of 120 training rows are left out" in metrics["notes"][-1]
-
-
-def test_similarities_are_cosines_of_mean_states(encoder: Path) -> None:
-    network = BertModel.from_pretrained(encoder, add_pooling_layer=False).eval()
-    tokenizer = AutoTokenizer.from_pretrained(encoder)
-    texts, others = ["miedo pánico", "fiesta"], ["fiesta", "informe lunes reunión"]
-
-    def embed(text: str) -> np.ndarray:
-        ids = tokenizer(f"query: {text}", return_tensors="pt")
-        state = network(**ids).last_hidden_state[0].mean(0).detach().numpy()
-        return state / np.linalg.norm(state)
-
-    wanted = [max(float(embed(text) @ embed(other)) for other in others) for text in texts]
-    found = largest_similarities(network, tokenizer, texts, others)
-    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
-    assert found[1] == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize(
