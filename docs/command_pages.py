@@ -52,8 +52,9 @@ def _paragraphs(text: str) -> Iterator[str]:
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:
-    for parameter in command.get_params(context):
-        record = parameter.get_help_record(context)
+    for parameter in command.params:
+        is_option = isinstance(parameter, click.Option)
+        record = parameter.get_help_record(context) if is_option else None
         if record is not None:
             name, meaning = record
             yield f"| <code>{_text(name)}</code> | {_text(meaning)} |"

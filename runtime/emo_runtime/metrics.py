@@ -11,9 +11,6 @@ _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 class PrometheusMetrics:
     """Metrics of a recognizer. Neither text nor sound is kept.
 
-    >>> metrics = PrometheusMetrics()  # doctest: +SKIP
-    >>> EmotionRecognizer.open(on_answer=metrics, on_error=metrics.count_error)  # doctest: +SKIP
-
     - ``emo_answers_total{task,label}``: answers.
     - ``emo_uncertain_total{task}``: answers below ``min_confidence``.
     - ``emo_errors_total{kind}``: errors by their class; rejected calls are ``OverloadedError``.
@@ -23,6 +20,12 @@ class PrometheusMetrics:
     - ``emo_sound_seconds_total``: seconds of sound.
 
     ``registry`` defaults to the global registry of prometheus-client. Raises MissingExtraError.
+
+    Examples:
+        >>> metrics = PrometheusMetrics()  # doctest: +SKIP
+        >>> EmotionRecognizer.open(  # doctest: +SKIP
+        ...     on_answer=metrics, on_error=metrics.count_error
+        ... )
     """
 
     def __init__(self, registry: Any = None) -> None:

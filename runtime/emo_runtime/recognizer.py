@@ -43,9 +43,10 @@ class EmotionRecognizer:
     Unpickling opens the bundle again. After a fork the child process must open its own recognizer,
     or call ``after_fork()``.
 
-    >>> recognizer = EmotionRecognizer.open()
-    >>> recognizer.recognize(text="Es indignante que ustedes mientan a la gente.").label
-    'anger'
+    Examples:
+        >>> recognizer = EmotionRecognizer.open()
+        >>> recognizer.recognize(text="Es indignante que ustedes mientan a la gente.").label
+        'anger'
     """
 
     def __init__(self, options: OpenOptions) -> None:

@@ -56,9 +56,12 @@ class Resources(HTMLParser):
         super().__init__()
         self.loaded: list[str] = []
         self.text: list[str] = []
+        self.prose: list[str] = []
+        self._in_code = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = dict(attrs)
+        self._in_code += tag in {"pre", "script"}
         if tag in {"script", "img", "iframe", "source"}:
             self.loaded.append(values.get("src") or "")
         elif tag == "link" and values.get("rel") in {"stylesheet", "preconnect", "icon"}:
@@ -66,6 +69,11 @@ class Resources(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text.append(data)
+        if not self._in_code:
+            self.prose.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_code -= tag in {"pre", "script"}
 
 
 def read(page: Path) -> Resources:
@@ -94,6 +102,13 @@ def test_without_mermaid_diagrams_are_shown_as_text(monkeypatch, tmp_path):
         hooks.on_config(config)
         assert bool(config.mdx_configs) is drawn
         assert bool(config.extra_javascript) is drawn
+
+
+def test_lists_and_tables_are_recognized(site):
+    """Python-Markdown needs an empty line before a list or a table, and four spaces in a list."""
+    for page in site.rglob("*.html"):
+        for text in read(page).prose:
+            assert not re.search(r"\S\n(?:- |\d+\. |\| )", text), f"{page.name}: {text[:300]}"
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
