@@ -26,10 +26,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 from urllib.parse import urlsplit
 
-import aiohttp
 import httptools
 import msgspec
 import numpy as np
@@ -38,12 +37,11 @@ import uvloop
 from emo_runtime import EmotionRecognizer, OverloadedError
 from emo_runtime.audio.decode import AudioSource
 from emo_runtime.audio.encodings import PacketDecoder
+from studies.live_load import RATE, mulaw_sound, run_calls, thread_cpu_s, utterance_frames
 from studies.poisson_arrivals import poisson_arrivals
 
 CLIP = Path(__file__).resolve().parents[2] / "examples" / "clips" / "queja.flac"
 TEXT = "¡Llevo tres semanas esperando una solución! ¡Esto es una vergüenza!"
-RATE = 8000
-PACKET = 160
 UNSENT = "no connection"
 TIMEOUT_S = 60.0
 
@@ -239,7 +237,7 @@ async def stop(options: argparse.Namespace) -> None:
     caller = Caller(options)
     capacity = await closed(caller.post, 8, options.seconds)
     requests = int(20 * 0.7 * capacity)
-    asyncio.get_running_loop().call_later(10, os.kill, options.pid, signal.SIGTERM)
+    asyncio.get_running_loop().call_later(10, os.kill, options.pid[0], signal.SIGTERM)
     seen = await open_loop(caller.post, 0.7 * capacity, requests)
     unsent = seen.statuses.pop(UNSENT, 0)
     lost = sum(count for status, count in seen.statuses.items() if not status.isdigit())
@@ -250,61 +248,30 @@ async def stop(options: argparse.Namespace) -> None:
 
 async def calls(options: argparse.Namespace) -> None:
     """Run live calls in real time."""
-    sound = _mulaw()
+    sound = mulaw_sound()
     samples, _ = PacketDecoder("mulaw", 1)(sound)
     expected = _library(options, (samples, RATE))
-    finals: Counter[str] = Counter()
-    late_ms: list[float] = []
-    end = time.perf_counter() + 60 * options.minutes
-    packets = [sound[at : at + PACKET] for at in range(0, len(sound), PACKET)]
-    messages = [
-        json.dumps({"event": "media", "media": {"payload": base64.b64encode(each).decode()}})
-        for each in packets
-    ]
-    start = {"mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": RATE}}
-    start["customParameters"] = {"interval_ms": str(options.interval_ms), "text": TEXT}
-
-    async def final(socket: aiohttp.ClientWebSocketResponse) -> dict[str, Any]:
-        while True:
-            event: dict[str, Any] = await socket.receive_json(timeout=60)
-            if event["event"] == "error" or event["final"]:
-                return event
-
-    async def utterance(socket: aiohttp.ClientWebSocketResponse) -> None:
-        await socket.send_json({"event": "start", "start": start})
-        begun = time.perf_counter()
-        for number, message in enumerate(messages):
-            await asyncio.sleep(max(0.0, begun + number * PACKET / RATE - time.perf_counter()))
-            await socket.send_str(message)
-        last = begun + len(messages) * PACKET / RATE
-        await socket.send_json({"event": "stop"})
-        event = await final(socket)
-        late_ms.append((time.perf_counter() - last) * 1e3)
-        equal = event["event"] == "emotion" and event["answer"]["scores"] == expected
-        finals["equal" if equal else "different"] += 1
-
-    async def call(session: aiohttp.ClientSession, number: int) -> None:
-        await asyncio.sleep(number * len(sound) / RATE / options.calls)
-        try:
-            async with session.ws_connect(f"{options.url}/v1/stream") as socket:
-                while time.perf_counter() < end:
-                    await utterance(socket)
-        except (aiohttp.ClientError, TypeError, TimeoutError) as error:
-            finals[type(error).__name__] += 1
-
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        await asyncio.gather(*(call(session, number) for number in range(options.calls)))
-    p50, p99 = np.percentile(late_ms, [50, 99]) if late_ms else (float("nan"),) * 2
-    print(f"{options.calls} calls for {options.minutes:g} min: final answers {dict(finals)}")
-    print(f"from the last packet's end to the final answer: p50 {p50:.0f}  p99 {p99:.0f} ms")
-
-
-def _mulaw() -> bytes:
-    """Return an utterance of 5 s as 40,000 mu-law codes: noise in bursts."""
-    draw = np.random.default_rng(1)
-    loud = np.sin(np.arange(5 * RATE) / RATE * 2 * np.pi * 2) > 0
-    codes = np.where(loud, draw.integers(0, 256, 5 * RATE), 0xFF)
-    return codes.astype(np.uint8).tobytes()
+    frames = utterance_frames(sound, TEXT, options.interval_ms)
+    seconds = 60 * options.minutes
+    parts = urlsplit(options.url)
+    address = str(parts.hostname), parts.port or 80
+    loads = [os.getloadavg()[0]]
+    before = [thread_cpu_s(pid) for pid in options.pid or ()]
+    own, begun = time.process_time(), time.perf_counter()
+    found = await run_calls(address, frames, expected, options.calls, seconds)
+    elapsed_s = time.perf_counter() - begun
+    loads.append(os.getloadavg()[0])
+    per_call = 1e3 / options.calls / elapsed_s
+    print(f"{options.calls} calls for {options.minutes:g} min: final answers {dict(found.finals)}")
+    print(f"from when stop was due to the final answer: {found.percentiles()}")
+    for pid, (loop_s, threads_s) in zip(options.pid or (), before, strict=True):
+        loop_end_s, threads_end_s = thread_cpu_s(pid)
+        print(
+            f"process {pid}: event loop {(loop_end_s - loop_s) * per_call:.2f}, other threads "
+            f"{(threads_end_s - threads_s) * per_call:.2f} ms of CPU per call and second"
+        )
+    print(f"load generator: {(time.process_time() - own) * per_call:.2f} ms per call and second")
+    print(f"load average of the machine: {loads[0]:.1f} before, {loads[1]:.1f} after")
 
 
 def _library(options: argparse.Namespace, audio: AudioSource | None) -> dict[str, float]:
@@ -322,7 +289,9 @@ def main() -> None:
     parser.add_argument("--library-requests", type=int, default=10_000, help="http: without server")
     parser.add_argument("--seconds", type=float, default=20.0, help="http: for the capacity")
     parser.add_argument("--text-only", action="store_true", help="http: no sound")
-    parser.add_argument("--pid", type=int, help="stop: the server's")
+    parser.add_argument(
+        "--pid", type=int, action="append", help="the server's; stop: required, calls: CPU times"
+    )
     parser.add_argument("--calls", type=int, default=200)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--interval-ms", type=float, default=1000.0, help="calls: of events")

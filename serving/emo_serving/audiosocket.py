@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from emo_runtime import EmoError
@@ -15,7 +16,7 @@ from emo_serving.errors import log_unexpected
 from emo_serving.live.connection import run_call
 from emo_serving.live.dialects.audiosocket import ERROR, HANGUP, UUID, AudioSocket
 from emo_serving.live.lease import CallLease
-from emo_serving.live.transport import Disconnected
+from emo_serving.live.transport import Disconnected, Taken
 from emo_serving.request_log import log_event
 from emo_serving.service import Service
 from emo_serving.settings import Settings
@@ -79,7 +80,7 @@ class AudioSocketServer:
         context = RequestContext(new_request_id(), client=self._client(address))
         try:
             async with asyncio.timeout(settings.head_timeout_s):
-                first = await transport.receive()
+                first = await transport.next_message()
             if first[0] != UUID:
                 return
             transport.push_back(first)
@@ -120,7 +121,14 @@ class _Frames:
         """Return this message next."""
         self._first = message
 
-    async def receive(self) -> bytes:
+    async def receive(self, take: Callable[[str | bytes], Taken | None]) -> Taken:
+        """Call ``take`` with each message until it returns something. Raises Disconnected."""
+        while True:
+            taken = take(await self.next_message())
+            if taken is not None:
+                return taken
+
+    async def next_message(self) -> bytes:
         """Return the next message. Raises Disconnected at the end of the call."""
         if self._first is not None:
             message, self._first = self._first, None

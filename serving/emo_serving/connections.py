@@ -11,10 +11,10 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from emo_serving.api.access import address_key
 from emo_serving.service import Service
+from emo_serving.websocket.protocol import WebSocketProtocol
 
 # Descriptors for other things than connections: listening sockets, files, epoll.
 _OTHER_DESCRIPTORS = 64
@@ -84,7 +84,7 @@ def http_protocol(limits: ConnectionLimits) -> Callable[..., asyncio.Protocol]:
 
 
 def websocket_protocol(limits: ConnectionLimits) -> Callable[..., asyncio.Protocol]:
-    """Return uvicorn's WebSocket protocol with these limits."""
+    """Return the WebSocket protocol with these limits."""
     return lambda **options: LimitedWebSocketProtocol(limits, **options)
 
 
@@ -200,7 +200,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
+class LimitedWebSocketProtocol(WebSocketProtocol):
     """A WebSocket that counts as a connection."""
 
     def __init__(self, limits: ConnectionLimits, **options: Any) -> None:

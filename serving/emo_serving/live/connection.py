@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -25,7 +26,7 @@ from emo_serving.live.transport import (
     TOO_BIG,
     Disconnected,
     Transport,
-    WebSocketTransport,
+    transport_of,
 )
 from emo_serving.live.utterance import LiveUtterance
 from emo_serving.request_log import log_event
@@ -43,8 +44,9 @@ async def answer_live(socket: WebSocket, service: Service, dialect: Dialect | No
     with CallLease(service, context_of(socket.scope)) as lease:
         offered = socket.scope.get("subprotocols", ())
         await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
-        transport = WebSocketTransport(socket)
-        await run_call(transport, service, dialect or Generic(), context_of(socket.scope), lease)
+        await run_call(
+            transport_of(socket), service, dialect or Generic(), context_of(socket.scope), lease
+        )
 
 
 async def run_call(
@@ -71,6 +73,13 @@ async def run_call(
         connection.log(reason)
 
 
+class _Due:
+    """There is something to do with the packets that were stored."""
+
+
+_NOW_DUE = (_Due(),)
+
+
 class _Connection:
     """The state of a connection: one utterance at a time, several after each other."""
 
@@ -87,6 +96,7 @@ class _Connection:
         self._dialect = dialect
         self._context = context
         self._lease = lease
+        self._monitor = IdleMonitor(self._reason_to_close)
         self._utterance: LiveUtterance | None = None
         self._channel: CallChannel | None = None
         self._webhook: CallWebhook | None = None
@@ -98,11 +108,10 @@ class _Connection:
 
     async def run(self) -> None:
         """Handle messages until CloseConnection or Disconnected is raised."""
-        with IdleMonitor(self._reason_to_close) as monitor:
+        with self._monitor:
             while True:
-                data = await self._receive(monitor)
                 try:
-                    for message in self._dialect.parse(data):
+                    for message in await self._receive():
                         await self._handle(message)
                 except EmoError as error:
                     await self._send_error(error)
@@ -139,10 +148,15 @@ class _Connection:
         if event is not None:
             self._publish(event)
 
-    async def _receive(self, monitor: IdleMonitor) -> str | bytes:
-        """Return the next message; close a silent connection, and any when the server stops."""
+    async def _receive(self) -> Sequence[Message | _Due]:
+        """Return what the next messages mean, except packets that were only to be stored.
+
+        Raises:
+            EmoError: A message is wrong.
+            CloseConnection: The connection is silent, or the server stops.
+        """
         try:
-            data = await monitor.wait(self._transport.receive())
+            messages = await self._monitor.wait(self._transport.receive(self._take))
             if self._service.admission.closing:
                 raise _stopping()
             if self._is_unauthorized():
@@ -151,9 +165,18 @@ class _Connection:
             if self._service.admission.closing:
                 await self._finish()
             raise
+        return messages
+
+    def _take(self, data: str | bytes) -> Sequence[Message | _Due] | None:
+        """Return what a message means; None if it was a packet that is stored now."""
+        self._monitor.touch()
         if len(data) > self._service.settings.max_message_bytes:
             raise CloseConnection(TOO_BIG, "message too large")
-        return data
+        messages = self._dialect.parse(data)
+        utterance = self._utterance
+        if utterance is None or len(messages) != 1 or not isinstance(messages[0], Media):
+            return messages or None
+        return _NOW_DUE if _add(utterance, messages[0]) else None
 
     def _reason_to_close(self, silent_s: float) -> CloseConnection | None:
         admission = self._service.admission
@@ -172,12 +195,14 @@ class _Connection:
             waited >= self._service.settings.head_timeout_s
         )
 
-    async def _handle(self, message: Message) -> None:
+    async def _handle(self, message: Message | _Due) -> None:
         match message:
             case Media():
                 utterance = self._running("sound")
-                if message.track in {"", utterance.track}:
-                    await self._send(await utterance.feed(message.payload))
+                if _add(utterance, message):
+                    await self._send(await utterance.step())
+            case _Due():
+                await self._send(await self._running("sound").step())
             case Transcript():
                 await self._send(await self._running("a transcript").set_text(message.text))
             case Mark():
@@ -259,3 +284,8 @@ class _Connection:
 
 def _stopping() -> CloseConnection:
     return CloseConnection(RESTART, "the server is stopping")
+
+
+def _add(utterance: LiveUtterance, media: Media) -> bool:
+    """Store a packet of the utterance's track; True if there is now something to do."""
+    return media.track in {"", utterance.track} and utterance.add(media.payload)

@@ -41,8 +41,12 @@ class IdleMonitor:
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
 
+    def touch(self) -> None:
+        """The connection is not silent: count from now."""
+        self._since = self._loop.time()
+
     async def wait(self, coming: Awaitable[Received]) -> Received:
-        """Return the next message. Raises CloseConnection if there is a reason to close instead."""
+        """Return what comes. Raises CloseConnection if there is a reason to close instead."""
         self._since = self._loop.time()
         try:
             return await coming

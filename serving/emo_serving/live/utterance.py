@@ -9,9 +9,9 @@ from emo_runtime.audio.encodings import sample_bytes
 from emo_serving.live.messages import Start
 from emo_serving.service import Service
 
-# Packets of 20 ms are processed in blocks: one job in a thread instead of 25. The answer does not
-# depend on how the sound is divided, and half a second of it takes less than a millisecond.
-_BLOCK_S = 0.5
+# Packets of 20 ms are processed in blocks: one job in a thread instead of 50. The answer does not
+# depend on how the sound is divided, and a second of it takes some two milliseconds.
+_BLOCK_S = 1.0
 
 
 class LiveUtterance:
@@ -49,21 +49,25 @@ class LiveUtterance:
         utterance._stream.set_text(start.options.text)
         return utterance
 
-    async def feed(self, packet: bytes) -> dict[str, Any] | None:
-        """Take a packet. Raises AudioError."""
+    def add(self, packet: bytes) -> bool:
+        """Store a packet; True if there is now something to do: ``step``."""
         if packet:  # a list of empty ones would grow without end
             self._waiting.append(packet)
             self._waiting_bytes += len(packet)
+        return self._waiting_bytes >= self._block_bytes or self._is_due()
+
+    async def step(self) -> dict[str, Any] | None:
+        """Process the stored packets, and answer if it is time. Raises AudioError."""
         if self._is_due():
             return await self._partial()
-        if self._waiting_bytes >= self._block_bytes:
-            await self.process()
+        await self.process()
         return None
 
     async def process(self) -> None:
-        """Process the waiting packets. Raises AudioError; only malformed packets are left out."""
+        """Process the stored packets. Raises AudioError; only malformed packets are left out."""
         async with self._lock:
-            await self._service.in_thread(self._process)
+            packets = self._take_packets()
+            await self._service.in_thread(lambda: self._process(packets))
 
     async def set_text(self, transcript: str) -> dict[str, Any] | None:
         """Take the transcript so far. Raises TooLargeError."""
@@ -75,7 +79,8 @@ class LiveUtterance:
     async def mark(self, name: str) -> dict[str, Any]:
         """Answer for everything so far. Raises what ``EmotionStream.partial`` raises."""
         async with self._lock:
-            answer = await self._service.in_thread(self._answer_now)
+            packets = self._take_packets()
+            answer = await self._service.in_thread(lambda: self._answer_now(packets))
         return self._event(answer, mark=name[:256])
 
     async def finish(self) -> dict[str, Any]:
@@ -87,19 +92,24 @@ class LiveUtterance:
     async def _partial(self) -> dict[str, Any] | None:
         try:
             async with self._lock:
-                answer = await self._service.in_thread(self._answer_now)
+                packets = self._take_packets()
+                answer = await self._service.in_thread(lambda: self._answer_now(packets))
         except (TaskError, TextError):
             return None  # nothing that can be answered has arrived yet
         finally:
             self._due = time.monotonic() + self._options.interval_s
         return self._event(answer)
 
-    def _answer_now(self) -> Answer:
-        self._process()
+    def _answer_now(self, packets: list[bytes]) -> Answer:
+        self._process(packets)
         return self._stream.partial()
 
-    def _process(self) -> None:
+    def _take_packets(self) -> list[bytes]:
+        """Return the stored packets, and store none; not in a thread, where it could lose one."""
         packets, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        return packets
+
+    def _process(self, packets: list[bytes]) -> None:
         try:
             self._stream.feed(b"".join(packets))
         except AudioError:  # the stream is unchanged

@@ -1,0 +1,1 @@
+"""The WebSocket protocol (RFC 6455) of live calls, without the cost of a general library."""
