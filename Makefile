@@ -93,7 +93,7 @@ resolve: | $(BIN)/python
 
 # Fuzz each parser in turn with libFuzzer, MINUTES in all. Crashes are written to tests/fuzz/found.
 MINUTES ?= 10
-FUZZ := manifest sound packets transcript table form graph tokenizer call
+FUZZ := manifest sound packets transcript table form graph tokenizer call frames
 fuzz: $(VENV)/.fuzz
 	failed=; for target in $(FUZZ); do echo "# $$target"; \
 		PYTHONPATH=runtime:serving:tests $(BIN)/python tests/fuzz/run.py $$target \

@@ -25,6 +25,7 @@ UTTERANCE_S = 5.0
 LOST_S = 60.0
 _MASK = b"\x12\x34\x56\x78"
 _RECONNECT_S = 1.0
+_TICK_S = 0.001
 
 
 def masked_frame(opcode: int, payload: bytes) -> bytes:
@@ -232,8 +233,8 @@ async def run_calls(
             all(call.is_idle for call in every) or due > begun + seconds + LOST_S
         ):
             break
-        while (wait := due - time.perf_counter()) > 0:
-            await asyncio.sleep(wait)
+        if (wait := due - time.perf_counter()) > 0:
+            await asyncio.sleep(max(wait, _TICK_S))  # a shorter sleep would be a busy loop
         which = number % calls
         phase_s = UTTERANCE_S * (which * 0.618 % 1)
         every[which].tick(due, begin=begun + phase_s <= due <= begun + seconds)

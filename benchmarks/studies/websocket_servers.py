@@ -23,23 +23,17 @@ import uvicorn
 import uvloop
 
 from emo_serving.live.transport import transport_of
-from emo_serving.websocket.frames import unmask
+from emo_serving.websocket.frames import TEXT
 from emo_serving.websocket.protocol import WebSocketProtocol
+from studies.live_load import masked_frame
 
 PACKETS_PER_S = 50
-_MASK = b"\x12\x34\x56\x78"
 
 
 class Count:
     """Number of messages that a server has received."""
 
     value = 0
-
-
-def masked_frame(payload: bytes) -> bytes:
-    """Return a text frame of a client, shorter than 64 KiB."""
-    head = bytes((0x81, 0x80 | 126)) + len(payload).to_bytes(2, "big")
-    return head + _MASK + unmask(payload, _MASK)
 
 
 async def by_asgi(_: Any, receive: Any, send: Any) -> None:
@@ -119,7 +113,7 @@ async def send(port: int, calls: int, seconds: float) -> None:
     """Send the packets of all calls in real time."""
     payload = base64.b64encode(os.urandom(160)).decode()
     media = {"track": "inbound", "chunk": "2", "timestamp": "5", "payload": payload}
-    frame = masked_frame(json.dumps({"event": "media", "media": media}).encode())
+    frame = masked_frame(TEXT, json.dumps({"event": "media", "media": media}).encode())
     writers = []
     for _ in range(calls):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -132,8 +126,8 @@ async def send(port: int, calls: int, seconds: float) -> None:
     begun = time.perf_counter()
     for number in range(int(seconds * PACKETS_PER_S * calls)):
         due = begun + number / PACKETS_PER_S / calls
-        while (wait := due - time.perf_counter()) > 0:
-            await asyncio.sleep(wait)
+        if (wait := due - time.perf_counter()) > 0:
+            await asyncio.sleep(max(wait, 0.001))  # a shorter sleep would be a busy loop
         writers[number % calls].write(frame)
     for writer in writers:
         await writer.drain()

@@ -57,6 +57,12 @@ def seeds() -> dict[str, list[bytes]]:
         "graph": [files["text.fp32.onnx"], files["fusion.fp32.onnx"]],
         "tokenizer": [files["tokenizer.json"]],
         "call": [_telephone_call(), _browser_call()],
+        "frames": [
+            b"\x04" + bytes.fromhex("818537fa213d7f9f4d5158" + "8a8537fa213d7f9f4d5158"),
+            b"\x09" + bytes.fromhex("010200000000c3b1" + "890000000000" + "8001000000006f"),
+            b"\x80" + bytes.fromhex("82fe0080" + "01020304") + bytes(128),
+            b"\x02" + bytes.fromhex("888200000000" + "03e8"),
+        ],
     }
 
 

@@ -18,6 +18,7 @@ from emo_runtime.text.tokenizer_check import check_tokenizer
 from emo_runtime.text.transcripts import parse_transcript
 from emo_serving.api.multipart import parse_form
 from emo_serving.errors import RequestError
+from emo_serving.websocket.frames import CLOSE, Frame, FrameError, FrameParser, parse_close
 from fuzz import calls
 
 _SUFFIXES = (".vtt", ".srt", ".json", ".jsonl", ".tsv", "")
@@ -48,6 +49,27 @@ def packets(data: bytes) -> None:
         for start in range(1, len(data), 160):
             samples, rest = decoder(rest + data[start : start + 160])
             assert samples.ndim == 1
+
+
+def frames(data: bytes) -> None:
+    """Parse WebSocket frames, whole and cut at the first byte: both give the same."""
+    if data:
+        cut = 1 + data[0]
+        assert _frames(data[1:]) == _frames(data[1:cut], data[cut:])
+
+
+def _frames(*parts: bytes) -> tuple[list[Frame], int]:
+    parser, found = FrameParser(4096), list[Frame]()
+    try:
+        for part in parts:
+            parser.feed(part)
+            while (frame := parser.next_frame()) is not None:
+                found.append(frame)
+                if frame[0] == CLOSE:
+                    parse_close(bytes(frame[1]))  # type: ignore[arg-type]
+    except FrameError as error:
+        return found, error.code
+    return found, 0
 
 
 def transcript(data: bytes) -> None:
@@ -98,5 +120,16 @@ def call(data: bytes) -> None:
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
-    for target in (manifest, sound, packets, transcript, table, form, graph, tokenizer, call)
+    for target in (
+        manifest,
+        sound,
+        packets,
+        transcript,
+        table,
+        form,
+        graph,
+        tokenizer,
+        call,
+        frames,
+    )
 }

@@ -105,6 +105,7 @@ class _Connection:
         self._errors: deque[float] = deque(maxlen=service.settings.max_errors_per_minute)
         self._counts = {"utterances": 0, "answers": 0, "errors": 0}
         self._begun = time.monotonic()
+        self._max_message_bytes = service.settings.max_message_bytes
 
     async def run(self) -> None:
         """Handle messages until CloseConnection or Disconnected is raised."""
@@ -170,13 +171,13 @@ class _Connection:
     def _take(self, data: str | bytes) -> Sequence[Message | _Due] | None:
         """Return what a message means; None if it was a packet that is stored now."""
         self._monitor.touch()
-        if len(data) > self._service.settings.max_message_bytes:
+        if len(data) > self._max_message_bytes:
             raise CloseConnection(TOO_BIG, "message too large")
         messages = self._dialect.parse(data)
         utterance = self._utterance
-        if utterance is None or len(messages) != 1 or not isinstance(messages[0], Media):
+        if utterance is None or len(messages) != 1 or not isinstance(media := messages[0], Media):
             return messages or None
-        return _NOW_DUE if _add(utterance, messages[0]) else None
+        return _NOW_DUE if _add(utterance, media) else None
 
     def _reason_to_close(self, silent_s: float) -> CloseConnection | None:
         admission = self._service.admission

@@ -31,6 +31,7 @@ class IdleMonitor:
         self._reason_to_close = reason_to_close
         self._reason: CloseConnection | None = None
         self._since: float | None = None
+        self._touched = False
 
     def __enter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -42,8 +43,8 @@ class IdleMonitor:
         self._timer.cancel()
 
     def touch(self) -> None:
-        """The connection is not silent: count from now."""
-        self._since = self._loop.time()
+        """The connection is not silent: count again, from the next check."""
+        self._touched = True
 
     async def wait(self, coming: Awaitable[Received]) -> Received:
         """Return what comes. Raises CloseConnection if there is a reason to close instead."""
@@ -61,6 +62,8 @@ class IdleMonitor:
         self._timer = self._loop.call_later(_CHECK_S, self._check)
         if self._since is None or self._task is None or self._reason is not None:
             return
+        if self._touched:
+            self._touched, self._since = False, self._loop.time()
         self._reason = self._reason_to_close(self._loop.time() - self._since)
         if self._reason is not None:
             self._task.cancel()

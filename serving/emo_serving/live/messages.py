@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from emo_serving.live.options import CallOptions
 
 
@@ -15,9 +17,11 @@ class Start:
     call_id: str = ""
 
 
-@dataclass(frozen=True)
-class Media:
-    """A packet of sound; ``track`` is empty where the platform has only one."""
+class Media(msgspec.Struct, frozen=True):
+    """A packet of sound; ``track`` is empty where the platform has only one.
+
+    There are fifty a second in each call: it is created faster than a dataclass.
+    """
 
     payload: bytes
     track: str = ""

@@ -15,6 +15,7 @@ from emo_serving.websocket.frames import (
     build_close,
     build_frame,
     parse_close,
+    whole_message,
 )
 
 # Frames that are handled before other connections have their turn: a client can send 40,000 of 6
@@ -46,6 +47,7 @@ class WebSocketConnection:
     ) -> None:
         self._transport = transport
         self._loop = asyncio.get_running_loop()
+        self._max_message_bytes = max_message_bytes
         self._parser = FrameParser(max_message_bytes)
         self._take: Callable[[str | bytes], Any] | None = None
         self._waiter: asyncio.Future[Any] | None = None
@@ -107,6 +109,12 @@ class WebSocketConnection:
         self._active = True
         if self._ended:
             return
+        waiter = self._waiter
+        if waiter is not None and not waiter.done() and self._parser.is_between_messages:
+            message = whole_message(data)
+            if message is not None and len(data) <= self._max_message_bytes:
+                self._hand_over(message, waiter)
+                return
         self._parser.feed(data)
         if self._continuation is None:
             self._process()
@@ -171,7 +179,8 @@ class WebSocketConnection:
 
     def _handle(self, opcode: int, payload: str | bytes) -> None:
         if opcode < CLOSE:
-            self._hand_over(payload)
+            if self._waiter is not None:
+                self._hand_over(payload, self._waiter)
         elif opcode == PING:
             self._respond(build_frame(PONG, payload))  # type: ignore[arg-type]
         elif opcode == CLOSE:
@@ -182,16 +191,16 @@ class WebSocketConnection:
                 self._transport.write(build_close(code))
             self._transport.close()
 
-    def _hand_over(self, message: str | bytes) -> None:
-        if self._close_sent or self._take is None or self._waiter is None:
+    def _hand_over(self, message: str | bytes, waiter: asyncio.Future[Any]) -> None:
+        if self._close_sent or self._take is None:
             return  # the client has not seen the close frame yet
         try:
             taken = self._take(message)
         except Exception as error:  # noqa: BLE001  (it is raised in ``receive``)
-            self._waiter.set_exception(error)
-            return
-        if taken is not None:
-            self._waiter.set_result(taken)
+            waiter.set_exception(error)
+        else:
+            if taken is not None:
+                waiter.set_result(taken)
 
     def _respond(self, pong: bytes) -> None:
         """Send a pong; to a client that reads nothing, only one later (RFC 6455, 5.5.3)."""

@@ -75,9 +75,10 @@ class MediaStreams:
 
     def parse(self, data: str | bytes) -> Sequence[messages.Message]:
         """Return what a message means."""
-        match decode_message(self.decoder, data):
-            case MediaEvent() as event:
-                return self.on_media(event)
+        event = decode_message(self.decoder, data)
+        if isinstance(event, MediaEvent):  # by far the most frequent one
+            return self.on_media(event)
+        match event:
             case StartEvent() as event:
                 return self.on_start(event)
             case StopEvent():
