@@ -1,9 +1,13 @@
 """Live calls by their id, for their events and for transcripts from elsewhere."""
 
 import asyncio
+import secrets
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
+
+import msgspec
 
 from emo_serving.errors import NotFoundError
 
@@ -12,8 +16,17 @@ _MAX_EVENTS = 256
 # Ended calls whose last events are still available, so that a late subscriber gets the answer.
 _MAX_ENDED = 1024
 _KEPT_EVENTS = 16
+# The latest events of a running call, partial answers too, for subscribers who connect again.
+_RECENT_EVENTS = 64
 
 Event = dict[str, Any]
+
+
+class NumberedEvent(msgspec.Struct, frozen=True):
+    """An event and its id: ``RUN-NUMBER``, where RUN differs for a later call with the same id."""
+
+    id: str
+    content: Event
 
 
 class TranscriptTarget(Protocol):
@@ -30,15 +43,20 @@ class Call(Protocol):
     Attributes:
         ended: True if the call has ended; its latest events can still be read.
         begun: When it began (``time.monotonic``).
+        last_id: Id of its latest event; empty before the first.
     """
 
     ended: bool
     begun: float
+    last_id: str
 
-    def events(self, timeout_s: float) -> AsyncIterator[Event | None]:
+    def events(self, timeout_s: float, after: str) -> AsyncIterator[NumberedEvent | None]:
         """Yield the kept events, then those to come until the call's end.
 
-        None is yielded if there was no event for ``timeout_s``.
+        Args:
+            timeout_s: None is yielded if there was no event for this time.
+            after: Id of the last event that the subscriber has received. Then those after it are
+                yielded, as far as they are kept, partial answers too. Another call's id is ignored.
         """
         ...
 
@@ -56,7 +74,10 @@ class Peers(Protocol):
 
 
 class CallChannel:
-    """The events of one call: final answers and errors are kept, and all are passed on."""
+    """The events of one call: final answers and errors are kept, and all are passed on.
+
+    Of a running call, the latest ones are kept too.
+    """
 
     def __init__(self, call_id: str, owner: str, target: TranscriptTarget | None = None) -> None:
         self.call_id = call_id
@@ -64,20 +85,29 @@ class CallChannel:
         self.target = target
         self.ended = False
         self.begun = time.monotonic()
-        self._kept: list[Event] = []
-        self._subscribers: set[asyncio.Queue[Event | None]] = set()
+        self.last_id = ""
+        self._run = secrets.token_hex(4)
+        self._count = 0
+        self._kept: deque[NumberedEvent] = deque(maxlen=_KEPT_EVENTS)
+        self._recent: deque[NumberedEvent] = deque(maxlen=_RECENT_EVENTS)
+        self._subscribers: set[asyncio.Queue[NumberedEvent | None]] = set()
 
     def publish(self, event: Event) -> None:
         """Pass an event on to all subscribers."""
+        self._count += 1
+        self.last_id = f"{self._run}-{self._count}"
+        numbered = NumberedEvent(self.last_id, event)
+        self._recent.append(numbered)
         if event.get("final") or event["event"] == "error":
-            self._kept = [*self._kept[1 - _KEPT_EVENTS :], event]
+            self._kept.append(numbered)
         for queue in self._subscribers:
-            _put(queue, event)
+            _put(queue, numbered)
 
     def end(self) -> None:
         """Notify all subscribers that there are no further events."""
         self.ended = True
         self.target = None
+        self._recent.clear()
         for queue in self._subscribers:
             _put(queue, None)
 
@@ -87,13 +117,12 @@ class CallChannel:
             raise NotFoundError("this call has ended.")
         await self.target.set_transcript(text)
 
-    async def events(self, timeout_s: float) -> AsyncIterator[Event | None]:
-        """Yield the kept events, then those to come until the call's end.
-
-        None is yielded if there was no event for ``timeout_s``.
-        """
-        queue: asyncio.Queue[Event | None] = asyncio.Queue(_MAX_EVENTS)
-        for event in self._kept:
+    async def events(
+        self, timeout_s: float, after: str = ""
+    ) -> AsyncIterator[NumberedEvent | None]:
+        """Yield the kept events, then those to come until the call's end."""
+        queue: asyncio.Queue[NumberedEvent | None] = asyncio.Queue(_MAX_EVENTS)
+        for event in self._replay(after):
             queue.put_nowait(event)
         if self.ended:
             queue.put_nowait(None)
@@ -111,6 +140,14 @@ class CallChannel:
                 yield event_or_end
         finally:
             self._subscribers.discard(queue)
+
+    def _replay(self, after: str) -> list[NumberedEvent]:
+        """Return the kept events; those after an event of this call, if there is one."""
+        run, _, number = after.rpartition("-")
+        if run != self._run or not (number.isascii() and number.isdecimal()):
+            return list(self._kept)
+        kept = {_number(event): event for event in (*self._kept, *self._recent)}
+        return [kept[found] for found in sorted(kept) if found > int(number[:18])]
 
 
 class CallRegistry:
@@ -153,7 +190,11 @@ class CallRegistry:
             del self._channels[key]
 
 
-def _put(queue: asyncio.Queue[Event | None], event: Event | None) -> None:
+def _number(event: NumberedEvent) -> int:
+    return int(event.id.rpartition("-")[2])
+
+
+def _put(queue: asyncio.Queue[NumberedEvent | None], event: NumberedEvent | None) -> None:
     if queue.full():
         queue.get_nowait()
     queue.put_nowait(event)

@@ -4,7 +4,7 @@ import base64
 import contextlib
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -158,22 +158,29 @@ def websocket_url(base_url: str) -> str:
 
 
 @dataclass
-class EventFilter:
-    """Removes the events that a server repeats after another connection."""
+class EventReader:
+    """Reads server-sent events over several connections; what a server repeats is left out."""
 
-    _seen: set[bytes] = field(default_factory=set)
+    _id: str = ""
+    _last: tuple[str, int] = ("", 0)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers of the next connection: the id of the last event."""
+        run, number = self._last
+        return {"Last-Event-ID": f"{run}-{number}"} if run else {}
 
     def events(self, line: str) -> Sequence[CallEvent]:
-        """Return the new event of a line of server-sent events."""
+        """Return the new event of a line."""
+        if line.startswith("id: "):
+            self._id = line.removeprefix("id: ")
         if not line.startswith("data: "):
             return ()
-        data = line.removeprefix("data: ").encode()
-        event = msgspec.json.decode(data, type=CallEvent)
-        if event.final or event.event == "error":  # the kept ones
-            if data in self._seen:
-                return ()
-            self._seen.add(data)
-        return (event,)
+        run, _, number = self._id.rpartition("-")
+        if run == self._last[0] and int(number) <= self._last[1]:
+            return ()
+        self._last = run, int(number)
+        return (msgspec.json.decode(line.removeprefix("data: "), type=CallEvent),)
 
 
 class Utterances:

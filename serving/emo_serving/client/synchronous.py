@@ -75,16 +75,18 @@ class Client:
 
     def call_events(self, call_id: str) -> Iterator[CallEvent]:
         """Yield the events of a live call until its end, over another connection if one is lost."""
-        seen = protocol.EventFilter()
+        reader = protocol.EventReader()
         failures = 0
         while True:
             try:
                 path = protocol.call_path(call_id, "events")
-                with self._http.stream("GET", path) as response:
+                with self._http.stream("GET", path, headers=reader.headers) as response:
+                    if response.status_code == 204:  # the call has ended
+                        return
                     if response.status_code != 200:
                         raise protocol.error_of(response.status_code, response.read())
                     for line in response.iter_lines():
-                        for event in seen.events(line):
+                        for event in reader.events(line):
                             yield event
                             failures = 0
                     return

@@ -1,7 +1,7 @@
 """WS /v1/stream, GET /v1/calls/{id}/events (server-sent events), POST /v1/calls/{id}/transcript."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket
 from emo_serving.api.bodies import JSON, check_media_type, received_body
 from emo_serving.api.openapi import POST_ERRORS, READ_ERRORS, Endpoint, as_json
 from emo_serving.api.schemas import ErrorBody, decode
-from emo_serving.calls import Call
+from emo_serving.calls import Call, NumberedEvent
 from emo_serving.context import client_of
 from emo_serving.errors import NotFoundError
 from emo_serving.live.connection import answer_live
@@ -45,10 +45,17 @@ async def stream(socket: WebSocket) -> None:
 
 
 async def call_events(request: Request) -> Response:
-    """Server-sent events of a live call until its end: ``emotion`` and ``error``, as JSON."""
+    """Server-sent events of a live call until its end: ``emotion`` and ``error``, as JSON.
+
+    A client that connects again sends the last id in ``Last-Event-ID``. It gets 204, which tells a
+    browser to stop connecting, if the call has ended and nothing is left.
+    """
     call = await _find(request)
+    after = request.headers.get("last-event-id", "")
+    if call.ended and after and after == call.last_id:
+        return Response(status_code=204)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_lines(call), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(_lines(call, after), media_type="text/event-stream", headers=headers)
 
 
 async def call_transcript(request: Request) -> Response:
@@ -68,14 +75,15 @@ async def _find(request: Request) -> Call:
     return await service.calls.find(request.path_params["call"], client_of(request.scope).owner)
 
 
-async def _lines(call: Call) -> AsyncIterator[bytes]:
-    yield b": connected\n\n"
-    async for event in call.events(_KEEP_ALIVE_S):
+async def _lines(call: Call, after: str) -> AsyncIterator[bytes]:
+    yield b"retry: 1000\n\n"
+    async for event in call.events(_KEEP_ALIVE_S, after):
         yield b": keep-alive\n\n" if event is None else _line(event)
 
 
-def _line(event: dict[str, Any]) -> bytes:
-    return b"event: %s\ndata: %s\n\n" % (event["event"].encode(), msgspec.json.encode(event))
+def _line(event: NumberedEvent) -> bytes:
+    name, data = event.content["event"].encode(), msgspec.json.encode(event.content)
+    return b"id: %s\nevent: %s\ndata: %s\n\n" % (event.id.encode(), name, data)
 
 
 ROUTES: list[BaseRoute] = [

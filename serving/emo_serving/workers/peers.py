@@ -16,7 +16,7 @@ import msgspec
 import emo_runtime
 from emo_runtime import EmoError
 from emo_serving import errors
-from emo_serving.calls import Call, CallRegistry, Event
+from emo_serving.calls import Call, CallRegistry, NumberedEvent
 from emo_serving.errors import NotFoundError, UnavailableError
 
 _LENGTH = struct.Struct("!I")
@@ -37,6 +37,7 @@ class Events(Find, tag=True):
     """Send its events; None if there was none for ``timeout_s``."""
 
     timeout_s: float
+    after: str
 
 
 class SetTranscript(Find, tag=True):
@@ -50,6 +51,7 @@ class Found(msgspec.Struct):
 
     ended: bool
     begun: float
+    last_id: str
 
 
 class Failure(msgspec.Struct):
@@ -61,7 +63,7 @@ class Failure(msgspec.Struct):
 
 _request = msgspec.msgpack.Decoder(Find | Events | SetTranscript)
 _found = msgspec.msgpack.Decoder(Found | None)
-_event = msgspec.msgpack.Decoder(dict[str, Any] | None)
+_event = msgspec.msgpack.Decoder(NumberedEvent | None)
 _failure = msgspec.msgpack.Decoder(Failure)
 
 
@@ -74,10 +76,13 @@ class RemoteCall:
         self._owner = owner
         self.ended = found.ended
         self.begun = found.begun
+        self.last_id = found.last_id
 
-    async def events(self, timeout_s: float) -> AsyncIterator[Event | None]:
+    async def events(
+        self, timeout_s: float, after: str = ""
+    ) -> AsyncIterator[NumberedEvent | None]:
         """Yield the kept events, then those to come until the call's end."""
-        request = Events(self._call_id, self._owner, timeout_s)
+        request = Events(self._call_id, self._owner, timeout_s, after)
         with contextlib.suppress(OSError, EOFError):  # the worker has ended, and its calls with it
             async with _connected(self._path, request) as reader:
                 while True:
@@ -143,20 +148,24 @@ async def _answer(
     match request:
         case Events():
             if call is not None:
-                await _send_events(call, request.timeout_s, reader, writer)
+                await _send_events(call, request, reader, writer)
         case SetTranscript(text=text):
             await _send(writer, await _set_transcript(call, text))
         case Find():
-            await _send(writer, None if call is None else Found(call.ended, call.begun))
+            await _send(writer, None if call is None else _found_of(call))
+
+
+def _found_of(call: Call) -> Found:
+    return Found(call.ended, call.begun, call.last_id)
 
 
 async def _send_events(
-    call: Call, timeout_s: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    call: Call, request: Events, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     """Send events until the call's end or until the other side closes the connection."""
 
     async def send() -> None:
-        async for event in call.events(timeout_s):
+        async for event in call.events(request.timeout_s, request.after):
             await _send(writer, event)
 
     tasks = [asyncio.create_task(send()), asyncio.create_task(reader.read())]

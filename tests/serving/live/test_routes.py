@@ -134,3 +134,38 @@ def test_a_server_with_all_its_live_calls_stays_ready(start):
             pass
         assert caught.value.status_code == 429  # type: ignore[attr-defined]
         assert client.get("/readyz").status_code == 200
+
+
+def numbered(text):
+    """Return id and content of server-sent events."""
+    blocks = [
+        dict(line.split(": ", 1) for line in block.splitlines()) for block in text.split("\n\n")
+    ]
+    return [(block["id"], json.loads(block["data"])) for block in blocks if "data" in block]
+
+
+def test_events_after_a_lost_connection(start):
+    client = start()
+    with client.websocket_connect("/v1/stream") as socket:
+        begin = {"callSid": "c9", "customParameters": {"text": TEXT, "interval_ms": 60_000}}
+        socket.send_json({"event": "start", "start": begin})
+        for number in range(100):
+            socket.send_json({"event": "mark", "mark": {"name": str(number)}})
+            socket.receive_json()
+        channel = client.app.service.calls.get("c9", "")
+        run = channel.last_id.removesuffix("-100")
+        for after, first in [(97, 98), (50, 51), (5, 37)]:
+            replayed = channel._replay(f"{run}-{after}")
+            marks = [event.content["mark"] for event in replayed]
+            assert marks == [str(number - 1) for number in range(first, 101)], "64 at most"
+        for unknown in ("", "other-3", f"{run}-x", f"{run}-\u0663", "-", "9" * 99):
+            assert channel._replay(unknown) == [], "only final answers without a known id"
+        socket.send_json({"event": "stop"})
+        final = socket.receive_json()
+    assert len(channel._recent) == 0, "partial answers of an ended call are not kept"
+    found = numbered(client.get("/v1/calls/c9/events").text)
+    assert found == [(f"{run}-101", final)]
+    again = {"Last-Event-ID": f"{run}-99"}
+    assert numbered(client.get("/v1/calls/c9/events", headers=again).text) == found
+    again = {"Last-Event-ID": f"{run}-101"}
+    assert client.get("/v1/calls/c9/events", headers=again).status_code == 204

@@ -68,8 +68,7 @@ def test_the_examples_of_the_rfc():
 
 def client():
     """An open connection of ``websockets`` on the client's side."""
-    opened = ClientProtocol(parse_uri("ws://localhost/"), state=OPEN)
-    return opened
+    return ClientProtocol(parse_uri("ws://localhost/"), state=OPEN)
 
 
 def sent_by(opened):
