@@ -1,6 +1,8 @@
 """Counters and histograms for Prometheus (extra [metrics])."""
 
-from typing import Any
+import copy
+from collections.abc import Sequence
+from typing import Any, Self
 
 from emo_runtime.errors import EmoError, MissingExtraError
 from emo_runtime.result import Answer
@@ -19,7 +21,8 @@ class PrometheusMetrics:
     - ``emo_step_seconds{step}``: time of a step.
     - ``emo_sound_seconds_total``: seconds of sound.
 
-    ``registry`` defaults to the global registry of prometheus-client. Raises MissingExtraError.
+    ``registry`` defaults to the global registry of prometheus-client. ``labels`` are names of
+    further labels, whose values ``labelled()`` sets. Raises MissingExtraError.
 
     Examples:
         >>> metrics = PrometheusMetrics()  # doctest: +SKIP
@@ -28,7 +31,7 @@ class PrometheusMetrics:
         ... )
     """
 
-    def __init__(self, registry: Any = None) -> None:
+    def __init__(self, registry: Any = None, labels: Sequence[str] = ()) -> None:
         try:
             import prometheus_client as prometheus  # noqa: PLC0415  (an extra)
         except ImportError:
@@ -37,30 +40,45 @@ class PrometheusMetrics:
             ) from None
         options: dict[str, Any] = {"registry": registry or prometheus.REGISTRY}
         counter, histogram = prometheus.Counter, prometheus.Histogram
-        self._answers = counter("emo_answers_total", "Answers.", ["task", "label"], **options)
-        self._uncertain = counter(
-            "emo_uncertain_total", "Answers below the minimum confidence.", ["task"], **options
+
+        def metric(kind: Any, name: str, description: str, *own: str) -> Any:
+            return kind(name, description, [*labels, *own], **options)
+
+        self._values: tuple[str, ...] = ("",) * len(labels)
+        self._answers = metric(counter, "emo_answers_total", "Answers.", "task", "label")
+        self._uncertain = metric(
+            counter, "emo_uncertain_total", "Answers below the minimum confidence.", "task"
         )
-        self._errors = counter("emo_errors_total", "Errors.", ["kind"], **options)
-        self._notes = counter("emo_notes_total", "Notes on the input.", ["code"], **options)
-        self._sound = counter("emo_sound_seconds_total", "Seconds of sound.", **options)
+        self._errors = metric(counter, "emo_errors_total", "Errors.", "kind")
+        self._notes = metric(counter, "emo_notes_total", "Notes on the input.", "code")
+        self._sound = metric(counter, "emo_sound_seconds_total", "Seconds of sound.")
         options["buckets"] = _BUCKETS
-        self._seconds = histogram("emo_answer_seconds", "Time to an answer.", ["task"], **options)
-        self._steps = histogram("emo_step_seconds", "Time of a step.", ["step"], **options)
+        self._seconds = metric(histogram, "emo_answer_seconds", "Time to an answer.", "task")
+        self._steps = metric(histogram, "emo_step_seconds", "Time of a step.", "step")
+
+    def labelled(self, *values: str) -> Self:
+        """Return the same metrics with these values of the further labels."""
+        other = copy.copy(self)
+        other._values = values
+        return other
 
     def __call__(self, answer: Answer) -> None:
         """Count one answer."""
-        self._answers.labels(answer.task, answer.label).inc()
-        self._sound.inc(answer.duration_s)
-        self._uncertain.labels(answer.task).inc(answer.uncertain)
+        self._with(self._answers, answer.task, answer.label).inc()
+        self._with(self._sound).inc(answer.duration_s)
+        self._with(self._uncertain, answer.task).inc(answer.uncertain)
         for note in answer.notes:
-            self._notes.labels(note.code).inc()
+            self._with(self._notes, note.code).inc()
         for name, milliseconds in answer.timings.by_step().items():
             if name == "total":
-                self._seconds.labels(answer.task).observe(milliseconds / 1e3)
+                self._with(self._seconds, answer.task).observe(milliseconds / 1e3)
             elif milliseconds:
-                self._steps.labels(name).observe(milliseconds / 1e3)
+                self._with(self._steps, name).observe(milliseconds / 1e3)
 
     def count_error(self, error: EmoError) -> None:
         """Count one error."""
-        self._errors.labels(type(error).__name__).inc()
+        self._with(self._errors, type(error).__name__).inc()
+
+    def _with(self, metric: Any, *own: str) -> Any:
+        values = (*self._values, *own)
+        return metric.labels(*values) if values else metric

@@ -31,7 +31,8 @@ class Client:
     """A named token or an address that sends requests, with its limits (None: no limit).
 
     ``owner`` is the token's name, or empty: live calls are visible to their owner only.
-    ``is_authenticated`` is False for a WebSocket whose token comes with its start message.
+    ``may_control``: it may load and unload bundles. ``is_authenticated`` is False for a WebSocket
+    whose token comes with its start message.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Client:
     max_calls: int | None = None
     max_streams: int | None = None
     is_authenticated: bool = True
+    may_control: bool = False
 
 
 ANYONE = Client("")

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from emo_serving.api import health, open_inference, page, timeline, v1
+from emo_serving.api import health, open_inference, page, repository, timeline, v1
 from emo_serving.api.middleware import RequestMiddleware, not_found
 from emo_serving.api.openapi import as_json, build_document
 from emo_serving.live import routes as live
@@ -29,6 +29,7 @@ _ENDPOINTS = [
     *live.ENDPOINTS,
     *health.ENDPOINTS,
     *open_inference.ENDPOINTS,
+    *repository.ENDPOINTS,
 ]
 
 

@@ -5,9 +5,9 @@ import ipaddress
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -15,6 +15,8 @@ from emo_runtime.cli.common import Command, bundle_options, refuse_options, requ
 from emo_serving.cli_options import (
     FILE,
     audiosocket_options,
+    bundles_options,
+    check_model_control,
     limit,
     mib,
     seconds,
@@ -28,18 +30,18 @@ from emo_serving.settings import (
     TOKEN_VARIABLE,
     TWILIO_VARIABLE,
     WEBHOOK_SECRET_VARIABLE,
+    BundleSource,
     Settings,
 )
-from emo_serving.tokens import Token, read_token_file
+from emo_serving.tls import Tls
+from emo_serving.tokens import Token, only_token, read_token_file
 from emo_serving.webhooks.signature import check_secret, read_secret_file
 
 _NEEDED = ("starlette", "uvicorn", "httptools", "prometheus_client", "websockets", "httpx2")
-if TYPE_CHECKING:
-    from emo_serving.server import Tls
 
 # Options that concern connections, which Ray's proxy accepts with --ray.
 _OF_UVICORN = (
-    *("unix_socket", "tls_cert", "tls_key", "trusted_proxies"),
+    *("unix_socket", "grpc_port", "tls_cert", "tls_key", "trusted_proxies"),
     *("max_connections", "max_connections_per_client"),
     *("audiosocket", "audiosocket_clients", "audiosocket_owner", "otel"),
 )
@@ -54,12 +56,15 @@ _OF_UVICORN = (
 @click.option(
     "--unix-socket", type=click.Path(path_type=Path), help="Listen on a Unix domain socket instead."
 )
+@click.option(
+    "--grpc-port",
+    type=click.IntRange(0, 65535),
+    help="Serve the Open Inference Protocol over gRPC too, on this port of --host; 0 takes a free "
+    "one.",
+)
 @click.option("--tls-cert", type=FILE, help="Certificate chain (PEM): serve HTTPS.")
 @click.option("--tls-key", type=FILE, help="Private key (PEM) of the certificate.")
-@click.option(
-    "--bundle",
-    help="Directory or installed name of a bundle, or its URI with --ray.  [default: emo-es]",
-)
+@bundles_options
 @click.option(
     "--token-file",
     type=FILE,
@@ -140,6 +145,7 @@ def main(
     host: str,
     port: int,
     unix_socket: Path | None,
+    grpc_port: int | None,
     tls_cert: Path | None,
     tls_key: Path | None,
     token_file: Path | None,
@@ -151,23 +157,30 @@ def main(
     max_body_mib: int,
     max_buffered_mib: int,
     on_ray: bool,
+    bundles: tuple[BundleSource, ...],
     min_replicas: int,
     max_replicas: int,
     **options: Any,
 ) -> None:
-    """Serve a bundle over HTTP and WebSocket: a page at /, the API under /v1 and /v2.
+    """Serve bundles over HTTP and WebSocket: a page at /, the API under /v1 and /v2.
 
-    SIGTERM ends the server once running requests are answered; a second one ends it at once. With
-    --workers, SIGHUP replaces the workers one by one: bundle, tokens and certificate are read
-    again.
+    SIGTERM ends the server once running requests are answered; a second one ends it at once. SIGHUP
+    loads the bundles that have changed on disk. With --workers it replaces the workers one by one:
+    bundles, tokens and certificate are read again.
 
     Every option can be set by an environment variable, such as EMO_SERVE_MAX_STREAMS.
     """
     require_extra("serve", *_NEEDED)
+    if on_ray or workers > 1:
+        why = "--ray" if on_ray else "--workers, whose processes share the bundles of their parent"
+        refuse_options(f"does not go with {why}.", "model_control", "bundle_folder")
     if on_ray:
         refuse_options("does not go with --ray: a recognizer has one thread.", "threads")
         refuse_options("does not go with --ray: use --max-replicas.", "workers")
         refuse_options("does not go with --ray: Ray accepts the connections.", *_OF_UVICORN)
+        refuse_options("does not go with --ray: deploy the bundle again.", "reload_s")
+        if len(bundles) > 1 or any(source.name for source in bundles):
+            raise click.UsageError("--ray serves one bundle, under its own name.")
         require_extra("ray", "ray", "pyarrow")
     else:
         refuse_options("is for --ray only.", "min_replicas", "max_replicas")
@@ -175,10 +188,9 @@ def main(
         raise click.UsageError("--min-replicas must not exceed --max-replicas.")
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("give --tls-cert and --tls-key, or neither.")
-    _check_networks("--proxy-headers", options["trusted_proxies"])
-    _check_networks("--audiosocket-client", options["audiosocket_clients"])
     if workers > 1 and not hasattr(os, "fork"):
         raise click.UsageError("--workers: this system can't fork processes.")
+    _check_networks(options)
 
     def read_settings() -> Settings:
         tokens, twilio = _tokens(token_file), _twilio_auth_token(twilio_auth_token_file)
@@ -190,10 +202,13 @@ def main(
             max_buffered_bytes=max(max_buffered_mib, 4 * max_body_mib) * MIB,
             max_streams=STREAMS_PER_WORKER * workers if max_streams is None else max_streams,
             workers=workers,
+            bundle=bundles[0].where if on_ray and bundles else None,
+            bundles=() if on_ray else bundles,
             **options,
         )
 
     settings = read_settings()
+    check_model_control(settings)
     if not settings.tokens and unix_socket is None and not _is_loopback(host):
         click.echo(
             f"Warning: {host} is open to other machines, and no token is required.", err=True
@@ -203,49 +218,63 @@ def main(
 
         serve_on_ray(settings, (host, port), (min_replicas, max_replicas), _print_address)
         return
-    from emo_serving.server import Tls, listen, listen_unix  # noqa: PLC0415  (the same)
-
+    addresses = _Addresses(host, port, unix_socket, grpc_port, audiosocket)
     tls = Tls(tls_cert, tls_key) if tls_cert and tls_key else None
-    if unix_socket is not None:
-        with listen_unix(unix_socket) as listening:
-            _serve(
-                read_settings, listening, lambda: click.echo(f"unix:{unix_socket}", err=True), tls
-            )
-        return
-    scheme = "https" if tls else "http"
+    _listen_and_serve(read_settings, settings, addresses, tls)
+
+
+@dataclass(frozen=True)
+class _Addresses:
+    """Where to listen."""
+
+    host: str
+    port: int
+    unix_socket: Path | None
+    grpc_port: int | None
+    audiosocket: str | None
+
+
+def _listen_and_serve(
+    read_settings: Callable[[], Settings], settings: Settings, at: _Addresses, tls: Tls | None
+) -> None:
+    from emo_serving.server import listen, listen_unix, serve  # noqa: PLC0415  (needs the extra)
+
     with contextlib.ExitStack() as stack:
-        listening = stack.enter_context(listen(host, port, stuck_s=settings.idle_s))
-        for_audiosocket = None
-        if audiosocket is not None:
+        if at.unix_socket is not None:
+            listening = stack.enter_context(listen_unix(at.unix_socket))
+        else:
+            listening = stack.enter_context(listen(at.host, at.port, stuck_s=settings.idle_s))
+        grpc = audiosocket = None
+        if at.grpc_port is not None:
+            grpc = stack.enter_context(_reserve_grpc_port(at.host, at.grpc_port)).getsockname()[:2]
+        if at.audiosocket is not None:
             _check_audiosocket(settings)
-            chosen = split_address("--audiosocket", audiosocket)
-            for_audiosocket = stack.enter_context(listen(*chosen, stuck_s=settings.idle_s))
+            chosen = split_address("--audiosocket", at.audiosocket)
+            audiosocket = stack.enter_context(listen(*chosen, stuck_s=settings.idle_s))
 
         def ready() -> None:
-            address = listening.getsockname()
-            _print_address(address[0], address[1], scheme)
-            if for_audiosocket is not None:
-                click.echo("audiosocket {}:{}".format(*for_audiosocket.getsockname()), err=True)
+            if grpc is not None:
+                _print_address(*grpc, "grpcs" if tls else "grpc")
+            if at.unix_socket is not None:
+                click.echo(f"unix:{at.unix_socket}", err=True)
+            else:
+                _print_address(*listening.getsockname()[:2], "https" if tls else "http")
+            if audiosocket is not None:
+                click.echo("audiosocket {}:{}".format(*audiosocket.getsockname()), err=True)
 
-        _serve(read_settings, listening, ready, tls, for_audiosocket)
+        if settings.workers == 1:
+            serve(settings, listening, ready, tls, audiosocket=audiosocket, grpc=grpc)
+        else:
+            from emo_serving.workers.supervisor import supervise  # noqa: PLC0415  (not on Windows)
+
+            supervise(read_settings, listening, ready, tls, audiosocket=audiosocket, grpc=grpc)
 
 
-def _serve(
-    read_settings: Callable[[], Settings],
-    listening: socket.socket,
-    on_ready: Callable[[], object],
-    tls: "Tls | None",
-    audiosocket: socket.socket | None = None,
-) -> None:
-    settings = read_settings()
-    if settings.workers == 1:
-        from emo_serving.server import serve  # noqa: PLC0415  (needs the extra)
+def _reserve_grpc_port(host: str, port: int) -> socket.socket:
+    require_extra("grpc", "grpc", "google.protobuf")
+    from emo_serving.on_grpc.port import reserve_port  # noqa: PLC0415  (needs the extra)
 
-        serve(settings, listening, on_ready, tls, audiosocket)
-    else:
-        from emo_serving.workers.supervisor import supervise  # noqa: PLC0415  (not on Windows)
-
-        supervise(read_settings, listening, on_ready, tls, audiosocket)
+    return reserve_port(host, port)
 
 
 def _check_audiosocket(settings: Settings) -> None:
@@ -268,7 +297,7 @@ def _tokens(file: Path | None) -> tuple[Token, ...]:
     if file is not None:
         return read_token_file(file)
     secret = os.environ.get(TOKEN_VARIABLE)
-    return (Token(secret),) if secret else ()
+    return (only_token(secret),) if secret else ()
 
 
 def _twilio_auth_token(file: Path | None) -> str | None:
@@ -302,8 +331,10 @@ def _webhook_secret(file: Path | None) -> str | None:
     return check_secret(secret, WEBHOOK_SECRET_VARIABLE) if secret else None
 
 
-def _check_networks(option: str, networks: tuple[str, ...]) -> None:
-    for network in networks:
+def _check_networks(options: dict[str, Any]) -> None:
+    given = [("--proxy-headers", network) for network in options["trusted_proxies"]]
+    given += [("--audiosocket-client", network) for network in options["audiosocket_clients"]]
+    for option, network in given:
         try:
             if network != "*":
                 ipaddress.ip_network(network)  # uvicorn ignores networks with host bits

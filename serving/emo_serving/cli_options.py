@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from emo_serving.settings import MIB, WEBHOOK_SECRET_VARIABLE, Settings
+from emo_serving.settings import MIB, NAME, WEBHOOK_SECRET_VARIABLE, BundleSource, Settings
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 DEFAULTS = Settings()
@@ -44,6 +44,52 @@ def split_address(option: str, address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+class BundleParameter(click.ParamType):  # type: ignore[type-arg]
+    """``BUNDLE`` or ``NAME=BUNDLE``."""
+
+    name = "BUNDLE"
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> BundleSource:
+        """Return the source. Raises BadParameter."""
+        if isinstance(value, BundleSource):
+            return value
+        name, separator, where = str(value).partition("=")
+        if not separator or "/" in name or Path(value).exists():
+            return BundleSource(value)
+        if not NAME.fullmatch(name) or not where:
+            self.fail(
+                f"{value}: give BUNDLE or NAME=BUNDLE; a name has letters, digits, '.', '-' and "
+                "'_' (at most 100).",
+                parameter,
+                context,
+            )
+        return BundleSource(where, name)
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        """Split the value of a variable at spaces, unless it is one directory."""
+        return [rv] if Path(rv).is_dir() else rv.split()
+
+
+def check_model_control(settings: Settings) -> None:
+    """Raise UsageError if nobody could load bundles."""
+    if settings.bundle_folder is not None and not settings.model_control:
+        raise click.UsageError("--bundle-folder is for --model-control only.")
+    if settings.model_control and not any(token.model_control for token in settings.tokens):
+        raise click.UsageError(
+            "--model-control needs a token that permits it: --token-file with one token, or with "
+            "'model_control = true' in an entry of [[tokens]]."
+        )
+
+
+def bundles_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that choose the bundles."""
+    for option in reversed(_BUNDLES_OPTIONS):
+        function = option(function)
+    return function
+
+
 def audiosocket_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of AudioSocket."""
     for option in reversed(_AUDIOSOCKET_OPTIONS):
@@ -58,6 +104,35 @@ def webhook_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+_BUNDLES_OPTIONS: list[Decorator] = [
+    click.option(
+        "--bundle",
+        "bundles",
+        multiple=True,
+        type=BundleParameter(),
+        envvar="EMO_SERVE_BUNDLE",
+        help="Directory or installed name of a bundle, or its URI with --ray. NAME=BUNDLE gives it "
+        "another name; several bundles are served, and the first is the default.  [default: "
+        "emo-es]",
+    ),
+    click.option(
+        "--reload-s",
+        type=click.FloatRange(0),
+        default=DEFAULTS.reload_s,
+        show_default=True,
+        help="Look for replaced bundles so often, and load them; 0: only after SIGHUP.",
+    ),
+    click.option(
+        "--model-control",
+        is_flag=True,
+        help="Clients may load and unload bundles, if their token permits it.",
+    ),
+    click.option(
+        "--bundle-folder",
+        type=click.Path(path_type=Path, exists=True, file_okay=False),
+        help="With --model-control: folder whose bundles can be loaded by name.",
+    ),
+]
 _AUDIOSOCKET_OPTIONS: list[Decorator] = [
     click.option(
         "--audiosocket", metavar="HOST:PORT", help="Listen for Asterisk's AudioSocket too."

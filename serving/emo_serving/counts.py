@@ -59,6 +59,10 @@ class Counts(Protocol):
         """Return the number of processes that ended unexpectedly so far."""
         ...
 
+    def failed_restarts(self) -> int:
+        """Return the number of restarts of all workers that failed so far."""
+        ...
+
 
 class LocalCounts:
     """Counts of a server with one process."""
@@ -106,5 +110,9 @@ class LocalCounts:
         return 1
 
     def lost(self) -> int:
+        """Return 0."""
+        return 0
+
+    def failed_restarts(self) -> int:
         """Return 0."""
         return 0

@@ -59,18 +59,32 @@ class NotFoundError(EmoError):
     """There is no such path, model or call."""
 
 
+class UnknownBundleError(NotFoundError):
+    """There is no bundle of this name."""
+
+
+class ControlError(EmoError):
+    """Loading or unloading a bundle is not permitted."""
+
+
+class LoadError(EmoError):
+    """A bundle that can't be opened, or that fails its self-test."""
+
+
 class MethodError(EmoError):
     """The path exists and does not support the HTTP method."""
 
 
 _STATUS: dict[type[EmoError], int] = {
     RequestError: 422,
+    LoadError: 422,
     ArgumentError: 422,
     AudioError: 422,
     TextError: 422,
     TaskError: 422,
     UnauthorizedError: 401,
     OriginError: 403,
+    ControlError: 403,
     NotFoundError: 404,
     MethodError: 405,
     SlowUploadError: 408,

@@ -35,6 +35,19 @@ class ServerMetrics:
             buckets=_BUCKETS,
             registry=registry,
         )
+        self.grpc_requests = Counter(
+            "emo_grpc_requests_total",
+            "Calls of the gRPC service by method and status.",
+            ["method", "code"],
+            registry=registry,
+        )
+        self.grpc_seconds = Histogram(
+            "emo_grpc_request_seconds",
+            "Time of a call of the gRPC service, from its metadata to its end.",
+            ["method"],
+            buckets=_BUCKETS,
+            registry=registry,
+        )
         self.stream_ends = Counter(
             "emo_streams_ended_total",
             "Live calls that ended, by reason.",
@@ -81,3 +94,5 @@ class _Current(Collector):
         yield refused
         lost = "Worker processes that ended unexpectedly."
         yield CounterMetricFamily("emo_workers_lost", lost, admission.counts.lost())
+        failed = "Restarts of the workers that failed: the bundle could not be opened."
+        yield CounterMetricFamily("emo_restarts_failed", failed, admission.counts.failed_restarts())

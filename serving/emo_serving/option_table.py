@@ -35,7 +35,8 @@ def option_table() -> str:
 
 def _row(option: click.Option, context: click.Context) -> str:
     names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
-    variable = f"`{ENVIRONMENT_PREFIX}_{(option.name or '').upper()}`"
+    named = option.envvar or f"{ENVIRONMENT_PREFIX}_{(option.name or '').upper()}"
+    variable = f"`{named}`"
     default = option.get_default(context)
     shown = f"`{default}`" if isinstance(default, str | int | float) and default else ""
     meaning = " ".join((option.help or "").split()).replace("|", "\\|")

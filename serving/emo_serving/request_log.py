@@ -75,6 +75,14 @@ def log_request(
     log_event(kind, context, **fields, ms=round(seconds * 1e3, 1))
 
 
+def log_server_event(event: str, **fields: object) -> None:
+    """Write a line about the server itself on standard error, whatever the access log."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    line = msgspec.json.encode({"time": now, "event": event, **fields}).decode()
+    with contextlib.suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
 def log_event(kind: str, context: RequestContext, **fields: Any) -> None:
     """Log a record of this kind."""
     if _writer is None:

@@ -4,24 +4,28 @@ import asyncio
 import contextlib
 import gc
 import logging
+import signal
 import socket
-import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 
-from emo_runtime import ArgumentError
 from emo_serving.app import create_app
 from emo_serving.audiosocket import AudioSocketServer
 from emo_serving.connections import ConnectionLimits, http_protocol, websocket_protocol
 from emo_serving.request_log import writing_log
 from emo_serving.service import Service
 from emo_serving.settings import Settings
+from emo_serving.tls import Tls
 from emo_serving.tracing import exporting_traces
+
+if TYPE_CHECKING:
+    from emo_serving.on_grpc.server import GrpcServer
 
 _BACKLOG = 2048
 LAST_S = 5
@@ -30,26 +34,6 @@ SETTLE_S = 2.0
 # Longer than the keep-alive of load balancers (60 s is usual), which would otherwise send a request
 # on a connection that is just being closed.
 _KEEP_ALIVE_S = 75
-
-
-@dataclass(frozen=True)
-class Tls:
-    """Certificate chain and private key, both in PEM."""
-
-    certificate: Path
-    key: Path
-
-    def check(self) -> None:
-        """Raise ArgumentError unless both can be used. An encrypted key would need a password."""
-        try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
-                self.certificate, self.key, password=""
-            )
-        except (OSError, ValueError) as error:
-            raise ArgumentError(
-                f"{self.certificate}, {self.key}: not a certificate chain and its unencrypted "
-                f"private key, in PEM ({error})."
-            ) from None
 
 
 def listen(host: str, port: int, stuck_s: float) -> socket.socket:
@@ -104,7 +88,9 @@ def serve(
     listening: socket.socket,
     on_ready: Callable[[], object] = lambda: None,
     tls: Tls | None = None,
+    *,
     audiosocket: socket.socket | None = None,
+    grpc: tuple[str, int] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; a second signal ends the process at once.
 
@@ -114,6 +100,7 @@ def serve(
         on_ready: Called once requests are answered.
         tls: Serve HTTPS with this certificate.
         audiosocket: A listening socket for Asterisk's AudioSocket.
+        grpc: Host and port of the gRPC service.
 
     Raises:
         EmoError: The bundle or the certificate can't be opened.
@@ -130,7 +117,7 @@ def serve(
             stack.enter_context(writing_log())
         if settings.otel:
             stack.enter_context(exporting_traces())
-        Server(Service(settings), ready, tls, audiosocket).run([listening])
+        Server(Service(settings), ready, tls, audiosocket=audiosocket, grpc=grpc).run([listening])
 
 
 def exclude_from_collection() -> None:
@@ -155,7 +142,9 @@ class Server(uvicorn.Server):
         service: Service,
         on_ready: Callable[[], object] = lambda: None,
         tls: Tls | None = None,
+        *,
         audiosocket: socket.socket | None = None,
+        grpc: tuple[str, int] | None = None,
     ) -> None:
         settings = service.settings
         limits = ConnectionLimits(service)
@@ -178,9 +167,12 @@ class Server(uvicorn.Server):
                 backlog=_BACKLOG,
             )
         )
+        self._grpc = None if grpc is None else _grpc_server(service, grpc, tls)
         self._audiosocket = audiosocket
         self._audiosocket_server = AudioSocketServer(service, limits)
         self._admission = service.admission
+        self._models = service.models
+        self._reloading: set[asyncio.Task[None]] = set()
         self._settings = settings
         self._on_ready = on_ready
         self._listening: list[socket.socket] = []
@@ -195,6 +187,10 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close what is still open."""
+        for task in self._reloading:
+            task.cancel()
+        if self._grpc is not None:
+            await self._grpc.close()
         await self._audiosocket_server.close()
         await super().shutdown(sockets)
 
@@ -213,8 +209,30 @@ class Server(uvicorn.Server):
     async def _listen(self, sockets: list[socket.socket]) -> None:
         await super().startup(sockets)
         self._listening = sockets
+        self._reload_when_changed()
+        if self._grpc is not None:
+            await self._grpc.start()
         if self._audiosocket is not None:
             await self._audiosocket_server.start(self._audiosocket)
+
+    def _reload_when_changed(self) -> None:
+        """Look for changed bundles after SIGHUP, and at intervals if that is wanted."""
+        loop = asyncio.get_running_loop()
+
+        def begin() -> None:
+            task = loop.create_task(self._models.reload_changed(at_once=True))
+            self._reloading.add(task)
+            task.add_done_callback(self._reloading.discard)
+
+        if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGHUP"):
+            loop.add_signal_handler(signal.SIGHUP, begin)
+        if self._settings.reload_s:
+            self._reloading.add(loop.create_task(self._poll()))
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.reload_s)
+            await self._models.reload_changed()
 
     async def _is_drained(self) -> bool:
         now = time.monotonic()
@@ -228,6 +246,8 @@ class Server(uvicorn.Server):
         if self._accepting:
             self._accepting = False
             self._audiosocket_server.stop_listening()
+            if self._grpc is not None:
+                self._grpc.stop_listening(self._settings.drain_s + LAST_S)
             await self._stop_listening()
         settled = since >= self._settings.grace_s + SETTLE_S or not self.server_state.connections
         return (settled and self._admission.idle) or since >= self._settings.drain_s + LAST_S
@@ -266,6 +286,12 @@ class Server(uvicorn.Server):
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
         return made
+
+
+def _grpc_server(service: Service, address: tuple[str, int], tls: Tls | None) -> "GrpcServer":
+    from emo_serving.on_grpc.server import GrpcServer  # noqa: PLC0415  (needs the extra)
+
+    return GrpcServer(service, *address, tls)
 
 
 def _trusted(proxies: tuple[str, ...]) -> list[str]:

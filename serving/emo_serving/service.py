@@ -26,7 +26,8 @@ from emo_serving.calls import CallRegistry, Peers
 from emo_serving.counts import Counts
 from emo_serving.errors import TooLargeError, UnavailableError
 from emo_serving.metrics import ServerMetrics
-from emo_serving.settings import Settings
+from emo_serving.models import Model, Models
+from emo_serving.settings import BundleSource, Settings
 from emo_serving.webhooks.events import Webhooks
 
 Result = TypeVar("Result")
@@ -49,12 +50,19 @@ class Worker:
 
 def open_recognizer(
     settings: Settings,
+    source: BundleSource,
     on_answer: Callable[[Answer], object] | None = None,
     opened: Callable[..., EmotionRecognizer] = EmotionRecognizer.open,
+    *,
+    self_test: bool | None = None,
 ) -> EmotionRecognizer:
-    """Open the recognizer of a server. Raises EmoError."""
+    """Open a recognizer of a server. Raises EmoError.
+
+    With ``self_test`` every file is verified and the golden answers are compared; None: once for a
+    bundle on this machine.
+    """
     return opened(
-        settings.bundle,
+        source.where,
         providers=settings.provider,
         fallback=settings.fallback,
         threads=settings.threads,
@@ -62,13 +70,14 @@ def open_recognizer(
         mode="throughput",
         max_duration_s=settings.max_duration_s,
         max_waiting=settings.max_waiting,
+        self_test=self_test,
         warm=True,
         on_answer=on_answer,
     )
 
 
 class Service:
-    """State that the routes share: recognizer, admission control, metrics. One for each process."""
+    """State that the routes share: bundles, admission control, metrics. One for each process."""
 
     def __init__(
         self,
@@ -80,12 +89,17 @@ class Service:
         self.settings = settings
         registry = CollectorRegistry()
         self.webhooks = Webhooks(settings, registry)
-        self._answers: PrometheusMetrics | None = None
-        self.recognizer = open_recognizer(settings, self._count_answer, opened)
-        # Only now: the answers of the self-test and the warm-up don't count.
-        self._answers = PrometheusMetrics(registry)
-        self.description = self.recognizer.describe()
-        workers = int(self.description["threads"]["count"])
+        self._answers = PrometheusMetrics(registry, ["bundle"])
+
+        def open_bundle(
+            source: BundleSource,
+            on_answer: Callable[[Answer], object],
+            self_test: bool | None,
+        ) -> EmotionRecognizer:
+            return open_recognizer(settings, source, on_answer, opened, self_test=self_test)
+
+        self.models = Models(settings, open_bundle, self._answers.labelled, registry)
+        workers = int(self.models.get().description["threads"]["count"])
         self.admission = admission or Admission(
             workers,
             settings.max_waiting,
@@ -100,24 +114,34 @@ class Service:
         self._stream_threads = ThreadPoolExecutor(workers, thread_name_prefix="emo-stream")
 
     @property
+    def recognizer(self) -> EmotionRecognizer:
+        """The recognizer of the default bundle."""
+        return self.models.get().recognizer
+
+    @property
     def status(self) -> str:
         """``ready``, ``overloaded`` or ``stopping``."""
         if self.admission.stopping:
             return "stopping"
         return "overloaded" if self.admission.overloaded else "ready"
 
-    async def answer(self, utterance: Utterance) -> Answer:
-        """Answer one utterance. Raises EmoError; UnavailableError if it took too long."""
+    async def answer(self, utterance: Utterance, model: Model | None = None) -> Answer:
+        """Answer one utterance, with the default bundle unless another one is given.
+
+        Raises EmoError; UnavailableError if it took too long.
+        """
         self.check_text(utterance.text)
         try:
             async with asyncio.timeout(self.settings.timeout_s):
-                return await self._recognize(utterance)
+                return await self._recognize(utterance, model or self.models.get())
         except TimeoutError:
             raise UnavailableError(
                 f"no answer within {self.settings.timeout_s:g} s: try again later."
             ) from None
 
-    async def answer_each(self, rows: Sequence[Utterance | EmoError]) -> list[Answer | EmoError]:
+    async def answer_each(
+        self, rows: Sequence[Utterance | EmoError], model: Model | None = None
+    ) -> list[Answer | EmoError]:
         """Answer a batch row by row, so that it uses no more than one thread.
 
         Returns:
@@ -138,7 +162,7 @@ class Service:
                 found.append(row)
                 continue
             try:
-                found.append(await self.answer(row))
+                found.append(await self.answer(row, model))
             except (OverloadedError, UnavailableError):
                 raise
             except EmoError as error:
@@ -154,6 +178,7 @@ class Service:
         task: TaskName | None,
         window_s: float | None,
         speaker: Speaker | None,
+        model: Model | None = None,
     ) -> EmotionStream:
         """Open the stream of a live call's utterance. Raises AudioError, TooLargeError.
 
@@ -162,7 +187,7 @@ class Service:
         longest = self.settings.max_stream_s
         if window_s is not None and not window_s <= longest:
             raise TooLargeError(f"window_s={window_s:g}: the limit is {longest:g}.")
-        return self.recognizer.stream(
+        return (model or self.models.get()).recognizer.stream(
             sample_rate=sample_rate,
             encoding=encoding,
             channels=channels,
@@ -185,14 +210,17 @@ class Service:
                 "utterance only."
             )
 
-    def describe(self) -> dict[str, Any]:
-        """Describe the bundle, what runs it, and the limits; without paths of the server."""
-        description = dict(self.description)
+    def describe(self, model: Model | None = None) -> dict[str, Any]:
+        """Describe a bundle, what runs it, the others, and the limits; without paths."""
+        model = model or self.models.get()
+        description = dict(model.description)
         description["bundle"] = {
             key: value for key, value in description["bundle"].items() if key != "path"
         }
         settings = self.settings
-        description["labels"] = list(self.recognizer.labels)
+        description["name"] = model.name
+        description["bundles"] = [each.name for each in self.models.loaded()]
+        description["labels"] = list(model.recognizer.labels)
         description["limits"] = {
             "calls": self.admission.max_calls,
             "streams": settings.max_streams,
@@ -206,15 +234,15 @@ class Service:
         return description
 
     def close(self) -> None:
-        """Close the recognizer and stop the threads."""
+        """Close the bundles and stop the threads."""
         self._stream_threads.shutdown(wait=False, cancel_futures=True)
-        self.recognizer.close()
+        self.models.close()
 
-    async def _recognize(self, utterance: Utterance) -> Answer:
-        return await self.recognizer.arecognize(
+    async def _recognize(self, utterance: Utterance, model: Model) -> Answer:
+        return await model.recognizer.arecognize(
             utterance.text, utterance.audio, task=utterance.task
         )
 
-    def _count_answer(self, answer: Answer) -> None:
-        if self._answers is not None:
-            self._answers(answer)
+    def count_answer(self, answer: Answer, model: Model) -> None:
+        """Count an answer that another process has given."""
+        self._answers.labelled(model.name)(answer)

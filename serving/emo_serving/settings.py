@@ -1,11 +1,15 @@
 """Options of a server as one immutable value."""
 
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from emo_runtime.bundle.manifest import Precision
 from emo_serving.tokens import Token
 
 MIB = 1 << 20
+# Name of a bundle in requests: a part of URLs, a label of metrics, and the name of a directory.
+NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,99}", re.ASCII)
 # Live calls that one process was measured to answer in time with emo-es-small
 # (docs/operate/scaling.md).
 STREAMS_PER_WORKER = 100
@@ -19,10 +23,26 @@ SUBPROTOCOL = "emo-stream"
 
 
 @dataclass(frozen=True)
+class BundleSource:
+    """A directory or installed name of a bundle (None: the default), and its name in requests.
+
+    Without ``name`` it is the one in its manifest.
+    """
+
+    where: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True)
 class Settings:
-    """Bundle, limits and access rules of a server. Times are in seconds.
+    """Bundles, limits and access rules of a server. Times are in seconds.
 
     Args:
+        bundle: The only bundle.
+        bundles: Several bundles instead; the first is the default.
+        bundle_folder: Folder whose bundles can be loaded by name.
+        reload_s: Time between two checks whether a bundle was replaced on disk; 0: no checks.
+        model_control: Clients may load and unload bundles, with a token that permits it.
         threads: Utterances recognized at once, one core each; None uses all usable cores.
         tokens: Accepted bearer tokens. Without any, every caller is accepted.
         twilio_auth_token: Without tokens: calls of Twilio need a signature with this auth token.
@@ -61,6 +81,10 @@ class Settings:
     """
 
     bundle: str | None = None
+    bundles: tuple[BundleSource, ...] = ()
+    bundle_folder: Path | None = None
+    reload_s: float = 0.0
+    model_control: bool = False
     provider: str = "auto"
     fallback: bool = False
     threads: int | None = None
@@ -104,3 +128,8 @@ class Settings:
     max_webhook_queue: int = 1000
     otel: bool = False
     access_log: bool = True
+
+    @property
+    def sources(self) -> tuple[BundleSource, ...]:
+        """All bundles; the first is the default."""
+        return self.bundles or (BundleSource(self.bundle),)

@@ -24,6 +24,7 @@ class Token:
         max_calls: Requests in progress at once; None: the limit of the settings.
         max_streams: Live calls at once; None: the limit of the settings.
         twilio_auth_token: Auth token of the Twilio account whose calls belong to this token.
+        model_control: Its clients may load and unload bundles, if the server permits it at all.
     """
 
     secret: str = field(repr=False)
@@ -31,6 +32,7 @@ class Token:
     max_calls: int | None = None
     max_streams: int | None = None
     twilio_auth_token: str | None = field(default=None, repr=False)
+    model_control: bool = False
 
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True):
@@ -41,12 +43,18 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
     max_calls: int | None = None
     max_streams: int | None = None
     twilio_auth_token: str | None = None
+    model_control: bool = False
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     """A token file in TOML."""
 
     tokens: list[_Entry]
+
+
+def only_token(secret: str) -> Token:
+    """Return the token of a server that has no other: it permits everything."""
+    return Token(secret, model_control=True)
 
 
 def find_token(tokens: tuple[Token, ...], given: str) -> Token | None:
@@ -69,7 +77,7 @@ def read_token_file(path: Path) -> tuple[Token, ...]:
         secret = content.strip()
         if not secret:
             raise TokenError(f"{path}: is empty. Write the token into it.")
-        return (Token(secret),)
+        return (only_token(secret),)
     try:
         entries = msgspec.convert(tomllib.loads(content), _File).tokens
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
@@ -88,6 +96,7 @@ def read_token_file(path: Path) -> tuple[Token, ...]:
             entry.max_calls,
             entry.max_streams,
             entry.twilio_auth_token,
+            entry.model_control,
         )
         for entry in entries
     )

@@ -20,6 +20,7 @@ class RunningServer:
 
     process: subprocess.Popen[str]
     port: int = 0
+    grpc_port: int = 0
     ready: bool = False
     log: list[str] = field(default_factory=list)
 
@@ -53,6 +54,8 @@ def running_server(
         assert process.stderr is not None
         for line in process.stderr:
             server.log.append(line)
+            if found := re.fullmatch(r"grpcs?://\S+:(\d+)/\n", line):
+                server.grpc_port = int(found[1])
             if found := re.fullmatch(r"https?://\S+:(\d+)/\n|unix:.+\n", line):
                 server.port = int(found[1] or 0)
                 server.ready = True

@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from emo_runtime import EmotionRecognizer
 from emo_serving.app import create_app
+from emo_serving.on_grpc.port import reserve_port
 from emo_serving.server import Server, listen
 from emo_serving.service import Service
 from emo_serving.settings import Settings
@@ -83,6 +84,7 @@ class ServerInThread:
     thread: threading.Thread
     address: tuple[str, int]
     audiosocket: tuple[str, int] | None = None
+    grpc_port: int = 0
 
     @property
     def url(self) -> str:
@@ -105,16 +107,25 @@ def serving() -> Iterator[Callable[..., ServerInThread]]:
     running: list[ServerInThread] = []
 
     def begin(
-        opened: Any = EmotionRecognizer.open, *, audiosocket: bool = False, **settings: Any
+        opened: Any = EmotionRecognizer.open,
+        *,
+        audiosocket: bool = False,
+        grpc: bool = False,
+        **settings: Any,
     ) -> ServerInThread:
         options = {"threads": 1, "grace_s": 0.0, "drain_s": 0.0, "access_log": False} | settings
         service = Service(Settings(bundle=BUNDLE, **options), opened)
         listening = listen("127.0.0.1", 0, 60)
         calls = listen("127.0.0.1", 0, 60) if audiosocket else None
         ready = threading.Event()
-        server = Server(service, ready.set, audiosocket=calls)
+        reserved = reserve_port("127.0.0.1", 0) if grpc else None
+        address = reserved.getsockname() if reserved else None
+        server = Server(service, ready.set, audiosocket=calls, grpc=address)
         thread = threading.Thread(target=server.run, args=([listening],))
         started = ServerInThread(service, server, thread, listening.getsockname())
+        if reserved is not None:
+            started.grpc_port = reserved.getsockname()[1]
+            reserved.close()
         started.audiosocket = calls.getsockname() if calls else None
         running.append(started)
         thread.start()

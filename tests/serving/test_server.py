@@ -15,7 +15,8 @@ import websockets
 
 from emo_runtime import ArgumentError
 from emo_serving.request_log import writing_log
-from emo_serving.server import Tls, listen_unix
+from emo_serving.server import listen_unix
+from emo_serving.tls import Tls
 from helpers.certificates import write_certificate
 from helpers.processes import run_python, wait_until
 from helpers.servers import running_server

@@ -19,7 +19,7 @@ max_streams = 20
 
 def test_a_plain_file_is_one_token(tmp_path):
     (tmp_path / "token").write_text(" s3creto\n", encoding="utf-8")
-    assert read_token_file(tmp_path / "token") == (Token("s3creto"),)
+    assert read_token_file(tmp_path / "token") == (Token("s3creto", model_control=True),)
 
 
 def test_toml_has_names_and_limits(tmp_path):

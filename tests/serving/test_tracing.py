@@ -81,11 +81,12 @@ def test_the_extra_is_named(monkeypatch):
         pass
 
 
-def test_the_command_exports_over_http():
+@pytest.mark.parametrize("options", [(), ("--workers", "2")])
+def test_the_command_exports_over_http(options):
     pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra [otel]")
     with receiving(lambda _: (200, {})) as collector:
         variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_SERVICE_NAME": "calls"}
-        with running_server("--otel", **variables) as server:
+        with running_server("--otel", *options, **variables) as server:
             httpx.post(f"{server.url}v1/recognize", json={"text": SECRET}, timeout=300)
             assert server.stop() == 0
     assert set(collector.paths) == {"/v1/traces"}

@@ -57,6 +57,15 @@ class AccessRules:
             raise MediaTypeError("compressed bodies are not supported: send it uncompressed.")
         return client
 
+    def check_grpc(self, scope: Scope) -> Client:
+        """Return the client of a gRPC call, which no web page can send.
+
+        Raises UnauthorizedError.
+        """
+        if scope["path"].startswith(_OPEN):
+            return self._address_client(scope)
+        return self._authenticate(scope, Headers(scope=scope))
+
     def _check_host(self, host: str) -> None:
         """Refuse other names: a page could have its own name resolved to this server's address."""
         allowed = self._settings.allowed_hosts
@@ -129,6 +138,7 @@ def client_with_token(token: Token, settings: Settings) -> Client:
         token.name,
         calls if token.max_calls is None else token.max_calls,
         streams if token.max_streams is None else token.max_streams,
+        may_control=token.model_control,
     )
 
 

@@ -6,12 +6,13 @@ from contextlib import asynccontextmanager
 
 from starlette.requests import ClientDisconnect, Request
 
-from emo_runtime import Utterance
 from emo_serving.admission import Admission
 from emo_serving.api.multipart import parse_form
-from emo_serving.api.schemas import decode_utterance
+from emo_serving.api.schemas import Requested, decode_utterance
 from emo_serving.context import client_of
 from emo_serving.errors import MediaTypeError, RequestError, SlowUploadError, TooLargeError
+from emo_serving.models import Model
+from emo_serving.service import Service
 from emo_serving.settings import Settings
 
 JSON = "application/json"
@@ -59,11 +60,25 @@ def check_media_type(request: Request, *accepted: str) -> str:
     return kind
 
 
-def parse_utterance(request: Request, body: bytes) -> Utterance:
+def parse_utterance(request: Request, body: bytes) -> Requested:
     """Return the utterance of a JSON or multipart body. Raises RequestError."""
     if media_type(request) == JSON:
         return decode_utterance(body)
     return parse_form(request.headers["content-type"], body)
+
+
+def requested_model(request: Request, named: str | None = None) -> Model:
+    """Return the model that the body or the query parameter ``bundle`` names, or the default.
+
+    Raises:
+        RequestError: They name different ones.
+        UnknownBundleError: There is no such bundle.
+    """
+    service: Service = request.app.state.service
+    in_query = request.query_params.get("bundle")
+    if named and in_query and named != in_query:
+        raise RequestError("the query and the body name different bundles.")
+    return service.models.get(named or in_query)
 
 
 def body_limit(request: Request, settings: Settings) -> int:

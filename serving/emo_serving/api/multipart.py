@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from emo_runtime import Utterance
-from emo_serving.api.schemas import check_task
+from emo_serving.api.schemas import Requested, check_task
 from emo_serving.errors import RequestError
 
-FIELDS = ("text", "audio", "task")
+FIELDS = ("text", "audio", "task", "bundle")
 MAX_TRANSCRIPTS = 8
 # Heads are parsed by a regular expression whose time is quadratic in their length.
 _MAX_HEAD = 2048
@@ -30,8 +30,8 @@ class FormFile:
     content: bytes
 
 
-def parse_form(content_type: str, body: bytes) -> Utterance:
-    """Return the utterance of a form: fields ``text`` and ``task``, a file ``audio``.
+def parse_form(content_type: str, body: bytes) -> Requested:
+    """Return the utterance of a form: fields ``text``, ``task``, ``bundle``, a file ``audio``.
 
     Raises:
         RequestError: The form is malformed or truncated, or has other fields.
@@ -42,36 +42,50 @@ def parse_form(content_type: str, body: bytes) -> Utterance:
         if name not in FIELDS or name in fields:
             raise RequestError(f"the form has the fields {', '.join(FIELDS)}, each at most once.")
         if is_file != (name == "audio"):
-            raise RequestError(
-                "'audio' must be a file of the form, 'text' and 'task' plain fields."
-            )
+            raise RequestError("'audio' must be a file of the form, the others plain fields.")
         fields[name] = value if is_file else _text(name, value)
-    text, audio, task = (fields.get(name) for name in FIELDS)
-    return Utterance(
+    text, audio, task, bundle = (fields.get(name) for name in FIELDS)
+    utterance = Utterance(
         None if text is None else str(text),
         audio if isinstance(audio, bytes) else None,
         check_task(None if task is None else str(task)),
     )
+    return Requested(utterance, None if bundle is None else str(bundle))
 
 
-def parse_recording(content_type: str, body: bytes) -> tuple[bytes, list[FormFile]]:
-    """Return the sound and the transcripts of a form: a file ``audio``, files ``transcript``.
+@dataclass(frozen=True)
+class Recording:
+    """The sound and the transcripts of a form, and the name of the bundle that is to answer."""
+
+    audio: bytes
+    transcripts: list[FormFile]
+    bundle: str | None = None
+
+
+def parse_recording(content_type: str, body: bytes) -> Recording:
+    """Return a form's recording: a file ``audio``, files ``transcript``, a field ``bundle``.
 
     Raises:
         RequestError: The form is malformed or truncated, or has other fields.
     """
     sounds: list[bytes] = []
     transcripts: list[FormFile] = []
+    bundle: str | None = None
     for name, file_name, value in _parts(body, _boundary(content_type)):
+        if file_name is None and name == "bundle" and bundle is None:
+            bundle = _text(name, value)
+            continue
         if file_name is None or name not in {"audio", "transcript"}:
-            raise RequestError("the form has a file 'audio' and files 'transcript' only.")
+            raise RequestError(
+                "the form has a file 'audio', files 'transcript', and one field 'bundle' only."
+            )
         if name == "audio":
             sounds.append(value)
         else:
             transcripts.append(FormFile(file_name, value))
     if len(sounds) != 1 or not 1 <= len(transcripts) <= MAX_TRANSCRIPTS:
         raise RequestError(f"send one file 'audio' and 1 to {MAX_TRANSCRIPTS} files 'transcript'.")
-    return sounds[0], transcripts
+    return Recording(sounds[0], transcripts, bundle)
 
 
 def _boundary(content_type: str) -> bytes:

@@ -8,25 +8,34 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from emo_runtime import EmoError, __version__
+from emo_runtime import Answer, EmoError, __version__
+from emo_serving.admission import Client
 from emo_serving.api.bodies import BINARY, JSON, media_type, received_body
 from emo_serving.api.openapi import POST_ERRORS, READ_ERRORS, Endpoint, as_json
-from emo_serving.api.statistics import ModelStatistics, StatisticsResponse
 from emo_serving.api.tensors import (
     INPUTS,
     OUTPUTS,
+    Inference,
     InferenceRequest,
     InferenceResponse,
     encode_inference,
     parse_inference,
 )
 from emo_serving.context import client_of
-from emo_serving.errors import NotFoundError, RequestError
+from emo_serving.errors import RequestError, UnknownBundleError
+from emo_serving.models import Model
 from emo_serving.service import Service
+from emo_serving.statistics import StatisticsResponse
 
 _HEADER = "Inference-Header-Content-Length"
 _TAG = "Open Inference Protocol"
-EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "statistics"]
+EXTENSIONS = [
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "statistics",
+]
 _TYPES = {"BYTES": "TYPE_STRING", "FP32": "TYPE_FP32"}
 _MODEL = "/v2/models/{name}"
 _VERSION = "/v2/models/{name}/versions/{version}"
@@ -120,47 +129,38 @@ async def server_ready(request: Request) -> Response:
 
 async def model_metadata(request: Request) -> Response:
     """Names, types and shapes of the tensors; -1 stands for the number of rows."""
-    service: Service = request.app.state.service
-    name, version = _check_name(request, service)
-    shapes = {"scores": [-1, len(service.recognizer.labels)]}
-    inputs = [TensorMetadata(each, "BYTES", [-1]) for each in INPUTS]
-    outputs = [TensorMetadata(each, kind, shapes.get(each, [-1])) for each, kind in OUTPUTS.items()]
-    return as_json(ModelMetadata(name, [version], "onnxruntime", inputs, outputs))
+    return as_json(metadata_of(_model(request)))
 
 
 async def model_config(request: Request) -> Response:
     """Tensors of a row, and the largest number of rows."""
     service: Service = request.app.state.service
-    name, _ = _check_name(request, service)
-    dims = {"scores": [len(service.recognizer.labels)]}
-    tensors = [
-        [ModelConfigTensor(each, _TYPES[kind], dims.get(each, [1])) for each, kind in part.items()]
-        for part in (dict.fromkeys(INPUTS, "BYTES"), OUTPUTS)
-    ]
-    return as_json(ModelConfig(name, "onnxruntime", service.settings.max_batch, *tensors))
+    return as_json(config_of(_model(request), service.settings.max_batch))
 
 
 async def model_statistics(request: Request) -> Response:
-    """Counts and times of the inferences since the start of the process."""
+    """Counts and times of the inferences of a model since it was loaded into this process."""
+    return as_json(StatisticsResponse([_model(request).statistics]))
+
+
+async def statistics_of_all(request: Request) -> Response:
+    """Counts and times of the inferences of all models."""
     service: Service = request.app.state.service
-    if "name" in request.path_params:
-        _check_name(request, service)
-    return as_json(StatisticsResponse([_statistics(request, service)]))
+    return as_json(StatisticsResponse([each.statistics for each in service.models.loaded()]))
 
 
 async def model_ready(request: Request) -> Response:
     """503 under overload, and once the server is stopping."""
     service: Service = request.app.state.service
-    name, _ = _check_name(request, service)
     ready = service.status == "ready"
-    return as_json(ModelReady(name, ready), 200 if ready else 503)
+    return as_json(ModelReady(_model(request).name, ready), 200 if ready else 503)
 
 
 async def model_infer(request: Request) -> Response:
     """JSON or binary tensors. If one row fails, the whole request fails."""
     service: Service = request.app.state.service
     settings = service.settings
-    name, version = _check_name(request, service)
+    model = _model(request)
     declared = request.headers.get(_HEADER)
     if declared is not None and not (declared.isascii() and declared.isdigit()):
         raise RequestError(f"{_HEADER} must be a number of bytes.")
@@ -168,35 +168,61 @@ async def model_infer(request: Request) -> Response:
     async with received_body(request, settings, service.admission, limit) as body:
         length = None if declared is None else int(declared[:20])
         inference = parse_inference(body, length, settings.max_batch)
-        with service.admission.call(client_of(request.scope)):
-            begun = time.perf_counter()
-            found = await service.answer_each(inference.utterances)
-            _statistics(request, service).add(found, time.perf_counter() - begun)
-    answers = []
-    for row, answer in enumerate(found):
-        if isinstance(answer, EmoError):
-            raise RequestError(f"row {row}: {answer}")
-        answers.append(answer)
-    content, json_length = encode_inference(inference, answers, name, version)
+        answers = await infer(service, model, inference, client_of(request.scope))
+    content, json_length = encode_inference(inference, answers, model.name, model.version)
     if json_length is None:
         return Response(content, media_type=JSON)
     return Response(content, headers={_HEADER: str(json_length)}, media_type=BINARY)
 
 
-def _statistics(request: Request, service: Service) -> ModelStatistics:
-    state, manifest = request.app.state, service.recognizer.manifest
-    if not hasattr(state, "model_statistics"):
-        state.model_statistics = ModelStatistics(manifest.name, manifest.version)
-    found: ModelStatistics = state.model_statistics
-    return found
+async def infer(
+    service: Service, model: Model, inference: Inference, client: Client
+) -> list[Answer]:
+    """Return the answers of all rows. Raises EmoError: RequestError for a row that failed."""
+    with model.use(), service.admission.call(client):
+        begun = time.perf_counter()
+        found = await service.answer_each(inference.utterances, model)
+        model.statistics.add(found, time.perf_counter() - begun)
+    answers = []
+    for row, answer in enumerate(found):
+        if isinstance(answer, EmoError):
+            raise RequestError(f"row {row}: {answer}")
+        answers.append(answer)
+    return answers
 
 
-def _check_name(request: Request, service: Service) -> tuple[str, str]:
-    manifest = service.recognizer.manifest
-    name, version = request.path_params["name"], request.path_params.get("version")
-    if name != manifest.name or version not in {None, "", manifest.version}:
-        raise NotFoundError(f"the only model here is {manifest.name}, version {manifest.version}.")
-    return manifest.name, manifest.version
+def find_model(service: Service, name: str, version: str = "") -> Model:
+    """Return the model of a name and version (empty: any). Raises UnknownBundleError."""
+    model = service.models.get(name)
+    if version not in {"", model.version}:
+        raise UnknownBundleError(
+            f"there is no such version of {model.name}: the only one is {model.version}."
+        )
+    return model
+
+
+def metadata_of(model: Model) -> ModelMetadata:
+    """Return the description of a model's tensors."""
+    shapes = {"scores": [-1, len(model.recognizer.labels)]}
+    inputs = [TensorMetadata(each, "BYTES", [-1]) for each in INPUTS]
+    outputs = [TensorMetadata(each, kind, shapes.get(each, [-1])) for each, kind in OUTPUTS.items()]
+    return ModelMetadata(model.name, [model.version], "onnxruntime", inputs, outputs)
+
+
+def config_of(model: Model, max_batch: int) -> ModelConfig:
+    """Return the configuration of a model."""
+    dims = {"scores": [len(model.recognizer.labels)]}
+    tensors = [
+        [ModelConfigTensor(each, _TYPES[kind], dims.get(each, [1])) for each, kind in part.items()]
+        for part in (dict.fromkeys(INPUTS, "BYTES"), OUTPUTS)
+    ]
+    return ModelConfig(model.name, "onnxruntime", max_batch, *tensors)
+
+
+def _model(request: Request) -> Model:
+    service: Service = request.app.state.service
+    found = request.path_params
+    return find_model(service, found["name"], found.get("version") or "")
 
 
 _EXAMPLE = {
@@ -255,6 +281,16 @@ ENDPOINTS = [
         answer=Ready,
         also=_NOT_READY,
         is_open=True,
+    ),
+    Endpoint(
+        "GET",
+        "/v2/models/stats",
+        statistics_of_all,
+        "Statistics of all models",
+        _TAG,
+        answer=StatisticsResponse,
+        error=InferenceError,
+        errors=READ_ERRORS,
     ),
     _model_endpoint(model_metadata, "", "Describe the model's tensors", ModelMetadata),
     _model_endpoint(model_config, "/config", "Configuration of the model", ModelConfig),

@@ -17,8 +17,8 @@ _REFERENCE = "#/components/schemas/{name}"
 _DESCRIPTION = "Emotion recognition for Spanish utterances: from sound, from a transcript, or both."
 _ERROR_TEXTS = {
     401: "The token is missing or wrong.",
-    403: "The request came from a web page of another origin.",
-    404: "There is no such model or call.",
+    403: "It came from a web page of another origin, or is not permitted.",
+    404: "There is no such bundle, model or call.",
     408: "The body did not arrive in time.",
     413: "The request is beyond one of the limits.",
     415: "The body's media type or content encoding is not supported.",
@@ -29,6 +29,13 @@ _ERROR_TEXTS = {
     503: "The server is stopping, or there was no answer in time.",
 }
 READ_ERRORS = (401, 421, 500)
+BUNDLE: dict[str, Any] = {
+    "name": "bundle",
+    "in": "query",
+    "required": False,
+    "description": "Name of the bundle that answers; default: the server's first.",
+    "schema": {"type": "string"},
+}
 POST_ERRORS = tuple(status for status in _ERROR_TEXTS if status != 404)
 
 

@@ -1,6 +1,7 @@
 """Bodies of requests and responses, as msgspec types and thus as OpenAPI describes them."""
 
 import re
+from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -19,8 +20,11 @@ TASKS: tuple[TaskName, ...] = get_args(TaskName)
 _TASKS: dict[str, TaskName] = {task: task for task in TASKS}
 
 
-class UtteranceBody(Struct, forbid_unknown_fields=True):
-    """One utterance: its transcript, its sound, or both."""
+_BUNDLE = Meta(description="Name of the bundle that answers; default: the server's first.")
+
+
+class UtteranceRow(Struct, forbid_unknown_fields=True):
+    """One utterance of a batch: its transcript, its sound, or both."""
 
     text: Annotated[str | None, Meta(description="The transcript.")] = None
     audio: Annotated[
@@ -35,14 +39,30 @@ class UtteranceBody(Struct, forbid_unknown_fields=True):
         return Utterance(self.text, self.audio, self.task)
 
 
+class UtteranceBody(UtteranceRow, forbid_unknown_fields=True):
+    """One utterance: its transcript, its sound, or both."""
+
+    bundle: Annotated[str | None, _BUNDLE] = None
+
+
 class BatchBody(Struct, forbid_unknown_fields=True):
     """Several utterances; each is answered independently of the others."""
 
-    utterances: list[UtteranceBody]
+    utterances: list[UtteranceRow]
+    bundle: Annotated[str | None, _BUNDLE] = None
 
 
 class _RawBatch(Struct, forbid_unknown_fields=True):
     utterances: Raw
+    bundle: str | None = None
+
+
+@dataclass(frozen=True)
+class Requested:
+    """An utterance, and the name of the bundle that is to answer it (None: the default)."""
+
+    utterance: Utterance
+    bundle: str | None = None
 
 
 class ErrorDetail(Struct):
@@ -77,8 +97,10 @@ class Status(Struct):
 
 
 class Description(Struct):
-    """The bundle, the software and hardware that run it, and the limits."""
+    """A bundle with its name here, the names of all, what runs it, and the limits."""
 
+    name: str
+    bundles: list[str]
     bundle: dict[str, Any]
     labels: list[str]
     tasks: list[TaskName]
@@ -93,26 +115,35 @@ def decode(kind: type[Body], body: bytes | Raw) -> Body:
         raise RequestError(f"body: {reason_of(error)}") from None
 
 
-def decode_utterance(body: bytes | Raw) -> Utterance:
+@dataclass(frozen=True)
+class Batch:
+    """A decoded batch: an utterance or its error for each row, and the name of the bundle."""
+
+    rows: list[Utterance | RequestError]
+    bundle: str | None = None
+
+
+def decode_utterance(body: bytes | Raw) -> Requested:
     """Decode a JSON utterance. Raises RequestError."""
-    return decode(UtteranceBody, body).utterance()
+    decoded = decode(UtteranceBody, body)
+    return Requested(decoded.utterance(), decoded.bundle)
 
 
-def decode_batch(body: bytes, max_batch: int) -> list[Utterance | RequestError]:
+def decode_batch(body: bytes, max_batch: int) -> Batch:
     """Decode a JSON batch; a malformed utterance becomes its error.
 
     Raises:
         RequestError: The batch itself is malformed.
         TooLargeError: It has more than ``max_batch`` utterances.
     """
-    rows = bounded_list(decode(_RawBatch, body).utterances, max_batch, "utterances")
+    batch = decode(_RawBatch, body)
     decoded: list[Utterance | RequestError] = []
-    for row in rows:
+    for row in bounded_list(batch.utterances, max_batch, "utterances"):
         try:
-            decoded.append(decode_utterance(row))
+            decoded.append(decode(UtteranceRow, row).utterance())
         except RequestError as error:
             decoded.append(error)
-    return decoded
+    return Batch(decoded, batch.bundle)
 
 
 def bounded_list(array: Raw, limit: int, what: str) -> list[Raw]:

@@ -159,7 +159,7 @@ def parse_inference(body: bytes, header_length: int | None, max_rows: int) -> In
         columns[tensor.name], rest = _elements(tensor, rest, max_rows)
     if len(rest):
         raise RequestError(f"{len(rest)} bytes follow the declared tensors.")
-    return Inference(request.id, _utterances(columns), _outputs(request))
+    return Inference(request.id, utterances_of(columns), _outputs(request))
 
 
 def encode_inference(
@@ -188,8 +188,21 @@ def _elements(tensor: Tensor, rest: memoryview, max_rows: int) -> tuple[list[byt
     if tensor.datatype != "BYTES":
         raise RequestError(f"{where}: its datatype must be BYTES.")
     dimensions = bounded_list(tensor.shape, _MAX_DIMENSIONS, f"dimensions of {where}")
-    shape = [decode(int, dimension) for dimension in dimensions]
-    if len(shape) not in {1, 2} or shape[1:] not in ([], [1]):
+    rows = check_rows([decode(int, dimension) for dimension in dimensions], max_rows, where)
+    size = tensor.parameters.binary_data_size
+    if size is None:
+        return _json_elements(tensor, rows, where), rest
+    if not 0 <= size <= len(rest) or _data_of(tensor) is not None:
+        raise RequestError(f"{where}: its binary_data_size does not match the body.")
+    return binary_elements(rest[:size], rows, where), rest[size:]
+
+
+def check_rows(shape: Sequence[int], max_rows: int, where: str) -> int:
+    """Return the number of rows of a tensor [rows] or [rows, 1].
+
+    Raises RequestError, TooLargeError.
+    """
+    if len(shape) not in {1, 2} or list(shape[1:]) not in ([], [1]):
         raise RequestError(f"{where}: its shape must be [rows] or [rows, 1].")
     rows = shape[0]
     if rows > max_rows:
@@ -198,12 +211,7 @@ def _elements(tensor: Tensor, rest: memoryview, max_rows: int) -> tuple[list[byt
         )
     if rows < 1:
         raise RequestError(f"{where}: it has no rows.")
-    size = tensor.parameters.binary_data_size
-    if size is None:
-        return _json_elements(tensor, rows, where), rest
-    if not 0 <= size <= len(rest) or _data_of(tensor) is not None:
-        raise RequestError(f"{where}: its binary_data_size does not match the body.")
-    return _binary_elements(rest[:size], rows, where), rest[size:]
+    return rows
 
 
 def _json_elements(tensor: Tensor, rows: int, where: str) -> list[bytes]:
@@ -243,7 +251,8 @@ def _element(value: str, name: str) -> bytes:
         raise RequestError("input 'audio': its elements must be sound files in base64.") from None
 
 
-def _binary_elements(data: memoryview, rows: int, where: str) -> list[bytes]:
+def binary_elements(data: memoryview, rows: int, where: str) -> list[bytes]:
+    """Return the elements of a binary BYTES tensor. Raises RequestError."""
     elements = []
     for _ in range(rows):
         if len(data) < 4:
@@ -258,7 +267,7 @@ def _binary_elements(data: memoryview, rows: int, where: str) -> list[bytes]:
     return elements
 
 
-def _utterances(columns: dict[str, list[bytes]]) -> list[Utterance]:
+def utterances_of(columns: dict[str, list[bytes]]) -> list[Utterance]:
     """Combine the columns; an empty element means that the row has no text, or no sound."""
     counts = {len(elements) for elements in columns.values()}
     if len(counts) != 1:

@@ -13,12 +13,19 @@ from starlette.responses import Response
 
 from emo_runtime import Answer, EmoError, Moment
 from emo_runtime.text.transcripts import Cue, decode_transcript
-from emo_serving.api.bodies import FORM, body_limit, check_media_type, received_body
-from emo_serving.api.multipart import FormFile, parse_recording
-from emo_serving.api.openapi import POST_ERRORS, Endpoint, as_json
+from emo_serving.api.bodies import (
+    FORM,
+    body_limit,
+    check_media_type,
+    received_body,
+    requested_model,
+)
+from emo_serving.api.multipart import FormFile, Recording, parse_recording
+from emo_serving.api.openapi import BUNDLE, POST_ERRORS, Endpoint, as_json
 from emo_serving.api.schemas import ErrorBody, ErrorDetail
 from emo_serving.context import client_of
 from emo_serving.errors import TooLargeError, UnavailableError, body_of
+from emo_serving.models import Model
 from emo_serving.service import Service
 
 MAX_CUES = 2_000
@@ -31,6 +38,7 @@ _FORM = {
     "properties": {
         "audio": {"type": "string", "format": "binary"},
         "transcript": {"type": "array", "items": {"type": "string", "format": "binary"}},
+        "bundle": {"type": "string"},
     },
 }
 
@@ -62,21 +70,22 @@ async def timeline(request: Request) -> Response:
     check_media_type(request, FORM)
     limit = body_limit(request, service.settings)
     async with received_body(request, service.settings, service.admission, limit) as body:
-        audio, transcripts = parse_recording(request.headers["content-type"], body)
-        with service.admission.call(client_of(request.scope)):
-            moments = await _answer_cues(service, audio, transcripts)
+        recording = parse_recording(request.headers["content-type"], body)
+        with (
+            requested_model(request, recording.bundle).use() as model,
+            service.admission.call(client_of(request.scope)),
+        ):
+            moments = await _answer_cues(service, model, recording)
     return as_json({"moments": [_row(moment) for moment in moments]})
 
 
-async def _answer_cues(
-    service: Service, audio: bytes, transcripts: Sequence[FormFile]
-) -> list[Moment]:
+async def _answer_cues(service: Service, model: Model, recording: Recording) -> list[Moment]:
     """Answer the cues in one thread. Raises UnavailableError if it takes too long."""
     timeout_s = service.settings.timeout_s
     try:
         async with asyncio.timeout(timeout_s):
-            cues = await service.in_thread(lambda: read_cues(transcripts))
-            moments = service.recognizer.timeline(audio, cues)
+            cues = await service.in_thread(lambda: read_cues(recording.transcripts))
+            moments = model.recognizer.timeline(recording.audio, cues)
             found: list[Moment] = []
             while some := await service.in_thread(lambda: _next_moments(moments)):
                 found += some
@@ -144,6 +153,7 @@ ENDPOINTS = [
         answer=Timeline,
         bodies={FORM: _FORM},
         error=ErrorBody,
-        errors=POST_ERRORS,
+        errors=(*POST_ERRORS, 404),
+        parameters=[BUNDLE],
     )
 ]

@@ -13,8 +13,9 @@ from emo_serving.api.bodies import (
     check_media_type,
     parse_utterance,
     received_body,
+    requested_model,
 )
-from emo_serving.api.openapi import POST_ERRORS, READ_ERRORS, Endpoint, as_json
+from emo_serving.api.openapi import BUNDLE, POST_ERRORS, READ_ERRORS, Endpoint, as_json
 from emo_serving.api.schemas import (
     TASKS,
     BatchAnswer,
@@ -36,6 +37,7 @@ _FORM = {
         "text": {"type": "string"},
         "audio": {"type": "string", "format": "binary"},
         "task": {"type": "string", "enum": list(TASKS)},
+        "bundle": {"type": "string"},
     },
 }
 
@@ -46,9 +48,12 @@ async def recognize(request: Request) -> Response:
     check_media_type(request, JSON, FORM)
     limit = body_limit(request, service.settings)
     async with received_body(request, service.settings, service.admission, limit) as body:
-        utterance = parse_utterance(request, body)
-        with service.admission.call(client_of(request.scope)):
-            answer = await service.answer(utterance)
+        asked = parse_utterance(request, body)
+        with (
+            requested_model(request, asked.bundle).use() as model,
+            service.admission.call(client_of(request.scope)),
+        ):
+            answer = await service.answer(asked.utterance, model)
     return as_json(answer.to_dict())
 
 
@@ -58,16 +63,19 @@ async def recognize_batch(request: Request) -> Response:
     check_media_type(request, JSON)
     limit = body_limit(request, service.settings)
     async with received_body(request, service.settings, service.admission, limit) as body:
-        utterances = decode_batch(body, service.settings.max_batch)
-        with service.admission.call(client_of(request.scope)):
-            answers = await service.answer_each(utterances)
+        batch = decode_batch(body, service.settings.max_batch)
+        with (
+            requested_model(request, batch.bundle).use() as model,
+            service.admission.call(client_of(request.scope)),
+        ):
+            answers = await service.answer_each(batch.rows, model)
     return as_json({"answers": [_row(answer) for answer in answers]})
 
 
 async def bundle(request: Request) -> Response:
     """The result of ``EmotionRecognizer.describe()``, without paths, and the server's limits."""
     service: Service = request.app.state.service
-    return as_json(service.describe())
+    return as_json(service.describe(requested_model(request)))
 
 
 def _row(answer: Answer | EmoError) -> dict[str, Any]:
@@ -86,7 +94,8 @@ ENDPOINTS = [
         bodies={FORM: _FORM},
         example={"text": _TEXT},
         error=ErrorBody,
-        errors=POST_ERRORS,
+        errors=(*POST_ERRORS, 404),
+        parameters=[BUNDLE],
     ),
     Endpoint(
         "POST",
@@ -98,7 +107,8 @@ ENDPOINTS = [
         body=BatchBody,
         example={"utterances": [{"text": _TEXT}, {"text": "Qué alegría."}]},
         error=ErrorBody,
-        errors=POST_ERRORS,
+        errors=(*POST_ERRORS, 404),
+        parameters=[BUNDLE],
     ),
     Endpoint(
         "GET",
@@ -108,6 +118,7 @@ ENDPOINTS = [
         _TAG,
         answer=Description,
         error=ErrorBody,
-        errors=READ_ERRORS,
+        errors=(*READ_ERRORS, 404),
+        parameters=[BUNDLE],
     ),
 ]

@@ -122,16 +122,17 @@ def waiting_time(attempt: int, retry_after: str | None) -> float:
 
 
 def form_of(
-    text: str | None, audio: str | Path | bytes | None, task: str | None
+    text: str | None, audio: str | Path | bytes | None, task: str | None, bundle: str | None
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Return fields and files of the form for an utterance; without sound they are JSON."""
-    fields = {name: value for name, value in {"text": text, "task": task}.items() if value}
+    given = {"text": text, "task": task, "bundle": bundle}
+    fields = {name: value for name, value in given.items() if value}
     if audio is None:
         return fields, None
     return fields, {"audio": ("audio", _content(audio), "application/octet-stream")}
 
 
-def batch_of(utterances: Iterable[Utterance]) -> bytes:
+def batch_of(utterances: Iterable[Utterance], bundle: str | None) -> bytes:
     """Return the body of a batch. Raises ArgumentError for sound that is not a file."""
     rows = []
     for utterance in utterances:
@@ -141,7 +142,13 @@ def batch_of(utterances: Iterable[Utterance]) -> bytes:
                 raise ArgumentError("audio: give a path or the bytes of a sound file.")
             row["audio"] = base64.b64encode(_content(utterance.audio)).decode()
         rows.append({name: value for name, value in row.items() if value is not None})
-    return msgspec.json.encode({"utterances": rows})
+    body: dict[str, Any] = {"utterances": rows}
+    return msgspec.json.encode(body | ({"bundle": bundle} if bundle else {}))
+
+
+def bundle_path(bundle: str | None) -> str:
+    """Return the path of a bundle's description."""
+    return "/v1/bundle" + (f"?bundle={quote(bundle, safe='')}" if bundle else "")
 
 
 def call_path(call_id: str, part: str) -> str:

@@ -41,6 +41,7 @@ class Client:
         audio: str | Path | bytes | None = None,
         *,
         task: str | None = None,
+        bundle: str | None = None,
     ) -> Answer:
         """Return the answer to an utterance.
 
@@ -48,26 +49,29 @@ class Client:
             text: The transcript.
             audio: Path or bytes of a sound file.
             task: Task to use; None: what the inputs allow.
+            bundle: Name of the bundle that answers; None: the server's first.
 
         Raises:
             ServerError: The server refused the utterance.
             ConnectionFailedError: The server can't be reached.
         """
-        fields, files = protocol.form_of(text, audio, task)
+        fields, files = protocol.form_of(text, audio, task, bundle)
         if files is None:
             return protocol.answer_of(self._post("/v1/recognize", json=fields))
         return protocol.answer_of(self._post("/v1/recognize", data=fields, files=files))
 
-    def recognize_batch(self, utterances: Iterable[Utterance]) -> list[Answer | ServerError]:
+    def recognize_batch(
+        self, utterances: Iterable[Utterance], *, bundle: str | None = None
+    ) -> list[Answer | ServerError]:
         """Return the answers in the order of the utterances, an error for one that failed."""
-        body = protocol.batch_of(utterances)
+        body = protocol.batch_of(utterances, bundle)
         headers = {"content-type": "application/json"}
         content = self._post("/v1/recognize/batch", content=body, headers=headers)
         return protocol.answers_of(content)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self, bundle: str | None = None) -> dict[str, Any]:
         """Return the bundle, its runtime and the limits of the server."""
-        return protocol.description_of(self._request("GET", "/v1/bundle"))
+        return protocol.description_of(self._request("GET", protocol.bundle_path(bundle)))
 
     def set_transcript(self, call_id: str, text: str) -> None:
         """Set the transcript of a live call that a telephone platform has opened."""
@@ -112,7 +116,7 @@ class Client:
             encoding: ``pcm_s16le``, ``pcm_f32le``, ``mulaw`` or ``alaw``.
             channels: Number of interleaved channels.
             call_id: Id of the call for other clients and for webhooks.
-            parameters: ``task``, ``window_s``, ``text``, ``speaker``, ``webhook``.
+            parameters: ``task``, ``bundle``, ``window_s``, ``text``, ``speaker``, ``webhook``.
         """
         utterances = protocol.Utterances(
             sample_rate=sample_rate,

@@ -29,6 +29,7 @@ from emo_serving.live.transport import (
     transport_of,
 )
 from emo_serving.live.utterance import LiveUtterance
+from emo_serving.models import Model
 from emo_serving.request_log import log_event
 from emo_serving.service import Service
 from emo_serving.settings import SUBPROTOCOL
@@ -44,8 +45,9 @@ async def answer_live(socket: WebSocket, service: Service, dialect: Dialect | No
     with CallLease(service, context_of(socket.scope)) as lease:
         offered = socket.scope.get("subprotocols", ())
         await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        context, bundle = context_of(socket.scope), socket.query_params.get("bundle")
         await run_call(
-            transport_of(socket), service, dialect or Generic(), context_of(socket.scope), lease
+            transport_of(socket), service, dialect or Generic(), context, lease, bundle=bundle
         )
 
 
@@ -55,9 +57,14 @@ async def run_call(
     dialect: Dialect,
     context: RequestContext,
     lease: CallLease,
+    *,
+    bundle: str | None = None,
 ) -> None:
-    """Handle an accepted connection, which the lease counts, until it ends."""
-    connection = _Connection(transport, service, dialect, context, lease)
+    """Handle an accepted connection, which the lease counts, until it ends.
+
+    ``bundle`` is the name of the bundle for calls that name none; None: the default.
+    """
+    connection = _Connection(transport, service, dialect, context, lease, bundle=bundle)
     reason = "internal error"
     try:
         await connection.run()
@@ -69,6 +76,7 @@ async def run_call(
         await connection.hang_up()
     finally:
         connection.end_channel()
+        connection.release_model()
         service.metrics.stream_ends.labels(reason).inc()
         connection.log(reason)
 
@@ -90,6 +98,8 @@ class _Connection:
         dialect: Dialect,
         context: RequestContext,
         lease: CallLease,
+        *,
+        bundle: str | None,
     ) -> None:
         self._transport = transport
         self._service = service
@@ -101,7 +111,10 @@ class _Connection:
         self._channel: CallChannel | None = None
         self._webhook: CallWebhook | None = None
         self._call_id: str | None = None
-        self._speakers = CallSpeakers(service.recognizer)
+        self._default_bundle = bundle
+        self._model: Model | None = None
+        self._model_use = contextlib.ExitStack()
+        self._speakers: CallSpeakers | None = None
         self._errors: deque[float] = deque(maxlen=service.settings.max_errors_per_minute)
         self._counts = {"utterances": 0, "answers": 0, "errors": 0}
         self._begun = time.monotonic()
@@ -133,6 +146,11 @@ class _Connection:
         if self._channel is not None:
             self._channel.end()
             self._channel = None
+
+    def release_model(self) -> None:
+        """Use the model no longer."""
+        self._model = self._speakers = None
+        self._model_use.close()
 
     def log(self, reason: str) -> None:
         """Write the call's line of the access log, and its span."""
@@ -221,18 +239,35 @@ class _Connection:
             raise RequestError("an utterance is in progress: send 'stop' first.")
         self._lease.authenticate(message.options.token)
         call_id = message.call_id or message.stream_id
-        if call_id != self._call_id:
+        is_new = call_id != self._call_id
+        model, speakers = self._choose_model(message.options.bundle, is_new=is_new)
+        if is_new:
             name = call_id or self._context.request_id
             self._webhook = self._service.webhooks.open(message.options.webhook, name)
-            self._speakers = CallSpeakers(self._service.recognizer)
             self._call_id = call_id
-        speaker = self._speakers.profile(message.options.speaker, message.options.track)
-        self._utterance = await LiveUtterance.begin(self._service, message, speaker)
+        speaker = speakers.profile(message.options.speaker, message.options.track)
+        self._utterance = await LiveUtterance.begin(self._service, message, speaker, model)
         self._counts["utterances"] += 1
         if call_id and (self._channel is None or self._channel.call_id != call_id):
             self.end_channel()
             self._channel = CallChannel(call_id, self._context.client.owner, self)
             self._service.calls.add(self._channel)
+
+    def _choose_model(self, name: str | None, *, is_new: bool) -> tuple[Model, CallSpeakers]:
+        """Return the model and the speakers of a call, which keeps both until its end.
+
+        A call goes on with a model that was replaced meanwhile. Raises UnknownBundleError.
+        """
+        name = name or self._default_bundle
+        current, speakers = self._model, self._speakers
+        wanted = name or self._service.models.default
+        if not is_new and current is not None and speakers is not None and current.name == wanted:
+            return current, speakers
+        model = self._service.models.get(name)
+        self.release_model()
+        self._model = self._model_use.enter_context(model.use())
+        self._speakers = CallSpeakers(model.recognizer)
+        return model, self._speakers
 
     async def _finish(self) -> None:
         """Send the final answer; the next ``start`` begins another utterance."""

@@ -38,6 +38,7 @@ class CallOptions:
         text: The transcript so far.
         speaker: Name of the speaker, whose profile adapts the answers; None: the track's speaker.
         webhook: URL that receives the call's events.
+        bundle: Name of the bundle that answers; None: the default.
         token: Bearer token of a platform that can't send it with the handshake.
     """
 
@@ -49,6 +50,7 @@ class CallOptions:
     text: str | None = None
     speaker: str | None = None
     webhook: str | None = None
+    bundle: str | None = None
     token: str = field(default="", repr=False)
 
 
@@ -68,6 +70,7 @@ def call_options(media: MediaFormat, given: Parameters) -> CallOptions:
         text=None if text is None else str(text),
         speaker=str(given.get("speaker") or "") or None,
         webhook=str(given.get("webhook") or "") or None,
+        bundle=str(given.get("bundle") or "") or None,
         token=str(given.get("token") or ""),
     )
 

@@ -7,6 +7,7 @@ from typing import Any, Self
 from emo_runtime import Answer, AudioError, EmotionStream, Speaker, TaskError, TextError
 from emo_runtime.audio.encodings import sample_bytes
 from emo_serving.live.messages import Start
+from emo_serving.models import Model
 from emo_serving.service import Service
 
 # Packets of 20 ms are processed in blocks: one job in a thread instead of 50. The answer does not
@@ -17,7 +18,9 @@ _BLOCK_S = 1.0
 class LiveUtterance:
     """An utterance in progress. Its methods return an event, or None if none is due."""
 
-    def __init__(self, service: Service, start: Start, speaker: Speaker | None) -> None:
+    def __init__(
+        self, service: Service, start: Start, speaker: Speaker | None, model: Model | None
+    ) -> None:
         options = start.options
         media = options.media
         self._service = service
@@ -28,6 +31,7 @@ class LiveUtterance:
             task=options.task,
             window_s=options.window_s,
             speaker=speaker,
+            model=model,
         )
         self._options = options
         self._block_bytes = int(
@@ -42,10 +46,16 @@ class LiveUtterance:
         self.track = options.track
 
     @classmethod
-    async def begin(cls, service: Service, start: Start, speaker: Speaker | None = None) -> Self:
+    async def begin(
+        cls,
+        service: Service,
+        start: Start,
+        speaker: Speaker | None = None,
+        model: Model | None = None,
+    ) -> Self:
         """Begin an utterance. Raises AudioError, TooLargeError."""
         service.check_text(start.options.text)
-        utterance = await service.in_thread(lambda: cls(service, start, speaker))
+        utterance = await service.in_thread(lambda: cls(service, start, speaker, model))
         utterance._stream.set_text(start.options.text)
         return utterance
 

@@ -10,6 +10,7 @@ from ray.serve.handle import DeploymentHandle
 from emo_runtime import Answer, EmoError, EmotionRecognizer, Utterance
 from emo_serving.admission import Admission
 from emo_serving.errors import INTERNAL_ERROR, UnavailableError, log_unexpected
+from emo_serving.models import Model
 from emo_serving.on_ray.bundle_uri import local_bundle
 from emo_serving.service import Service
 from emo_serving.settings import Settings
@@ -63,7 +64,7 @@ class PooledService(Service):
             super().__init__(replace(settings, bundle=bundle, threads=1), admission=admission)
         self._pool = pool
 
-    async def _recognize(self, utterance: Utterance) -> Answer:
+    async def _recognize(self, utterance: Utterance, model: Model) -> Answer:
         for _ in range(_ATTEMPTS):
             try:
                 found = await self._ask(utterance)
@@ -75,7 +76,7 @@ class PooledService(Service):
                 ) from None
             if isinstance(found, EmoError):
                 raise found
-            self._count_answer(found)
+            self.count_answer(found, model)
             return found
         raise UnavailableError(
             f"{_ATTEMPTS} recognizers ended while they had this utterance: see their logs."

@@ -21,6 +21,8 @@ _WORD = 8
 # bucket is full in about one of a million cases; a client without an entry is not limited.
 _WAYS = 16
 _SPARE = 4
+# The first words: losses, the two numbers of ``refusals``, failed restarts.
+_LOST, _FAILED_RESTARTS, _HEAD = 0, 3, 4
 _ACCEPTING, _BEAT, _FIRST_COUNT = 0, 1, 2
 _KIND = {kind: _FIRST_COUNT + index for index, kind in enumerate(KINDS)}
 _LIMIT = {limit: _FIRST_COUNT + len(KINDS) + index for index, limit in enumerate(LIMITS)}
@@ -36,7 +38,7 @@ class _Layout:
 
     @property
     def keys(self) -> int:
-        return 3 + self.slots * _ROW
+        return _HEAD + self.slots * _ROW
 
     @property
     def clients(self) -> int:
@@ -80,7 +82,7 @@ class SharedMemory:
 
     def row(self, slot: int) -> int:
         """Return where a slot begins."""
-        return 3 + slot * _ROW
+        return _HEAD + slot * _ROW
 
     def accepting(self) -> list[int]:
         """Return the slots of the workers that accept connections."""
@@ -103,7 +105,11 @@ class SharedMemory:
 
     def count_lost(self) -> None:
         """Count a worker that ended unexpectedly."""
-        self.words[0] += 1
+        self.words[_LOST] += 1
+
+    def count_failed_restart(self) -> None:
+        """Count a restart that failed, so that the workers stayed as they were."""
+        self.words[_FAILED_RESTARTS] += 1
 
     def close(self) -> None:
         """Release the memory."""
@@ -176,8 +182,13 @@ class SharedCounts:
 
     def lost(self) -> int:
         """Return the number of workers that ended unexpectedly so far."""
-        lost: int = self._words[0]
+        lost: int = self._words[_LOST]
         return lost
+
+    def failed_restarts(self) -> int:
+        """Return the number of restarts that failed so far."""
+        failed: int = self._words[_FAILED_RESTARTS]
+        return failed
 
     def beat(self) -> None:
         """Show that the event loop runs."""

@@ -7,7 +7,6 @@ would be lost.
 """
 
 import contextlib
-import datetime
 import gc
 import math
 import os
@@ -23,14 +22,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
-import msgspec
 from prometheus_client.multiprocess import mark_process_dead
 
 from emo_runtime import ArgumentError, ClosedError, EmoError, EmotionRecognizer
 from emo_runtime.cpu import resolve_threads
-from emo_serving.server import LAST_S, Tls
+from emo_serving.models import Fingerprint, files_of_bundle
+from emo_serving.request_log import log_server_event
+from emo_serving.server import LAST_S
 from emo_serving.service import open_recognizer
 from emo_serving.settings import Settings
+from emo_serving.tls import Tls
 from emo_serving.workers.shared import SharedMemory
 from emo_serving.workers.worker import Command, WorkerStart, run_worker
 
@@ -71,7 +72,9 @@ def supervise(
     listening: socket.socket,
     on_ready: Callable[[], object] = lambda: None,
     tls: Tls | None = None,
+    *,
     audiosocket: socket.socket | None = None,
+    grpc: tuple[str, int] | None = None,
 ) -> None:
     """Serve with several workers until SIGTERM or SIGINT; a second signal ends them at once.
 
@@ -84,6 +87,7 @@ def supervise(
         on_ready: Called once all workers accept connections.
         tls: Serve HTTPS with this certificate.
         audiosocket: A listening socket for AudioSocket calls.
+        grpc: Host and port of the gRPC service: each worker listens on them.
 
     Raises:
         EmoError: The settings, the bundle or the certificate can't be used.
@@ -101,6 +105,7 @@ def supervise(
             listening,
             tls,
             audiosocket=audiosocket,
+            grpc=grpc,
             memory=memory,
             folder=Path(folder),
             selector=selector,
@@ -123,6 +128,7 @@ class Supervisor:
         tls: Tls | None,
         *,
         audiosocket: socket.socket | None,
+        grpc: tuple[str, int] | None,
         memory: SharedMemory,
         folder: Path,
         selector: selectors.BaseSelector,
@@ -133,6 +139,7 @@ class Supervisor:
         self._listening = listening
         self._tls = tls
         self._audiosocket = audiosocket
+        self._grpc = grpc
         self._memory = memory
         self._folder = folder
         self._selector = selector
@@ -144,7 +151,10 @@ class Supervisor:
         self._lost_at = float("-inf")
         self._stop_at: float | None = None
         self._tick_at = time.monotonic()
-        self._settings, self._recognizer = self._open()
+        self._settings, self._recognizers = self._open()
+        self._files = self._fingerprints()
+        self._failed_files = self._seen_files = self._files
+        self._poll_at = time.monotonic()
 
     def run(self, signals: socket.socket, on_ready: Callable[[], object]) -> None:
         """Start the workers, and run them until they have stopped."""
@@ -168,10 +178,16 @@ class Supervisor:
                 announced = True
                 on_ready()
             self._advance()
-        self._recognizer.close()
+        self._close_recognizers()
 
-    def _open(self) -> tuple[Settings, EmotionRecognizer]:
-        """Return the settings of one worker, and the recognizer that it inherits."""
+    def _close_recognizers(self) -> None:
+        for recognizer in self._recognizers:
+            recognizer.close()
+
+    def _open(
+        self, *, self_test: bool | None = None
+    ) -> tuple[Settings, tuple[EmotionRecognizer, ...]]:
+        """Return the settings of one worker, and the recognizers that it inherits."""
         if self._tls is not None:
             self._tls.check()
         settings = self._read_settings()
@@ -182,16 +198,39 @@ class Supervisor:
             threads=math.ceil(threads / workers),
             max_waiting=math.ceil(settings.max_waiting / workers),
         )
-        recognizer = open_recognizer(each)
-        try:
-            recognizer.check_forkable()
-        except ClosedError:
-            recognizer.close()
-            raise ArgumentError(
-                "--workers: the processes can share a bundle only on the CPU. Give --provider cpu, "
-                "or run one emo-serve for each device."
-            ) from None
-        return each, recognizer
+        with contextlib.ExitStack() as stack:
+            recognizers = []
+            for source in each.sources:
+                recognizer = open_recognizer(each, source, self_test=self_test)
+                stack.callback(recognizer.close)
+                recognizers.append(recognizer)
+            try:
+                for recognizer in recognizers:
+                    recognizer.check_forkable()
+            except ClosedError:
+                raise ArgumentError(
+                    "--workers: the processes can share a bundle only on the CPU. Give --provider "
+                    "cpu, or run one emo-serve for each device."
+                ) from None
+            stack.pop_all()
+        return each, tuple(recognizers)
+
+    def _fingerprints(self) -> tuple[Fingerprint, ...]:
+        """Return what identifies the files of the bundles as they are now."""
+        return tuple(
+            files_of_bundle(source, recognizer)
+            for source, recognizer in zip(self._settings.sources, self._recognizers, strict=True)
+        )
+
+    def _are_bundles_replaced(self) -> bool:
+        """True if the bundles' files have changed, and are the same as a moment ago."""
+        now = time.monotonic()
+        if not self._settings.reload_s or now < self._poll_at + self._settings.reload_s:
+            return False
+        self._poll_at = now
+        before, self._seen_files = self._seen_files, self._fingerprints()
+        is_stable = before == self._seen_files
+        return is_stable and self._seen_files not in (self._files, self._failed_files)
 
     def _start(self, replaces: _Worker | None = None) -> None:
         """Fork a worker."""
@@ -201,7 +240,7 @@ class Supervisor:
         ours, theirs = socket.socketpair()
         start = WorkerStart(
             self._settings,
-            self._recognizer,
+            self._recognizers,
             self._memory,
             self._folder,
             slot,
@@ -209,6 +248,7 @@ class Supervisor:
             theirs,
             self._tls,
             self._audiosocket,
+            self._grpc,
         )
         gc.collect()
         gc.freeze()  # or the collector of each worker would write to pages that all share
@@ -272,7 +312,8 @@ class Supervisor:
         now = time.monotonic()
         successors = [each for each in self._workers if each.replaces is worker]
         if not worker.ready and worker.replaces is not None:
-            _log("restart_failed", pid=worker.pid, exit=code)
+            self._memory.count_failed_restart()
+            log_server_event("restart_failed", pid=worker.pid, exit=code)
             self._to_restart.clear()
         elif worker.leaving or successors:
             for each in successors:
@@ -283,7 +324,7 @@ class Supervisor:
             delay = min(_MAX_DELAY_S, _FIRST_DELAY_S * 2**self._losses)
             self._losses, self._lost_at = self._losses + 1, now
             self._starts.append(now + delay)
-            _log("worker_lost", pid=worker.pid, exit=code, restart_in_s=delay)
+            log_server_event("worker_lost", pid=worker.pid, exit=code, restart_in_s=delay)
         else:  # an operator has sent it SIGTERM
             self._starts.append(now)
         if code:
@@ -306,6 +347,8 @@ class Supervisor:
         busy = self._starts or any(not each.ready or each.leaving for each in self._workers)
         if busy:
             return
+        if not self._to_restart and self._are_bundles_replaced():
+            self._restart_wanted = True
         if self._restart_wanted and not self._to_restart:
             self._restart_wanted = False
             self._reopen()
@@ -316,16 +359,20 @@ class Supervisor:
                 return
 
     def _reopen(self) -> None:
-        """Open the bundle again for the next workers; if that fails, all stays as it is."""
+        """Open the bundles again for the next workers; if that fails, all stays as it is."""
+        files = self._fingerprints()
         try:
-            settings, recognizer = self._open()
+            settings, recognizers = self._open(self_test=True)
         except (EmoError, OSError) as error:
-            _log("restart_failed", error=str(error))
+            self._failed_files = files
+            self._memory.count_failed_restart()
+            log_server_event("restart_failed", error=str(error))
             return
-        self._recognizer.close()
-        self._settings, self._recognizer = settings, recognizer
+        self._close_recognizers()
+        self._settings, self._recognizers = settings, recognizers
+        self._files = files
         self._to_restart = list(self._workers)
-        _log("restart", workers=len(self._to_restart))
+        log_server_event("restart", workers=len(self._to_restart))
 
     def _is_stuck(self, worker: _Worker) -> bool:
         """True if its event loop does not run. Called at each tick."""
@@ -380,11 +427,3 @@ def _signals() -> Iterator[socket.socket]:
             signal.set_wakeup_fd(before)
             for each, handler in handlers.items():
                 signal.signal(each, handler)
-
-
-def _log(event: str, **fields: object) -> None:
-    """Write a line of the server's log."""
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-    line = msgspec.json.encode({"time": now, "event": event, **fields}).decode()
-    with contextlib.suppress(OSError, ValueError):
-        print(line, file=sys.stderr, flush=True)  # noqa: T201

@@ -19,9 +19,10 @@ from prometheus_client import values
 
 from emo_runtime import EmoError, EmotionRecognizer
 from emo_serving.request_log import writing_log
-from emo_serving.server import SETTLE_S, Server, Tls, exclude_from_collection
+from emo_serving.server import LAST_S, SETTLE_S, Server, exclude_from_collection
 from emo_serving.service import Service, Worker
 from emo_serving.settings import Settings
+from emo_serving.tls import Tls
 from emo_serving.tracing import exporting_traces
 from emo_serving.workers.acceptor import Acceptor
 from emo_serving.workers.peers import SocketPeers
@@ -46,7 +47,7 @@ class WorkerStart:
     """All that a worker inherits from the supervisor."""
 
     settings: Settings
-    recognizer: EmotionRecognizer
+    recognizers: tuple[EmotionRecognizer, ...]
     memory: SharedMemory
     folder: Path
     slot: int
@@ -54,6 +55,7 @@ class WorkerStart:
     control: socket.socket
     tls: Tls | None
     audiosocket: socket.socket | None
+    grpc: tuple[str, int] | None
 
 
 def run_worker(start: WorkerStart) -> NoReturn:
@@ -83,9 +85,13 @@ def _run(start: WorkerStart) -> None:
     counts = SharedCounts(start.memory, start.slot)
     peers = SocketPeers(start.folder, start.slot)
 
+    # The service opens the bundles in the order of the settings, as the supervisor has done.
+    recognizers = iter(start.recognizers)
+
     def opened(*_: object, on_answer: Callable[[Any], object], **__: object) -> EmotionRecognizer:
-        start.recognizer.after_fork(on_answer=on_answer)
-        return start.recognizer
+        recognizer = next(recognizers)
+        recognizer.after_fork(on_answer=on_answer)
+        return recognizer
 
     with contextlib.ExitStack() as stack:
         if start.settings.access_log:
@@ -106,7 +112,7 @@ class WorkerServer(Server):
     def __init__(
         self, service: Service, counts: SharedCounts, peers: SocketPeers, start: WorkerStart
     ) -> None:
-        super().__init__(service, self._report_ready, start.tls)
+        super().__init__(service, self._report_ready, start.tls, grpc=start.grpc)
         self._counts = counts
         self._calls = service.calls
         self._peers = peers
@@ -183,6 +189,8 @@ class WorkerServer(Server):
         self._admission.leaving = True
         self._accepting = False
         self._stop_acceptors()
+        if self._grpc is not None:
+            self._grpc.stop_listening(self._settings.drain_s + LAST_S)
         for each in self._sockets:
             each.close()
         # A connection that was accepted a moment ago may still become a live call.

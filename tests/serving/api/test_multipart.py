@@ -49,26 +49,27 @@ def test_forms_of_httpx_are_read_as_starlette_reads_them(text, sound, name):
     request = httpx.Request("POST", "http://localhost/", data=data, files=files)
     body, kind = request.read(), request.headers["content-type"]
     expected = starlettes(kind, body)
-    utterance = parse_form(kind, body)
+    utterance = parse_form(kind, body).utterance
     assert (utterance.text, utterance.audio) == (expected["text"], expected.get("audio"))
 
 
 def test_the_task_is_a_field():
     part = b'--BB\r\nContent-Disposition: form-data; name="task"\r\n\r\ntext\r\n'
-    assert parse_form(KIND, TEXT + part + END).task == "text"
+    assert parse_form(KIND, TEXT + part + END).utterance.task == "text"
     with pytest.raises(RequestError, match="task is one of"):
         parse_form(KIND, TEXT + part.replace(b"\r\ntext\r\n", b"\r\nsing\r\n") + END)
 
 
 def test_preamble_epilogue_and_spaces_after_the_boundary_are_allowed():
     body = b"preamble\r\n" + TEXT.replace(b"--BB\r\n", b"--BB \t\r\n") + END + b"epilogue"
-    assert parse_form('multipart/form-data; charset=UTF-8; boundary="BB"', body).text == "hola"
+    found = parse_form('multipart/form-data; charset=UTF-8; boundary="BB"', body)
+    assert found.utterance.text == "hola"
 
 
 @pytest.mark.parametrize("end", range(1, len(TEXT + AUDIO + b"sound\r\n--BB--")))
 def test_every_truncated_form_is_refused(end):
     whole = TEXT + AUDIO + b"sound\r\n--BB--"
-    assert parse_form(KIND, whole).audio == b"sound"
+    assert parse_form(KIND, whole).utterance.audio == b"sound"
     with pytest.raises(RequestError):
         parse_form(KIND, whole[:end])
 

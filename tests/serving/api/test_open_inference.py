@@ -183,5 +183,5 @@ def test_tritons_client(server, recognizer, clip):
                 ]
                 assert labels == [answer.label for answer in expected]
                 np.testing.assert_array_equal(result.as_numpy("scores"), scores)
-        with pytest.raises(triton.InferenceServerException, match="the only model here"):
+        with pytest.raises(triton.InferenceServerException, match="no bundle of this name"):
             client.get_model_metadata("other")

@@ -16,7 +16,7 @@ MIB = 1 << 20
 
 def test_a_batch_keeps_the_order_and_a_malformed_row_is_its_error():
     rows = [{"text": "uno"}, {"text": 7}, {"audio": "%"}, {"sound": ""}, 5, {"text": "dos"}]
-    decoded = decode_batch(json.dumps({"utterances": rows}).encode(), 8)
+    decoded = decode_batch(json.dumps({"utterances": rows}).encode(), 8).rows
     assert [isinstance(row, RequestError) for row in decoded] == [
         False,
         True,

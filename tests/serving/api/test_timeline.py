@@ -55,7 +55,7 @@ def test_a_cue_that_fails_is_that_cues_error(client):
         (files(), "1 to 8 files 'transcript'"),
         (files(NAMES[0])[1:], "one file 'audio'"),
         (files(*[NAMES[0]] * 9), "1 to 8 files 'transcript'"),
-        ([*files(NAMES[0]), ("text", (None, "hola"))], "files 'transcript' only"),
+        ([*files(NAMES[0]), ("text", (None, "hola"))], "one field 'bundle' only"),
         ([("audio", ("a", b"x")), ("transcript", ("b.vtt", b"no cue"))], "transcript 1: no cue"),
     ],
     ids=["no transcript", "no sound", "nine transcripts", "a text", "no cue"],

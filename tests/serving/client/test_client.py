@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from emo_runtime import ArgumentError, Utterance
+from emo_runtime import ArgumentError, EmotionRecognizer, Utterance
 from emo_serving.client import (
     AsyncClient,
     AsyncLiveCall,
@@ -19,11 +19,13 @@ from emo_serving.client import (
     ServerError,
     protocol,
 )
+from emo_serving.settings import BundleSource
 from emo_serving.tokens import Token
-from helpers.corpora import CLIPS
+from helpers.corpora import CLIPS, SMALL_BUNDLE
 from helpers.cutting_proxy import cutting_proxy
 from helpers.platform_calls import MULAW, codes, packets
 from helpers.processes import wait_until
+from helpers.tiny import Tiny, write_bundle
 
 TEXT = "¡Llevo tres semanas esperando una solución!"
 CLIP = CLIPS / "queja.flac"
@@ -234,3 +236,18 @@ def test_both_clients_have_the_same_methods():
         for name in names:
             own, theirs = (inspect.signature(getattr(kind, name)) for kind in (sync, other))
             assert own.parameters.keys() == theirs.parameters.keys()
+
+
+def test_the_bundle_is_chosen(connect, serving, tmp_path):
+    write_bundle(tmp_path / "tiny", Tiny())
+    sources = (BundleSource(str(SMALL_BUNDLE), "small"), BundleSource(str(tmp_path / "tiny")))
+    client = connect(serving(bundles=sources).url)
+    with EmotionRecognizer.open(tmp_path / "tiny", self_test=False) as tiny:
+        expected = tiny.recognize("hola").scores
+    assert client.recognize("hola", bundle="tiny").scores == expected
+    assert client.recognize_batch([Utterance("hola")], bundle="tiny")[0].scores == expected
+    assert client.describe()["bundles"] == ["small", "tiny"]
+    assert client.describe("tiny")["bundle"]["name"] == "tiny"
+    with pytest.raises(ServerError, match="small, tiny") as caught:
+        client.recognize("hola", bundle="ñ&")
+    assert (caught.value.kind, caught.value.status) == ("UnknownBundleError", 404)

@@ -31,7 +31,7 @@ def test_a_slow_reader_is_disconnected():
             await asyncio.Event().wait()  # its buffers are full
 
     async def call():
-        scope = {"type": "websocket", "headers": [], "subprotocols": []}
+        scope = {"type": "websocket", "headers": [], "query_string": b"", "subprotocols": []}
         async with asyncio.timeout(300):
             await answer_live(WebSocket(scope, receive, send), service)
 
