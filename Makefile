@@ -9,7 +9,7 @@ ROOTS := runtime models export benchmarks serving tests examples docs
 # often have it, each that imports PyTorch compiles thousands of files: 18 s of CPU instead of 7.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint format types pytest coverage endurance lowest newest resolve fuzz sbom audit bench docs schema clean
+.PHONY: demo test lint format types pytest coverage endurance lowest newest resolve fuzz typescript sbom audit bench docs schema clean
 
 demo: $(VENV)/.base
 	@echo; echo "# A complaint: sound and transcript"
@@ -99,6 +99,16 @@ fuzz: $(VENV)/.fuzz
 		PYTHONPATH=runtime:serving:tests $(BIN)/python tests/fuzz/run.py $$target \
 		$$(( $(MINUTES) * 60 / $(words $(FUZZ)) )) build/fuzz || failed="$$failed $$target"; done; \
 		test -z "$$failed" || { echo "found:$$failed: see tests/fuzz/found"; exit 1; }
+
+# Types for TypeScript, generated from the OpenAPI document by openapi-typescript, fit real responses.
+# Needs Node.js and npm; not a part of `make test`.
+typescript: $(VENV)/.test
+	npm install --no-save openapi-typescript@7 typescript@5
+	PYTHONPATH=serving:runtime:models:tests $(BIN)/python tests/serving/typescript/answers.py \
+		build/typescript
+	node_modules/.bin/openapi-typescript build/typescript/openapi.json \
+		--output build/typescript/schema.ts
+	node_modules/.bin/tsc --noEmit --strict build/typescript/answers.ts
 
 # Software bill of materials of the base package, and its known vulnerabilities. The audit fails if
 # it cannot look a package up.

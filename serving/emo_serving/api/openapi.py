@@ -84,8 +84,13 @@ def build_document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     ]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
     known = dict(zip(map(id, types), schemas, strict=True))
-    for component in components.values():
+    sent = _referenced([known[id(each.body)] for each in endpoints if each.body], components)
+    sparse = {kind.__name__ for kind in types if _omits_defaults(kind)}
+    for name, component in components.items():
         component["description"] = inspect.cleandoc(component.get("description", ""))
+        _fit_generators(component)
+        if name not in sent | sparse and component.get("properties"):
+            component["required"] = list(component["properties"])  # a response has all of them
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in endpoints:
         operation = _operation(endpoint, known)
@@ -100,6 +105,39 @@ def build_document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         },
         "security": [{"token": []}, {}],
     }
+
+
+def _referenced(schemas: Sequence[Any], components: Mapping[str, Any]) -> set[str]:
+    """Return the names of the components that schemas refer to, directly or not."""
+    found: set[str] = set()
+    names = set(re.findall(r"#/components/schemas/(\w+)", str(schemas)))
+    while names:
+        found |= names
+        texts = str([components[name] for name in names])
+        names = set(re.findall(r"#/components/schemas/(\w+)", texts)) - found
+    return found
+
+
+def _omits_defaults(kind: Any) -> bool:
+    """True for a type whose values are sent without the fields that have their default."""
+    config = getattr(kind, "__struct_config__", None)
+    return config is not None and config.omit_defaults
+
+
+def _fit_generators(schema: dict[str, Any]) -> None:
+    """Change a schema to what generated clients need; it accepts the same documents.
+
+    openapi-typescript takes a property with a default for a required one, and an object without
+    described properties for an empty one.
+    """
+    for part in schema.get("properties", {}).values():
+        part.pop("default", None)
+        _fit_generators(part)
+    for inner in ("items", "additionalProperties"):
+        if isinstance(schema.get(inner), dict):
+            _fit_generators(schema[inner])
+    if schema.get("type") == "object" and "properties" not in schema:
+        schema.setdefault("additionalProperties", True)
 
 
 def _operation(endpoint: Endpoint, known: Mapping[int, dict[str, Any]]) -> dict[str, Any]:

@@ -105,6 +105,14 @@ class Description(Struct):
     labels: list[str]
     tasks: list[TaskName]
     limits: dict[str, float]
+    graphs: dict[str, dict[str, Any]]
+    provider_requested: str | list[str]
+    mode: str
+    threads: dict[str, Any]
+    huge_page_bytes: int | None
+    telemetry_off: bool
+    versions: dict[str, str]
+    onnxruntime_distributions: list[str]
 
 
 def decode(kind: type[Body], body: bytes | Raw) -> Body:
