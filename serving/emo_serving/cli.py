@@ -254,11 +254,12 @@ def _listen_and_serve(
 
         def ready() -> None:
             if grpc is not None:
-                _print_address(*grpc, "grpcs" if tls else "grpc")
+                _print_address(grpc[0], grpc[1], "grpcs" if tls else "grpc")
             if at.unix_socket is not None:
                 click.echo(f"unix:{at.unix_socket}", err=True)
             else:
-                _print_address(*listening.getsockname()[:2], "https" if tls else "http")
+                address = listening.getsockname()
+                _print_address(address[0], address[1], "https" if tls else "http")
             if audiosocket is not None:
                 click.echo("audiosocket {}:{}".format(*audiosocket.getsockname()), err=True)
 
