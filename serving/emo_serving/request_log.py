@@ -80,7 +80,8 @@ def log_server_event(event: str, **fields: object) -> None:
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
     line = msgspec.json.encode({"time": now, "event": event, **fields}).decode()
     with contextlib.suppress(OSError, ValueError):
-        print(line, file=sys.stderr, flush=True)  # noqa: T201
+        sys.stderr.write(f"{line}\n")  # at once: other processes write to the same file
+        sys.stderr.flush()
 
 
 def log_event(kind: str, context: RequestContext, **fields: Any) -> None:

@@ -8,6 +8,7 @@ import base64
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from starlette.testclient import TestClient
 
@@ -48,7 +49,7 @@ def responses(client: TestClient):
     sound = base64.b64encode(clip).decode()
     vtt = b"WEBVTT\n\n00:00.000 --> 00:01.000\nhola\n"
     tensor = {"name": "text", "shape": [1], "datatype": "BYTES", "data": [TEXT]}
-    posts = {
+    posts: dict[str, list[Any]] = {
         "/v1/recognize": [{"text": TEXT, "audio": sound}, {"text": " "}, {"bundle": "x"}],
         "/v1/recognize/batch": [{"utterances": [{"text": TEXT}, {}]}, {"utterances": 1}],
         "/v1/calls/{call}/transcript": [{"text": TEXT}],
