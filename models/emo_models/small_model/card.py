@@ -230,6 +230,12 @@ Research and demonstrations: the tone of utterances in Spanish dialogue systems,
 utterances of up to about 15 seconds. Not for decisions about people: emotion as annotators
 perceive it is not what a person feels, the corpus is political and broadcast speech from Spain, the
 acted sound is of other languages, and errors will differ between dialects, ages and genders in ways
-that were not measured. In the EU, emotion recognition at work and in education is prohibited
-(AI Act, article 5). `fear` can't be relied on.
+that were not measured. `fear` can't be relied on. Telephone sound was not measured.
+
+- **The law.** In the European Union, inferring the emotions of people at work and in education is
+  prohibited, except for medical or safety reasons (AI Act, Article 5(1)(f)). Elsewhere the people
+  concerned must be informed (Article 50(3)). A voice, and an answer about a person, are personal
+  data (GDPR). Inference needs no network: sound and text do not leave the machine.
+- **Labels that you don't need.** Do not show or store them. Filter the answer in your program
+  (docs/responsible-use.md): the bundle has no option that hides a label.
 """
