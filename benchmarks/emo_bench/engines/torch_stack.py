@@ -58,7 +58,7 @@ class RivalEngine:
         self, checkpoint: Path, network: TextNetwork, described: dict[str, Any], concurrency: int
     ) -> None:
         self.concurrency = concurrency
-        self._network = network
+        self.network = network
         self._described = described
         text = load_text(checkpoint / "text")
         self._temperature = text.temperature
@@ -84,7 +84,7 @@ class RivalEngine:
         )
         ids, mask = encoded["input_ids"], encoded["attention_mask"]
         mark("tokenize")
-        logits, embedding = self._network(ids, mask)
+        logits, embedding = self.network(ids, mask)
         mark("text")
         temperature = self._temperature
         if vector is not None and self._fusion is not None:
