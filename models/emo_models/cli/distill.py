@@ -13,6 +13,7 @@ import click
 from emo_models.cli.options import table_options, take_layout
 from emo_models.errors import DataError
 from emo_runtime.bundle.manifest import TaskName
+from emo_runtime.bundle.reader import installed_bundle
 from emo_runtime.cli.common import Command, require_extra
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -21,7 +22,8 @@ _TASKS: dict[str, TaskName] = {"text": "text", "speech": "audio", "fusion": "fus
 
 
 @click.command(cls=Command)
-@click.option("--teacher", type=_FOLDER, required=True, help="Directory of a bundle.")
+@click.option("--teacher", required=True,
+              help="Directory of a bundle, or the name of an installed one.")  # fmt: skip
 @click.option("--data", type=_FILE, multiple=True, required=True,
               help="Table of rows to label, with text and/or audio; may be repeated.")  # fmt: skip
 @click.option("--student", type=_FILE, required=True,
@@ -43,10 +45,12 @@ def distill(context: click.Context, /, output: Path, **options: Any) -> None:
     from emo_models.runs.distill import SOFT_LABELS, read_unlabelled, write_soft_labels
     from emo_models.runs.progress import row_bar
 
+    named = options["teacher"]
+    teacher = (None if Path(named).is_dir() else installed_bundle(named)) or Path(named)
     chosen: TaskName = options["task"] or _TASKS[recipe]
     rows = read_unlabelled(options["data"], chosen, take_layout(options))
     with row_bar("teacher", len(rows)) as on_row:
-        labels = write_soft_labels(options["teacher"], rows, chosen, output, on_row)
+        labels = write_soft_labels(teacher, rows, chosen, output, on_row)
     click.echo(f"wrote {output / SOFT_LABELS}: {len(rows)} rows")
     group = context.parent.command if context.parent else None
     if not isinstance(group, click.Group):
