@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from emo_bench.runner.plan import Plan
 
 _DEFAULT_SCENARIOS = ("SingleStream", "MultiStream", "Server", "Offline", "stream", "cold")
+# A run without --duration and --peers. Less than two minutes, which include opening the report.
+_BUDGET_S = 112.0
+_PEERS_DURATION_S = 8.0
 
 
 class _RunByDefault(click.Group):
@@ -70,16 +73,15 @@ def main() -> None:
 @click.option(
     "--duration",
     type=click.FloatRange(0.1),
-    default=8.0,
-    show_default=True,
-    help="Time limit in seconds for each scenario and engine (stream: at least 15).",
+    help="Time limit in seconds for each scenario and engine (stream: at least 15).  "
+    "[default: all scenarios together take two minutes; with --peers 8 s each]",
 )
 @click.option("--threads", type=click.IntRange(1), help="Default: the usable cores.")
 @click.option("--provider", default="auto", show_default=True)
 @click.option("--variant", type=click.Choice(PRECISIONS))
 @click.option("--bound", type=click.FloatRange(0.001), default=100.0, show_default=True,
               help="Server: bound of p99 in ms.")  # fmt: skip
-@click.option("--calls", type=click.IntRange(1), default=16, show_default=True,
+@click.option("--calls", type=click.IntRange(1), default=48, show_default=True,
               help="Number of live calls of the stream scenario.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option(
@@ -168,7 +170,7 @@ def _plan(options: dict[str, Any]) -> "Plan":
     sound_alone = set(tasks) == {"audio"}
     if sound_alone and options["text_only"]:
         raise click.UsageError("--text-only: the bundle answers sound alone.")
-    path = None if options["bundle"] is None else str(Path(options["bundle"]).resolve())
+    path = None if options["bundle"] is None else str(bundle.path.resolve())
     ours = {"bundle": path, "provider": options["provider"], "variant": options["variant"]}
     engines = [(OURS, ours)]
     if options["peers"]:
@@ -187,7 +189,8 @@ def _plan(options: dict[str, Any]) -> "Plan":
         scenarios=options["scenarios"] or _DEFAULT_SCENARIOS,
         queries=options["samples"],
         rounds=options["rounds"],
-        max_duration_s=options["duration"],
+        max_duration_s=options["duration"] or _PEERS_DURATION_S,
+        budget_s=None if options["duration"] or options["peers"] else _BUDGET_S,
         threads=options["threads"],
         bound_ms=options["bound"],
         calls=options["calls"],

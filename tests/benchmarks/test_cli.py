@@ -54,6 +54,16 @@ def test_a_report_of_every_scenario(tiny_bundle, tmp_path):
     assert (tmp_path / "out" / "latency-cdf.png").is_file()
 
 
+def test_the_name_of_an_installed_bundle():
+    """Worker processes and fresh processes open it too, from another directory."""
+    scenarios = ("--scenario", "SingleStream", "--scenario", "cold")
+    done = bench("--bundle", "emo-es-small", "--json", "--text-only", *scenarios, *QUICK)
+    assert (done.returncode, done.stderr) == (0, "")
+    [engine] = json.loads(done.stdout)["engines"]
+    assert engine["failure"] is None
+    assert {it["scenario"] for it in engine["measurements"]} == {"SingleStream", "cold"}
+
+
 @pytest.mark.parametrize("options", [{"present_input": True}, {"audio_only": True}], ids=str)
 def test_a_bundle_with_a_speech_graph(tiny_bundle, options):
     bundle, with_text = str(tiny_bundle(speech="log_mel", **options)), "audio_only" not in options

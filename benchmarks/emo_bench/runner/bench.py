@@ -15,6 +15,7 @@ from emo_bench.engines.registry import OURS
 from emo_bench.report.estimates import needed_samples, percentile
 from emo_bench.report.schema import Costs, Report, measure
 from emo_bench.runner import machine
+from emo_bench.runner.budget import Budget
 from emo_bench.runner.client import WorkerFailedError, WorkerProcess
 from emo_bench.runner.cold import run_cold
 from emo_bench.runner.engine_run import EngineRun, Round, engine_report
@@ -39,7 +40,11 @@ from emo_bench.workload import load_samples
 LOADGEN_SCENARIOS: tuple[Scenario, ...] = ("SingleStream", "MultiStream", "Server", "Offline")
 _WARM_UP = 20
 _CHECKED = 64
+# Halvings of the interval of rates: its width is below 10 % of the capacity after four.
+_RATES_TRIED = 4
 _STREAM_S = 15.0
+# The longest utterance: a call that begins one at the end of its time still ends it.
+_LONGEST_S = 15.0
 # Idle threads of an engine spin for a while before they sleep.
 _SETTLE_S = 0.3
 
@@ -56,6 +61,7 @@ class BenchmarkRun:
         self._machine = machine.fingerprint()
         self._load_before = machine.load_average()
         self._others = machine.BusyOthers()
+        self._budget = None if plan.budget_s is None else Budget(plan.budget_s, plan.scenarios)
         self._created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
     def run(self) -> None:
@@ -104,10 +110,13 @@ class BenchmarkRun:
             if not serving:
                 self._check_answers()
             for scenario in scenarios:
+                limit_s = self._limit_s(scenario)
                 if scenario == "Server":
+                    # The search for the rate takes half of the time.
+                    limit_s = limit_s if self._budget is None else limit_s / 2
                     for run in self._runs:
-                        self._attempt(run, self._find_rate)
-                self._rounds(scenario)
+                        self._attempt(run, functools.partial(self._find_rate, limit_s=limit_s))
+                self._rounds(scenario, limit_s)
             if calls:
                 self._attempt(self._runs[0], self._stream)
             for run in self._runs:
@@ -157,16 +166,24 @@ class BenchmarkRun:
             costs = run.worker.ask(MeasureCosts(_CHECKED), CostsResult)
             run.costs = Costs(costs.cpu_s, costs.phases_ms, costs.energy_j)
 
-    def _rounds(self, scenario: Scenario) -> None:
+    def _limit_s(self, scenario: str) -> float:
+        """Return the time limit of a scenario for each engine."""
+        if self._budget is None:
+            return self._plan.max_duration_s
+        return self._budget.take(scenario) / len(self._runs)
+
+    def _rounds(self, scenario: Scenario, limit_s: float) -> None:
         plan = self._plan
         queries = max(1, -(-plan.queries // plan.rounds))
         if scenario == "MultiStream":
             queries = max(1, -(-queries // SAMPLES_PER_QUERY))
+            if self._budget is not None:
+                queries = max(queries, -(-needed_samples(95) // plan.rounds))
         for number in range(plan.rounds):
             for run in self._runs:
                 self._on_progress(f"{run.name}: {scenario}, round {number + 1} of {plan.rounds}")
                 settings = LoadSettings(
-                    scenario, queries, plan.max_duration_s / plan.rounds, seed=plan.seed + number
+                    scenario, queries, limit_s / plan.rounds, seed=plan.seed + number
                 )
                 if scenario == "Server" and run.server_rate is not None:
                     settings = msgspec.structs.replace(settings, rate=run.server_rate)
@@ -177,17 +194,16 @@ class BenchmarkRun:
         result = _worker(run).ask(RunLoad(settings), LoadResult)
         run.rounds.setdefault(settings.scenario, []).append(Round(settings, result))
 
-    def _find_rate(self, run: EngineRun) -> None:
+    def _find_rate(self, run: EngineRun, limit_s: float) -> None:
         """Find the highest Poisson rate at which p99 meets the bound, to 10 % of the capacity."""
         plan, worker = self._plan, _worker(run)
-        capacity = _capacity(worker, plan)
+        limit_s = limit_s / 2 if self._budget is None else limit_s / (1 + _RATES_TRIED)
+        capacity = _capacity(worker, plan, limit_s)
         low, high = 0.0, capacity
-        while high - low > 0.1 * capacity:
+        for _ in range(_RATES_TRIED):
             rate = (low + high) / 2
             self._on_progress(f"{run.name}: Server, trying {rate:.0f} per second")
-            settings = LoadSettings(
-                "Server", needed_samples(99), plan.max_duration_s / 2, rate, plan.seed
-            )
+            settings = LoadSettings("Server", needed_samples(99), limit_s, rate, plan.seed)
             found = worker.ask(RunLoad(settings), LoadResult)
             if percentile(np.array(found.latencies_ms), 99) <= plan.bound_ms:
                 low = rate
@@ -202,7 +218,9 @@ class BenchmarkRun:
         plan = self._plan
         self._on_progress(f"{run.name}: {plan.calls} live calls")
         # Utterances last about 9 s: shorter runs would contain few complete ones.
-        duration_s = max(plan.max_duration_s, _STREAM_S)
+        duration_s = max(self._limit_s("stream"), _STREAM_S)
+        if self._budget is not None:
+            duration_s = max(duration_s - _LONGEST_S, _STREAM_S)
         found = _worker(run).ask(RunCalls(plan.calls, duration_s, plan.seed), CallsResult)
         feed = np.array(found.feed_ms)
         run.measurements.append(
@@ -232,8 +250,11 @@ class BenchmarkRun:
             if run.name == OURS and run.failure is None:
                 self._on_progress(f"{run.name}: fresh processes")
                 count = needed_samples(50)
+                limit_s = None if self._budget is None else self._limit_s("cold")
                 run.measurements.append(
-                    run_cold(count, self._plan.bundle, self._plan.threads, self._samples[0])
+                    run_cold(
+                        count, self._plan.bundle, self._plan.threads, self._samples[0], limit_s
+                    )
                 )
 
     def _workload(self) -> dict[str, Any]:
@@ -255,8 +276,8 @@ def _worker(run: EngineRun) -> WorkerProcess:
     return run.worker
 
 
-def _capacity(worker: WorkerProcess, plan: Plan) -> float:
+def _capacity(worker: WorkerProcess, plan: Plan, limit_s: float) -> float:
     """Return the Offline throughput of an engine in utterances per second."""
-    settings = LoadSettings("Offline", needed_samples(90), plan.max_duration_s, seed=plan.seed)
+    settings = LoadSettings("Offline", needed_samples(90), limit_s, seed=plan.seed)
     found = worker.ask(RunLoad(settings), LoadResult)
     return found.answered / found.duration_s

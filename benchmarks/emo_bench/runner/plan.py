@@ -9,7 +9,11 @@ from emo_bench.workload import Workload
 
 @dataclass(frozen=True)
 class Plan:
-    """Options of the command line. ``queries`` is the total over all rounds."""
+    """Options of the command line.
+
+    ``queries`` is the total over all rounds. ``max_duration_s`` is the time limit of each scenario
+    and engine; with ``budget_s``, a time limit of the whole run, the scenarios share that instead.
+    """
 
     engines: Sequence[tuple[str, dict[str, Any]]]
     workload: Workload
@@ -22,3 +26,4 @@ class Plan:
     calls: int
     seed: int
     bundle: str | None
+    budget_s: float | None = None
