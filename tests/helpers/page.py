@@ -20,7 +20,8 @@ needs_axe = pytest.mark.skipif(
 )
 # Everything that a finger must hit, with its size.
 _SMALL_TARGETS = """
-return [...document.querySelectorAll("button, .button, summary, textarea, input:not([type=file])")]
+const kinds = "button, .button, select, summary, textarea, input:not([type=file])";
+return [...document.querySelectorAll(kinds)]
   .filter((target) => target.offsetParent)
   .map((target) => [target.id || target.textContent, target.getBoundingClientRect()])
   .filter(([, { width, height }]) => width < 44 || height < 44)
@@ -75,8 +76,8 @@ class Page:
 
     def scores(self) -> list[float]:
         """Return the probabilities that are shown, or an empty list."""
-        cells = [cell.get_attribute("data-score") for cell in self.all("#scores .number")]
-        return [float(cell) for cell in cells if cell]
+        found = "[...document.querySelectorAll('#scores .number')].map(cell => cell.dataset.score)"
+        return [float(cell) for cell in self.driver.execute_script(f"return {found}") if cell]
 
     def points(self) -> int:
         """Return the number of points of the first course."""

@@ -6,9 +6,12 @@ import sys
 
 import pytest
 
+from emo_runtime import EmotionRecognizer
+from emo_serving.settings import BundleSource
 from helpers.browser import browser, needs_chromium
 from helpers.corpora import CLIPS, ROOT
 from helpers.page import Page, until
+from helpers.tiny import Tiny, write_bundle
 
 TEXT = "¡Llevo tres semanas esperando una solución!"
 CALL = ROOT / "examples" / "call"
@@ -208,3 +211,28 @@ def test_the_examples_are_served(client):
 )
 def test_other_files_are_not_served(client, path):
     assert client.get(path).status_code == 404
+
+
+@needs_chromium
+def test_a_model_is_chosen_if_there_are_several(driver, serving, tmp_path):
+    words = "hola estoy muy contenta con el resultado"
+    expected = {}
+    for seed, name in enumerate("ab"):
+        at = write_bundle(tmp_path / name, Tiny(seed=seed))
+        with EmotionRecognizer.open(at, self_test=False) as recognizer:
+            expected[name] = scores_of(recognizer.recognize(words))
+    sources = tuple(BundleSource(str(tmp_path / name), name) for name in "ab")
+    started = serving(bundles=sources)
+    page = Page(driver, started.url).ready()
+    page.at("text").send_keys(words)
+    until(lambda: page.scores() == expected["a"])
+    page.at("bundle").send_keys("b")
+    until(lambda: page.scores() == expected["b"])
+    assert "?bundle=b" in page.at("code").get_attribute("textContent")
+    assert page.small_targets() == []
+    page = Page(driver, started.url).ready()  # remembered for the tab
+    page.at("text").send_keys(words)
+    until(lambda: page.scores() == expected["b"])
+    page.at("bundle").send_keys("a")
+    until(lambda: page.scores() == expected["a"])
+    assert page.console() == []

@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,7 +19,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
 
-from emo_runtime import ArgumentError, EmoError
+from emo_runtime import ArgumentError, EmoError, OverloadedError
 from emo_serving.admission import Client
 from emo_serving.api.access import AccessRules
 from emo_serving.context import RequestContext, begin_context
@@ -47,8 +47,10 @@ _KEEP_ALIVE_MS, _KEEP_ALIVE_TIMEOUT_MS = 60_000, 20_000
 # Streams that are open at once, in all: their requests wait to be read, or for their response.
 _MAX_OPEN = 4096
 _MAX_OPEN_OF_CONNECTION = 128
-# The part of the memory for bodies that one client's requests may use while they are read.
+# A request that has not arrived after this time needs a slot, of which a client has a quarter.
+_AT_ONCE_S = 0.5
 _CLIENT_SHARE = 4
+_LARGE_BYTES = 1 << 20
 
 _CODES = {
     401: grpc.StatusCode.UNAUTHENTICATED,
@@ -144,32 +146,44 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
 
 
 class _Uploads:
-    """Limits the requests that are read at once, so that their memory is bounded.
+    """Limits the slow requests that are read at once, so that their memory is bounded.
 
-    gRPC collects a whole message before it hands it over, and its size is not known before.
+    gRPC collects a whole message before it hands it over, and its size is not known before. Most
+    arrive at once; those that do not need a slot, or slow clients could fill the memory. Requests
+    of the same client that arrive at once are not affected.
     """
 
     def __init__(self, service: Service) -> None:
         settings = service.settings
-        count = settings.max_buffered_bytes // settings.max_body_bytes // settings.workers
-        self._all = asyncio.Semaphore(max(1, count))
-        self._of_client = max(1, count // _CLIENT_SHARE)
-        self._clients: dict[str, asyncio.Semaphore] = {}
-        self._users: Counter[str] = Counter()
+        self._counts = service.admission.counts
+        self._limit = max(
+            1, settings.max_buffered_bytes // settings.max_body_bytes // settings.workers
+        )
+        self._slow: Counter[str] = Counter()
+        self._decoding = asyncio.Lock()
 
-    @contextlib.asynccontextmanager
-    async def reading(self, client: Client) -> AsyncIterator[None]:
-        """Wait until a request may be read, and count it as being read until the block ends."""
-        name = client.name
-        own = self._clients.setdefault(name, asyncio.Semaphore(self._of_client))
-        self._users[name] += 1
+    @contextlib.contextmanager
+    def slow(self, client: Client) -> Iterator[None]:
+        """Count a request that did not arrive at once. Raises OverloadedError."""
+        of_client = max(1, self._limit // _CLIENT_SHARE)
+        if self._slow.total() >= self._limit or self._slow[client.name] >= of_client:
+            self._counts.refuse("memory")
+            raise OverloadedError("too many requests arrive slowly: try again later.")
+        self._slow[client.name] += 1
         try:
-            async with own, self._all:
-                yield
+            yield
         finally:
-            self._users[name] -= 1
-            if not self._users[name]:
-                del self._users[name], self._clients[name]
+            self._slow[client.name] -= 1
+            if not self._slow[client.name]:
+                del self._slow[client.name]
+
+    async def decode(self, kind: Any, content: bytes) -> Any:
+        """Decode a message; of large ones only one at a time, and others get their turn between."""
+        if len(content) < _LARGE_BYTES:
+            return decode_message(kind, content)
+        async with self._decoding:
+            await asyncio.sleep(0)
+            return decode_message(kind, content)
 
 
 class _Call:
@@ -235,18 +249,28 @@ class _Call:
         return grpc.StatusCode.OK, ""
 
     async def _read(self, uploads: _Uploads, client: Client, reserve: Any) -> Any:
-        timeout_s = self._service.settings.upload_timeout_s
-        try:
-            async with asyncio.timeout(timeout_s), uploads.reading(client):
-                content = await self._grpc.read()
-        except TimeoutError:
-            raise SlowUploadError(f"the request did not arrive within {timeout_s:g} s.") from None
+        content = await self._receive(uploads, client)
         if content is grpc.aio.EOF:
             raise RequestError("the call has no request.")
         if self._service.admission.closing:
             raise UnavailableError("the server is stopping: connect to another one, or later.")
         reserve(len(content))
-        return decode_message(TYPES[f"{self._name}Request"], content)
+        return await uploads.decode(TYPES[f"{self._name}Request"], content)
+
+    async def _receive(self, uploads: _Uploads, client: Client) -> Any:
+        timeout_s = self._service.settings.upload_timeout_s
+        reading = asyncio.ensure_future(self._grpc.read())
+        try:
+            await asyncio.wait([reading], timeout=min(_AT_ONCE_S, timeout_s))
+            if reading.done():
+                return reading.result()
+            with uploads.slow(client):
+                async with asyncio.timeout(max(0.0, timeout_s - _AT_ONCE_S)):
+                    return await reading
+        except TimeoutError:
+            raise SlowUploadError(f"the request did not arrive within {timeout_s:g} s.") from None
+        finally:
+            reading.cancel()
 
     def _finish(self, code: Any, seconds: float) -> None:
         metrics = self._service.metrics

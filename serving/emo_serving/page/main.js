@@ -1,9 +1,9 @@
 // The page: what the user gives is sent to the server, and its answers are shown.
 import { markPosition, showAnswer, showCourse, showLabels } from "/page/answer.js";
-import { formOf, getToken, request, setToken } from "/page/api.js";
+import { formOf, getToken, request, setBundle, setToken } from "/page/api.js";
 import { courseOf } from "/page/course.js";
 import { showMachine, showTimes } from "/page/details.js";
-import { at } from "/page/dom.js";
+import { at, element } from "/page/dom.js";
 import { fetchFile, loadExamples, showExamples } from "/page/examples.js";
 import { connectInputs, inputs, onInputs, player, setSound, setTranscripts, showInputs } from "/page/inputs.js";
 import { switchLanguage, t, translatePage } from "/page/language.js";
@@ -60,6 +60,7 @@ function showAll() {
   at("microphone-hint").textContent = hasMicrophone() ? "" : t("microphoneInsecure");
   showInputs();
   if (!able.usesText) at("words").hidden = at("call-hint").hidden = true;
+  showBundles();
   showExamples(able, useClip, useCall);
   showLabels(machine.labels);
   showMachine(machine);
@@ -67,6 +68,15 @@ function showAll() {
   showResult();
   showTimeline(view.moments, view.duration, machine.labels, pick);
   markCue(view.chosen);
+}
+
+// The models of the server, if there are several.
+function showBundles() {
+  at("bundle").hidden = machine.bundles.length < 2;
+  at("bundle").ariaLabel = t("model");
+  const options = machine.bundles.map((name) => element("option", { value: name, text: name }));
+  at("bundle").replaceChildren(...options);
+  at("bundle").value = machine.name;
 }
 
 function showResult() {
@@ -299,6 +309,10 @@ at("text").addEventListener("input", () => {
 });
 at("speak").addEventListener("click", () => {
   if (!starting) (live ? stopRecording : startRecording)();
+});
+at("bundle").addEventListener("change", () => {
+  setBundle(at("bundle").value === machine.bundles[0] ? "" : at("bundle").value);
+  begin();
 });
 at("retry").addEventListener("click", () => (machine ? ask() : begin()));
 at("language").addEventListener("click", () => {

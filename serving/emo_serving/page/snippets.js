@@ -1,5 +1,5 @@
 // Copyable code that does what the page just did.
-import { getToken } from "/page/api.js";
+import { bundleQuery, getToken } from "/page/api.js";
 import { at, element } from "/page/dom.js";
 import { current, t } from "/page/language.js";
 
@@ -12,7 +12,7 @@ let shown = ""; // what the blocks were made of: replacing them would lose a sel
 
 // `input` has text, sound (a file's name) and transcripts (names); `bundle` is the model's name.
 export function showSnippets(input, bundle) {
-  const wanted = JSON.stringify([input, bundle, getToken(), current()]);
+  const wanted = JSON.stringify([input, bundle, getToken(), bundleQuery(), current()]);
   if (wanted === shown) return;
   shown = wanted;
   at("snippets").replaceChildren(
@@ -23,7 +23,8 @@ export function showSnippets(input, bundle) {
 }
 
 function curl({ text, sound, transcripts }) {
-  const lines = [`curl ${location.origin}${path(transcripts)}`];
+  const address = location.origin + path(transcripts);
+  const lines = [`curl ${bundleQuery() ? shell(address) : address}`];
   if (getToken()) lines.push(`-H "Authorization: Bearer $TOKEN"`);
   if (sound) lines.push(`-F ${upload("audio", sound)}`);
   for (const name of transcripts) lines.push(`-F ${upload("transcript", name)}`);
@@ -73,7 +74,8 @@ answer = recognizer.recognize(${inputs.join(", ")})
 print(answer.label, answer.scores)`;
 }
 
-const path = (transcripts) => (transcripts.length ? "/v1/timeline" : "/v1/recognize");
+const path = (transcripts) =>
+  (transcripts.length ? "/v1/timeline" : "/v1/recognize") + bundleQuery();
 
 function snippet(name, code) {
   const block = element("pre", { tabIndex: 0 }, element("code", { text: code }));

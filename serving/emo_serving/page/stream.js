@@ -1,5 +1,5 @@
 // A live call: samples in 16 bits to /v1/stream, events back.
-import { getToken } from "/page/api.js";
+import { bundleQuery, getToken } from "/page/api.js";
 
 // A subprotocol must not contain the characters "=", "/" and "+", which a token may have.
 function base64url(text) {
@@ -9,7 +9,7 @@ function base64url(text) {
 
 export class Stream {
   constructor({ onEvent, onClose }) {
-    const address = new URL("/v1/stream", location.href);
+    const address = new URL(`/v1/stream${bundleQuery()}`, location.href);
     address.protocol = address.protocol.replace("http", "ws");
     const protocols = ["emo-stream"];
     if (getToken()) protocols.push(`bearer64.${base64url(getToken())}`);

@@ -2,7 +2,8 @@
 
 import json
 import socket
-import time
+import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -201,23 +202,31 @@ def test_huge_compressed_and_malformed_messages_are_refused(channel, client):
     assert client.is_server_live()
 
 
-def test_slow_requests_are_ended_and_hold_no_slot(channel, client, recognizer):
-    """Ten requests of one token that never come, where three may run at once."""
+def test_slow_requests_are_ended_and_hold_no_slot(serving, recognizer):
+    """Forty requests that never come, while others of the same client are answered."""
+    started = serving(grpc=True, upload_timeout_s=3.0, max_calls_per_client=3)
+    never, stop = threading.Event(), []
 
-    def never():
-        time.sleep(600)
-        yield b""
+    def nothing():
+        never.wait(600)
+        yield from stop
 
-    stream = channel.stream_stream(f"/{SERVICE}/ModelInfer")
-    slow = [stream(never(), metadata=METADATA) for _ in range(10)]
-    found = client.infer(NAME, [tensor("text", TEXTS)], headers=TWO)
-    assert found.as_numpy("label")[0].decode() == recognizer.recognize(TEXTS[0]).label
-    codes = set()
-    for call in slow:
-        with pytest.raises(grpc.RpcError) as caught:
-            next(call)
-        codes.add(caught.value.code().name)
-    assert codes == {"DEADLINE_EXCEEDED"}
+    address = f"127.0.0.1:{started.grpc_port}"
+    with grpc.insecure_channel(address) as channel, triton.InferenceServerClient(address) as client:
+        stream = channel.stream_stream(f"/{SERVICE}/ModelInfer")
+        slow = [stream(nothing()) for _ in range(40)]
+        for _ in range(3):
+            found = client.infer(NAME, [tensor("text", TEXTS)])
+            assert found.as_numpy("label")[0].decode() == recognizer.recognize(TEXTS[0]).label
+        codes = Counter()
+        for call in slow:
+            with pytest.raises(grpc.RpcError) as caught:
+                next(call)
+            codes[caught.value.code().name] += 1
+        never.set()
+    # 256 MiB for bodies of 16 MiB: 16 slow ones at once, and 4 of a client.
+    assert codes == {"RESOURCE_EXHAUSTED": 36, "DEADLINE_EXCEEDED": 4}
+    assert started.service.admission.refused["memory"] == 36
 
 
 def test_the_limits_of_a_client_hold(serving, held):
