@@ -1,7 +1,4 @@
-"""Sample encodings of live sound: packets of bytes to float32 samples.
-
-G.711 (ITU-T recommendation, 1988) by table: each of the 256 codes has one 16-bit value.
-"""
+"""Sample encodings of live sound: packets of bytes to float32 samples."""
 
 from typing import Any, Final, Literal, TypeAlias, get_args
 
@@ -11,6 +8,7 @@ from numpy.typing import NDArray
 from emo_runtime.audio.arrays import as_floats
 from emo_runtime.audio.channels import ChannelMixer
 from emo_runtime.audio.first_packets import FirstPackets
+from emo_runtime.audio.g711 import ALAW, MULAW
 from emo_runtime.errors import AudioError
 from emo_runtime.notes import Note
 
@@ -51,27 +49,7 @@ def resolve_encoding(name: Any) -> Encoding:
     )
 
 
-def _mulaw_table() -> Floats:
-    code = ~np.arange(256, dtype=np.int32) & 0xFF
-    magnitude = (((code & 0x0F) << 3) + 0x84 << ((code & 0x70) >> 4)) - 0x84
-    return _full_scale(np.where(code & 0x80, -magnitude, magnitude))
-
-
-def _alaw_table() -> Floats:
-    code = np.arange(256, dtype=np.int32) ^ 0x55
-    segment = (code & 0x70) >> 4
-    mantissa = (code & 0x0F) << 4
-    magnitude = np.where(
-        segment == 0, mantissa + 8, (mantissa + 0x108) << np.maximum(segment - 1, 0)
-    )
-    return _full_scale(np.where(code & 0x80, magnitude, -magnitude))
-
-
-def _full_scale(values: NDArray[np.int32]) -> Floats:
-    return values.astype(np.float32) / np.float32(32768)
-
-
-_TABLES = {"mulaw": _mulaw_table(), "alaw": _alaw_table()}
+_TABLES = {"mulaw": MULAW, "alaw": ALAW}
 _TYPES: dict[Encoding, np.dtype[Any]] = {
     "pcm_s16le": np.dtype("<i2"),
     "pcm_s16be": np.dtype(">i2"),
