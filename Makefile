@@ -23,7 +23,9 @@ demo: $(VENV)/.base
 	@echo; echo "# A call, with an alert when the customer's anger rises"
 	$(BIN)/python examples/call_centre.py
 
-test: lint types pytest coverage
+# `make -j2 --output-sync=target test` checks types while the tests run.
+test: lint types pytest
+	@$(MAKE) --no-print-directory coverage
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check $(ROOTS)
@@ -31,10 +33,8 @@ lint: $(VENV)/.test
 	PYTHONPATH=runtime:models:export:benchmarks:serving $(BIN)/lint-imports --no-cache
 	$(BIN)/typos
 
-# Strictly on the source, then with tests/mypy.ini on the tests.
 types: $(VENV)/.test
 	$(BIN)/mypy
-	$(BIN)/mypy --config-file tests/mypy.ini tests
 
 # Worker processes of pytest-xdist. Each takes about 1.2 GB of memory.
 WORKERS ?= 2
@@ -161,6 +161,9 @@ $(VENV)/.lowest $(VENV)/.newest: $(VENV)/.%: constraints-%.txt pyproject.toml co
 		--constraint $@.txt --editable ".[plot,metrics,sign]" hypothesis librosa onnx \
 		pytest pytest-xdist webvtt-py
 	@touch $@
+
+# Setuptools writes into the source tree when it installs from there: one at a time.
+$(VENV)/.newest: | $(VENV)/.lowest
 
 $(VENV)/.fuzz: $(VENV)/.test
 	$(PIP) install --constraint constraints.txt atheris

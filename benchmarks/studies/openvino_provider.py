@@ -90,6 +90,8 @@ def _quantize_by_openvino(folder: Path, checkpoint: Path) -> None:
     checkpoints = load(Sources(text=str(checkpoint)))
     onnx.save(graph(checkpoints)["text"], folder / "plain.onnx")
     _, fitted = split_quantization_rows(shipped_sentences())
+    if checkpoints.text is None:
+        raise SystemExit(f"{checkpoint}: not a text classifier.")
     rows = token_ids(checkpoints.text, fitted.texts, strip=False)
     batches = [{"input_ids": row[None], "attention_mask": np.ones_like(row)[None]} for row in rows]
     model = nncf.quantize(
@@ -179,9 +181,14 @@ def _bundle(folder: Path, engine: str) -> Callable[[dict[str, Any]], object]:
     from emo_runtime.bundle.reader import open_bundle
     from emo_runtime.ort.loading import LoadOptions, load_graphs
 
-    provider, variant = ("openvino", "int8-qdq") if engine == "provider" else ("cpu", "int8")
+    plugged = engine == "provider"
     options = LoadOptions(
-        provider, THREADS, spin=True, fallback=False, variant=variant, huge_pages=True
+        "openvino" if plugged else "cpu",
+        THREADS,
+        spin=True,
+        fallback=False,
+        variant="int8-qdq" if plugged else "int8",
+        huge_pages=True,
     )
     session = load_graphs(open_bundle(folder / "bundle"), ("text",), options)["text"]
     print(f"{engine}: nodes by provider {session.nodes or session.providers}", file=sys.stderr)

@@ -23,7 +23,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -69,7 +69,7 @@ class Seen:
 
 
 # Sends a request; its latency counts from when it was due (perf_counter).
-Post = Callable[[Seen, float], Awaitable[None]]
+Post = Callable[[Seen, float], Coroutine[Any, Any, None]]
 
 
 class Scores(msgspec.Struct):

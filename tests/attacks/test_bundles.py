@@ -170,7 +170,7 @@ def test_bytes_are_used_without_memory_files(tiny_bundle, monkeypatch, how):
         raise OSError(errno.EPERM if how == "refused" else errno.EFBIG, "refused")
 
     if how == "refused":
-        monkeypatch.setattr(bundle_module.os, "memfd_create", refuse)
+        monkeypatch.setattr(os, "memfd_create", refuse)
     elif how == "full":
         monkeypatch.setattr(bundle_module, "_write_all", refuse)
     else:

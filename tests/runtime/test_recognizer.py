@@ -24,6 +24,7 @@ from emo_runtime import (
     TaskError,
     TextError,
     Utterance,
+    self_test,
 )
 from helpers.corpora import SMALL_BUNDLE
 from helpers.sounds import as_file, speechlike
@@ -322,7 +323,7 @@ def test_every_answer_is_reported_to_the_callback(tiny_bundle):
 def test_the_result_of_the_self_test_is_cached(tiny_bundle, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     ran = []
-    run = emo_runtime.recognizer.run_self_test
+    run = self_test.run_self_test
 
     def counting(*arguments):
         ran.append(1)

@@ -46,7 +46,7 @@ def optimize_text(
     # The raw mask is correct for padding on either side; the other form assumes right padding.
     options.use_raw_attention_mask(True)
     with _quiet():
-        fused = optimizer.optimize_model(
+        fused: onnx.ModelProto = optimizer.optimize_model(
             model,
             "bert",
             num_heads=heads,

@@ -195,7 +195,11 @@ def model_config(directory: Path) -> Any:
     kind = values.get("model_type") or _model_type(values)
     if kind in _REFUSED:
         raise CheckpointError(f"{directory}: {kind} is not supported: {_REFUSED[kind]}.")
-    if kind not in CONFIG_MAPPING or CONFIG_MAPPING[kind] not in MODEL_MAPPING:
+    if (
+        not isinstance(kind, str)
+        or kind not in CONFIG_MAPPING
+        or CONFIG_MAPPING[kind] not in MODEL_MAPPING
+    ):
         raise CheckpointError(
             f"{directory}/{CONFIG}: model_type {kind!r} is not a text network that this version of "
             "transformers knows."

@@ -37,7 +37,7 @@ def masked_mean(states: Tensor, attention_mask: Tensor) -> Tensor:
     return total / weights.sum(1)
 
 
-class BertForMeanPooledClassification(BertPreTrainedModel):  # type: ignore[misc]
+class BertForMeanPooledClassification(BertPreTrainedModel):
     """BERT, masked mean of the last hidden state, dropout, linear classifier.
 
     With ``ngram_buckets`` in its config, the scores of an n-gram head on the same ids are added.
@@ -52,7 +52,7 @@ class BertForMeanPooledClassification(BertPreTrainedModel):  # type: ignore[misc
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         buckets = getattr(config, "ngram_buckets", 0)
         self.ngrams = NgramHead(buckets, config.num_labels, config.vocab_size) if buckets else None
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def forward(
         self,

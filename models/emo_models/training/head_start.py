@@ -13,6 +13,8 @@ All of these weights are trained as usual.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -50,7 +52,8 @@ def head_start(model: BertForMaskedLM, ids: NDArray[np.uint16], seed: int) -> No
     model.cls.predictions.bias.copy_(torch.from_numpy(np.log(counts / counts.sum())))
     if config.hidden_size // config.num_attention_heads != 2 * SHARP:
         return
-    for layer, offsets in zip(model.bert.encoder.layer, OFFSETS, strict=False):
+    layers: Any = model.bert.encoder.layer
+    for layer, offsets in zip(layers, OFFSETS, strict=False):
         attention = layer.attention.self
         for head, offset in zip(range(config.num_attention_heads), offsets, strict=False):
             rows = slice(head * 2 * SHARP, (head + 1) * 2 * SHARP)

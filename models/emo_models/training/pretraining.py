@@ -120,7 +120,8 @@ def pretrain(
     model = BertForMaskedLM(bert_config(recipe, tokenizer.get_vocab_size()))
     if recipe.head_start and not (run / "state.pt").exists():
         head_start(model, ids, recipe.seed)
-    model.to(device).train()
+    network: torch.nn.Module = model
+    network.to(device).train()
     optimizers = _optimizers(model, recipe)
     identity = {"recipe": asdict(recipe), "text": sha256(ids.tobytes()).hexdigest()}
     step, spent_s = _resume(run, model, optimizers, identity)

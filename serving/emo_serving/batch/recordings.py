@@ -69,11 +69,11 @@ class Place:
         return sorted(path for path in inside if not _is_hidden(_name(path, self.path)))
 
 
-class Recordings(Datasource):  # type: ignore[misc]
+class Recordings(Datasource):
     """A table (Parquet, JSON Lines, CSV), a folder of such, or a folder of sound files."""
 
     def __init__(self, source: str) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._place = Place.of(source)
         info = self._place.filesystem.get_file_info(self._place.path)
         if info.type is fs.FileType.File:

@@ -25,7 +25,7 @@ _OTHER_REQUESTS = 32  # pages, probes and metrics, beside recognition and live c
 class Front:
     """The application of ``emo_serving.app``. It handles live calls itself."""
 
-    def __init__(self, settings: Settings, pool: DeploymentHandle) -> None:
+    def __init__(self, settings: Settings, pool: DeploymentHandle[PooledRecognizer]) -> None:
         secret = os.environ.get(TOKEN_VARIABLE)
         if secret and not settings.tokens:
             settings = replace(settings, tokens=(Token(secret),))
@@ -51,7 +51,7 @@ def application(arguments: dict[str, Any] | None = None) -> Application:
 
 def bind(settings: Settings, min_replicas: int = 1, max_replicas: int = 4) -> Application:
     """Bind both deployments; Ray Serve scales each by its requests in progress."""
-    usual = {
+    usual: dict[str, Any] = {
         "ray_actor_options": {"num_cpus": CPUS},
         "graceful_shutdown_timeout_s": settings.drain_s,
         "max_constructor_retry_count": 2,
@@ -59,17 +59,18 @@ def bind(settings: Settings, min_replicas: int = 1, max_replicas: int = 4) -> Ap
     }
     scale = {"min_replicas": min_replicas, "max_replicas": max_replicas}
     pool = serve.deployment(
-        PooledRecognizer,
         name="recognizer",
         max_ongoing_requests=2 * _REQUESTS_EACH,
         autoscaling_config={**scale, "target_ongoing_requests": _REQUESTS_EACH},
         **usual,
-    )
+    )(PooledRecognizer)
     front = serve.deployment(
-        Front,
         name="front",
         max_ongoing_requests=settings.max_waiting + settings.max_streams + _OTHER_REQUESTS,
         autoscaling_config={**scale, "min_replicas": 1, "target_ongoing_requests": _FRONT_TARGET},
         **usual,
+    )(Front)
+    bound: Application = front.bind(
+        settings, pool.bind(replace(settings, tokens=(), webhook_secret=None))
     )
-    return front.bind(settings, pool.bind(replace(settings, tokens=(), webhook_secret=None)))
+    return bound

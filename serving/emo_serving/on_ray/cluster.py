@@ -42,16 +42,23 @@ def cluster() -> Iterator[int]:
             folder = tempfile.TemporaryDirectory(prefix="emo-ray-", ignore_cleanup_errors=True)
             os.environ["RAY_TMPDIR"] = stack.enter_context(folder)
             stack.callback(os.environ.pop, "RAY_TMPDIR")
-        with _connected("local", include_dashboard=False, num_cpus=cores + _RAYS_OWN_CPUS):
+        with _connected("local", cores + _RAYS_OWN_CPUS):
             yield cores
 
 
 @contextlib.contextmanager
-def _connected(address: str, **options: int) -> Iterator[int]:
+def _connected(address: str, new_cpus: int | None = None) -> Iterator[int]:
+    """Connect to a cluster, or start one of ``new_cpus``; yield the number of its CPUs."""
     import ray  # noqa: PLC0415  (after the variables)
 
     with _keeping_our_sigterm():
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
+        ray.init(
+            address=address,
+            num_cpus=new_cpus,
+            include_dashboard=None if new_cpus is None else False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
     try:
         yield int(ray.cluster_resources().get("CPU", 1))
     finally:

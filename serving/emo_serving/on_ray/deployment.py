@@ -41,7 +41,10 @@ def _begin(address: tuple[str, int]) -> None:
         )
     host, port = address
     serve.start(http_options={"host": host, "port": port})
-    running = _get_global_client().http_config
+    client = _get_global_client()
+    if client is None:
+        raise UnavailableError("Ray Serve did not start: see its logs.")
+    running = client.http_config
     if (running.host, running.port) != address:
         raise UnavailableError(
             f"Ray Serve already listens on another address of this cluster: give --host "

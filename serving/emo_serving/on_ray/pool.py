@@ -55,7 +55,7 @@ class PooledService(Service):
     Ray Serve itself fails a request that had begun.
     """
 
-    def __init__(self, settings: Settings, pool: DeploymentHandle) -> None:
+    def __init__(self, settings: Settings, pool: "DeploymentHandle[PooledRecognizer]") -> None:
         # The number of threads in the pool is not known here, so the queue is never held short.
         admission = Admission(
             1 + settings.max_waiting, 0, settings.max_streams, settings.max_buffered_bytes
@@ -87,6 +87,7 @@ class PooledService(Service):
         try:
             found: Answer | EmoError = await response
         except asyncio.CancelledError:
-            response.cancel()  # the client is gone: free the recognizer for others
+            # The client is gone: free the recognizer for others.
+            response.cancel()  # type: ignore[no-untyped-call]
             raise
         return found

@@ -1,6 +1,7 @@
 """A bundle's directory must match its manifest exactly; the default bundle."""
 
 import hashlib
+import importlib.metadata
 import os
 import shutil
 import sys
@@ -112,7 +113,7 @@ def test_a_file_that_grows_while_it_is_read_is_refused(own_bundle, monkeypatch):
             file.write(b"more")
         return read(descriptor, count)
 
-    monkeypatch.setattr(bundle_module.os, "read", growing)
+    monkeypatch.setattr(os, "read", growing)
     with pytest.raises(BundleError, match=r"^CARD\.md: sha256 differs"):
         bundle.read(bundle.manifest.card)
 
@@ -193,7 +194,7 @@ def entry_points(monkeypatch):
         assert group == "emo_runtime.bundles"
         return [entry for entry in found if name in (entry.name, None)]
 
-    monkeypatch.setattr(bundle_module.importlib.metadata, "entry_points", lookup)
+    monkeypatch.setattr(importlib.metadata, "entry_points", lookup)
     return found
 
 

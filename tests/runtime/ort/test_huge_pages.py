@@ -1,4 +1,5 @@
 import mmap
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +83,7 @@ def test_switched_off_or_unknown_is_respected(
     switch.write_text("always madvise [never]\n")
     assert not available()
     switch.write_text("always [madvise] never\n")
-    assert available() == huge_pages.sys.platform.startswith("linux")
+    assert available() == sys.platform.startswith("linux")
 
 
 @needs_huge_pages

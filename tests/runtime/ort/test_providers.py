@@ -1,6 +1,7 @@
 """Execution providers, with a fake onnxruntime in place of other builds and machines."""
 
 import importlib.metadata
+import importlib.util
 import logging
 import sys
 from types import SimpleNamespace
@@ -206,9 +207,9 @@ def plugin(monkeypatch, runtime, devices):
     module = SimpleNamespace(
         get_ep_names=lambda: [OPENVINO], get_library_path=lambda: "/lib/openvino.so"
     )
-    find = providers_module.importlib.util.find_spec
+    find = importlib.util.find_spec
     monkeypatch.setattr(
-        providers_module.importlib.util,
+        importlib.util,
         "find_spec",
         lambda name: module if name == "onnxruntime_ep_openvino" else find(name),
     )
@@ -255,7 +256,7 @@ def test_two_distributions_of_one_module_are_explained(monkeypatch, fake, bundle
             return "1.0"
         raise importlib.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(providers_module.importlib.metadata, "version", version)
+    monkeypatch.setattr(importlib.metadata, "version", version)
     fake(available=[CPU])
     with pytest.raises(ProviderError, match=r"onnxruntime 1\.0, onnxruntime-gpu 1\.0.*Uninstall"):
         opened(bundle, providers="cuda")

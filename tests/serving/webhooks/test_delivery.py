@@ -9,7 +9,6 @@ import pytest
 from prometheus_client import CollectorRegistry
 from standardwebhooks import Webhook
 
-from emo_serving.webhooks import delivery
 from emo_serving.webhooks.delivery import Deliveries, Message
 from emo_serving.webhooks.metrics import WebhookMetrics
 from helpers.webhook_receiver import receiving
@@ -96,7 +95,7 @@ def test_retry_after_is_respected(monkeypatch):
 
     run = Run()
     with receiving(lambda number: ([503, 503, 200][number], {"retry-after": "7"})) as receiver:
-        monkeypatch.setattr(delivery.asyncio, "sleep", sleep)
+        monkeypatch.setattr(asyncio, "sleep", sleep)
         run.send(Message(receiver.url, b"{}"))
     assert slept == [7.0, 7.0]
 
