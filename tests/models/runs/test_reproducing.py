@@ -3,7 +3,7 @@
 import csv
 import json
 import shlex
-import shutil
+import time
 from pathlib import Path
 
 import click
@@ -13,7 +13,6 @@ import pytest
 import soundfile
 import torch
 from click.testing import CliRunner
-from tokenizers import Tokenizer
 from transformers import BertConfig, BertForMaskedLM
 
 from emo_export.cli import main as emo_export
@@ -29,14 +28,20 @@ COMMANDS: dict[str, click.Command] = {
     "emo-evaluate": emo_evaluate,
     "emo-export": emo_export,
 }
-SHAPE = {
+SHARED = {"hidden_act": "gelu", "max_position_embeddings": 512, "type_vocab_size": 2}
+SMALL = {
     "hidden_size": 32,
     "num_hidden_layers": 1,
     "num_attention_heads": 2,
     "intermediate_size": 32,
-    "max_position_embeddings": 512,
-    "type_vocab_size": 2,
 }
+FULL = {
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+}
+FULL_VOCABULARY = 31_002
 WORDS = ("vergüenza furia", "asco mentira", "miedo pánico", "fiesta feliz", "informe lunes",
          "pena llanto")  # fmt: skip
 
@@ -49,16 +54,24 @@ def commands() -> list[list[str]]:
     return [words for words in found if "emospeech/" in " ".join(words) or words[1] == "compare"]
 
 
-def hub_directory(directory: Path, tokenizer: Path) -> None:
-    """BETO's files on the Hub: no model_type, pickled weights of a masked language model."""
+def hub_directory(
+    directory: Path, tokenizer: Path, shape: dict[str, int], vocabulary: int | None = None
+) -> None:
+    """BETO's files on the Hub: no model_type, pickled weights of a masked language model.
+
+    ``vocabulary`` is the number of entries; unused ones are added.
+    """
     directory.mkdir(parents=True)
-    vocabulary = Tokenizer.from_file(str(tokenizer / "tokenizer.json")).get_vocab()
-    words = sorted(vocabulary, key=lambda word: vocabulary[word])
+    document = json.loads((tokenizer / "tokenizer.json").read_text("utf-8"))
+    entries = document["model"]["vocab"]
+    for number in range(len(entries), vocabulary or 0):
+        entries[f"[unused{number}]"] = number
+    words = sorted(entries, key=lambda word: entries[word])
     (directory / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
-    shutil.copy(tokenizer / "tokenizer.json", directory)
+    (directory / "tokenizer.json").write_text(json.dumps(document), encoding="utf-8")
     settings = {"do_lower_case": False, "strip_accents": False}
     (directory / "tokenizer_config.json").write_text(json.dumps(settings))
-    config = {**SHAPE, "vocab_size": len(words), "hidden_act": "gelu"}
+    config = {**SHARED, **shape, "vocab_size": len(words)}
     (directory / "config.json").write_text(json.dumps(config))
     torch.manual_seed(0)
     model = BertForMaskedLM(BertConfig(**config))
@@ -82,25 +95,49 @@ def corpus(folder: Path) -> None:
             csv.writer(stream).writerows([("id", "label", "transcription"), *rows])
 
 
-def test_every_command_of_the_page(
-    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    repository = tmp_path / "hub" / "models--dccuchile--bert-base-spanish-wwm-cased"
-    hub_directory(repository / "snapshots" / "abc", encoder)
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text("abc")
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    corpus(tmp_path / "work" / "emospeech")
-    monkeypatch.chdir(tmp_path / "work")
+def run_the_page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run every command in ``folder``, which has a Hub cache in ``hub``."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(folder / "hub"))
+    corpus(folder / "work" / "emospeech")
+    monkeypatch.chdir(folder / "work")
     found = commands()
     assert len(found) == 6
     for program, *arguments in found:
         # Untrained networks give all rows nearly the same answer: a gate would judge noise.
         more = ["--no-gate"] if program == "emo-export" else []
+        begun = time.perf_counter()
         result = CliRunner().invoke(COMMANDS[program], [*arguments, *more])
         assert result.exit_code == 0, (arguments, result.output, result.exception)
+        print(f"{time.perf_counter() - begun:7.1f} s  {program} {' '.join(arguments[:2])}")
     manifest = json.loads(Path("bundle/manifest.json").read_text())
     assert manifest["graphs"]["text"]["outputs"] == ["logits", "embedding"]  # one text pass
     metrics = json.loads(Path("runs/task2/checkpoint/metrics.json").read_text())
     assert metrics["pairs"] == "the corpus's own"
     assert not list(Path("runs").rglob("state*"))
+
+
+def snapshot(folder: Path) -> Path:
+    """The directory of BETO's files in a Hub cache."""
+    repository = folder / "hub" / "models--dccuchile--bert-base-spanish-wwm-cased"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("abc")
+    return repository / "snapshots" / "abc"
+
+
+def test_every_command_of_the_page(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub_directory(snapshot(tmp_path), encoder, SMALL)
+    run_the_page(tmp_path, monkeypatch)
+
+
+@pytest.mark.endurance
+def test_every_command_of_the_page_at_the_size_of_beto(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """12 x 768 with 31,002 entries and random weights, all epochs, on the small corpus."""
+    hub_directory(snapshot(tmp_path), encoder, FULL, FULL_VOCABULARY)
+    run_the_page(tmp_path, monkeypatch)
+    config = json.loads(Path("runs/task1/checkpoint/config.json").read_text())
+    assert (config["num_hidden_layers"], config["hidden_size"]) == (12, 768)
+    assert config["vocab_size"] == FULL_VOCABULARY
