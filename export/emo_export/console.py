@@ -63,9 +63,9 @@ def _files(report: Report) -> Table:
 
 
 def _comparisons(report: Report) -> Table:
-    title = f"Against the checkpoint in PyTorch, on {report.findings.evaluated}"
+    title = f"Against {report.findings.reference}, on {report.findings.evaluated}"
     table = Table("task", "precision", title=title, title_justify="left")
-    for name in ("label agreement", "largest difference", "macro-F1 (PyTorch's)"):
+    for name in ("label agreement", "largest difference", "macro-F1 (the reference's)"):
         table.add_column(name, justify="right")
     for item in report.findings.comparisons:
         f1 = "" if item.macro_f1 is None else f"{item.macro_f1:.4f} ({item.reference_macro_f1:.4f})"
@@ -82,7 +82,7 @@ def _comparisons(report: Report) -> Table:
 def _speeds(report: Report) -> Table:
     title = f"Medians on this machine: one transcript, or {SOUND_S:g} s of sound"
     table = Table("graph", "precision", title=title, title_justify="left")
-    for name in ("ms", "ms in PyTorch", "ratio"):
+    for name in ("ms", "ms of the reference", "ratio"):
         table.add_column(name, justify="right")
     for item in report.speeds:
         table.add_row(

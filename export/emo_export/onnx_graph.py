@@ -50,14 +50,19 @@ class Graph:
 
     def add_constant(self, name: str, value: Array) -> str:
         """Add an initializer under an unused name and return the name."""
+        free = self.free_name(name)
+        tensor = numpy_helper.from_array(np.ascontiguousarray(value), free)
+        self.model.graph.initializer.append(tensor)
+        self.constants[free] = self.model.graph.initializer[-1]
+        return free
+
+    def free_name(self, name: str) -> str:
+        """Return ``name``, with a number if a tensor has it already."""
         taken = self.constants.keys() | self.maker.keys()
         free = name
         number = 1
         while free in taken:
             free, number = f"{name}_{number}", number + 1
-        tensor = numpy_helper.from_array(np.ascontiguousarray(value), free)
-        self.model.graph.initializer.append(tensor)
-        self.constants[free] = self.model.graph.initializer[-1]
         return free
 
     def replace_node(self, node: Node, by: Iterable[Node]) -> None:

@@ -110,6 +110,7 @@ def export(options: Options, done: Callable[[Step], None] = lambda _: None) -> R
             word_tables=int8.word_tables,
             tried=int8.describe(),
             scaled=int8.scaled,
+            reference=checkpoints.reference,
             calibrations=calibrations,
             fitted=None if fitted is None else f"{fitted.name} ({len(fitted.rows)} rows)",
         )

@@ -32,7 +32,8 @@ class Findings:
 
     ``kept`` are the matrix products (by their number in the graph) that int8 leaves in float32;
     ``fitted`` names the rows that int8-qdq was fitted to. ``tried`` describes the repair, and
-    ``scaled`` the factors for channels of activations, by graph.
+    ``scaled`` the factors for channels of activations, by graph. ``reference`` is what the graphs
+    were compared with.
     """
 
     evaluated: str
@@ -45,6 +46,7 @@ class Findings:
     word_tables: tuple[str, ...] = ()
     tried: str = ""
     scaled: Mapping[str, Scaling] = field(default_factory=dict)
+    reference: str = "the checkpoint in PyTorch"
 
     def remarks(self) -> list[str]:
         """Return sentences about the gate, the repair and new temperatures."""
@@ -85,7 +87,7 @@ class Findings:
     def as_json(self) -> dict[str, Any]:
         """Return the manifest's ``verification``, which is equal in every run."""
         document: dict[str, Any] = {
-            "reference": "the checkpoint in PyTorch, float32",
+            "reference": f"{self.reference}, float32",
             "evaluated": self.evaluated,
             "gate": asdict(self.gate),
             "comparisons": [item.as_json() for item in self.comparisons],

@@ -19,10 +19,13 @@ from optimum.exporters.tasks import TasksManager
 from torch.jit._trace import TracerWarning
 
 from emo_export.checkpoints.load import Checkpoints, FusionCheckpoint, TextCheckpoint
+from emo_export.checkpoints.onnx_text import OnnxClassifier
 from emo_export.checkpoints.speech import Output as SpeechOutput
 from emo_export.checkpoints.speech import SpeechCheckpoint
 from emo_export.passes.fold_if import fold_ifs
+from emo_export.passes.text_inputs import use_bundle_inputs
 from emo_models.errors import CheckpointError
+from emo_models.modeling.positions import first_position
 from emo_models.modeling.text_outputs import TextOutputs
 from emo_runtime.audio.front_end import make_front_end
 
@@ -56,6 +59,8 @@ def graph(checkpoints: Checkpoints) -> dict[str, onnx.ModelProto]:
 
 def _text(checkpoint: TextCheckpoint, outputs: tuple[str, ...], pooling: str) -> onnx.ModelProto:
     model: Any = checkpoint.module
+    if isinstance(model, OnnxClassifier):
+        return _given(model, checkpoint)
     settings = _optimum_config(model.config, outputs, str(checkpoint.directory))
     with tempfile.TemporaryDirectory(prefix="emo-export-") as folder, _quiet():
         path = Path(folder) / "graph.onnx"
@@ -70,6 +75,19 @@ def _text(checkpoint: TextCheckpoint, outputs: tuple[str, ...], pooling: str) ->
         exported = onnx.load(path)
         fold_ifs(exported)
         return _fixed_width(exported, outputs, checkpoint)
+
+
+def _given(classifier: OnnxClassifier, checkpoint: TextCheckpoint) -> onnx.ModelProto:
+    """Return the graph of an ONNX classifier, with the tensors of the graph contract."""
+    model = classifier.graph()
+    start = first_position(classifier.config)
+    use_bundle_inputs(
+        model,
+        labels=len(checkpoint.labels),
+        positions=range(start, start + checkpoint.max_tokens),
+    )
+    fold_ifs(model)
+    return model
 
 
 def speech_graph(

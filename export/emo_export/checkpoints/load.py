@@ -9,6 +9,7 @@ import msgspec
 import torch
 from numpy.typing import NDArray
 
+from emo_export.checkpoints.onnx_text import OnnxClassifier, find_onnx, read_onnx_text
 from emo_export.checkpoints.read_speech import read_speech
 from emo_export.checkpoints.speech import Output as SpeechOutput
 from emo_export.checkpoints.speech import SpeechCheckpoint
@@ -32,6 +33,11 @@ class TextCheckpoint(LoadedText):
     """A classifier or an encoder, with its tokenizer in the bundle's format."""
 
     bundle_tokenizer: BundleTokenizer
+
+    @property
+    def is_onnx(self) -> bool:
+        """True for an ONNX graph, which is its own reference."""
+        return isinstance(self.module, OnnxClassifier)
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,15 @@ class Checkpoints:
         return logits if self.fusion is None else (*logits, "embedding")
 
     @property
+    def reference(self) -> str:
+        """What the graphs of the bundle are compared with."""
+        if self.text is None or not self.text.is_onnx:
+            return "the checkpoint in PyTorch"
+        if self.tasks == ("text",):
+            return "its ONNX graph in ONNX Runtime"
+        return "the ONNX graph of the text in ONNX Runtime and the other checkpoints in PyTorch"
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Labels of the bundle, in class order."""
         for part in (self.text, self.fusion, self.speech):
@@ -171,7 +186,7 @@ def load(sources: Sources) -> Checkpoints:
     Raises:
         CheckpointError: a checkpoint is missing or incomplete.
     """
-    text = None if sources.text is None else _with_tokenizer(load_text(sources.text))
+    text = None if sources.text is None else _with_tokenizer(_text(sources.text))
     if text is not None and sources.preparation is not None:
         declared = msgspec.to_builtins(sources.preparation)
         text = replace(text, config={**text.config, "text_preparation": declared})
@@ -183,11 +198,23 @@ def load(sources: Sources) -> Checkpoints:
     if sources.fusion is None:
         return Checkpoints(text, speech=speech)
     encoder = text
+    if sources.encoder is None and text is not None and text.is_onnx:
+        raise CheckpointError(
+            f"{text.directory}: an ONNX classifier gives no embeddings for --fusion. Give the "
+            "encoder of the fusion network with --encoder."
+        )
     if sources.encoder is not None:
         directory = checkpoint_directory(sources.encoder)
         if text is None or weights_sha256(directory) != text.sha256:
             encoder = _with_tokenizer(load_encoder(directory))
     return Checkpoints(text, encoder, _fusion(sources.fusion), speech)
+
+
+def _text(source: str) -> LoadedText:
+    """Read a classifier: a checkpoint of transformers, or an ONNX graph."""
+    directory = checkpoint_directory(source, onnx=True)
+    path = find_onnx(directory)
+    return load_text(directory) if path is None else read_onnx_text(directory, path)
 
 
 def _toolkit(sources: Sources, source: str, text: TextCheckpoint | None) -> Checkpoints:

@@ -31,7 +31,7 @@ def card(
     Raises:
         EmoError: the given card can't be read.
     """
-    section = _export_section(comparisons, evaluated)
+    section = _export_section(comparisons, evaluated, checkpoints.reference)
     section += "".join(f"\n{remark}\n" for remark in remarks)
     return f"{_head(checkpoints, identity).rstrip()}\n\n{section}"
 
@@ -63,11 +63,11 @@ def _read(path: Path) -> str:
         raise EmoError(f"{path}: the model card can't be read: {error}.") from error
 
 
-def _export_section(comparisons: Sequence[Comparison], evaluated: str) -> str:
+def _export_section(comparisons: Sequence[Comparison], evaluated: str, reference: str) -> str:
     lines = [
         "## Export",
         "",
-        f"Compared with the checkpoint in PyTorch (float32), on {evaluated}:",
+        f"Compared with {reference} (float32), on {evaluated}:",
         "",
         "| task | precision | rows | label agreement | largest difference of a probability | "
         "macro-F1 (the checkpoint's) |",

@@ -30,8 +30,17 @@ def max_tokens(config: Any) -> int:
     Args:
         config: a transformers configuration.
     """
-    positions = int(config.max_position_embeddings)
-    if config.model_type in _OFFSET_TYPES:
-        padding = _MPNET_PADDING if config.model_type == "mpnet" else int(config.pad_token_id)
-        positions -= padding + 1
+    positions = int(config.max_position_embeddings) - first_position(config)
     return min(positions, int(getattr(config, "max_tokens", positions)))
+
+
+def first_position(config: Any) -> int:
+    """Return the position id of the first token.
+
+    Args:
+        config: a transformers configuration.
+    """
+    if config.model_type not in _OFFSET_TYPES:
+        return 0
+    padding = _MPNET_PADDING if config.model_type == "mpnet" else int(config.pad_token_id)
+    return padding + 1

@@ -21,10 +21,13 @@ WEIGHT_FILES = (WEIGHTS, f"{WEIGHTS}.index.json", PICKLED, f"{PICKLED}.index.jso
 
 _SMALL_FILES = ["*.json", "*.txt", "*.model", "*.md"]
 _SAFETENSORS = [WEIGHTS, "model-*-of-*.safetensors"]
+_ONNX = ["model.onnx*", "onnx/model.onnx*"]
 _PICKLES = [PICKLED, "pytorch_model-*-of-*.bin"]
 
 
-def checkpoint_directory(source: str | Path, also: Sequence[str] = ()) -> Path:
+def checkpoint_directory(
+    source: str | Path, also: Sequence[str] = (), *, onnx: bool = False
+) -> Path:
     """Return the local directory of ``source``.
 
     Args:
@@ -32,6 +35,7 @@ def checkpoint_directory(source: str | Path, also: Sequence[str] = ()) -> Path:
             id is downloaded into the Hub client's cache, or read from that cache when offline.
             Pickled weights are downloaded only where there are no safetensors weights.
         also: names of more files to download, as ``model.bin``.
+        onnx: download the ONNX graph where there are no weights.
 
     Raises:
         CheckpointError: neither a directory nor a Hub id that is available.
@@ -50,6 +54,8 @@ def checkpoint_directory(source: str | Path, also: Sequence[str] = ()) -> Path:
         found = Path(snapshot_download(name, allow_patterns=[*_SMALL_FILES, *_SAFETENSORS, *also]))
         if not any((found / name).is_file() for name in (*WEIGHT_FILES[:2], *also)):
             found = Path(snapshot_download(name, allow_patterns=[*_SMALL_FILES, *_PICKLES]))
+        if onnx and not any((found / name).is_file() for name in (*WEIGHT_FILES, *also)):
+            found = Path(snapshot_download(name, allow_patterns=[*_SMALL_FILES, *_ONNX]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(
             f"{name}: no such directory, and not available from the Hub or its local cache: "
@@ -95,17 +101,20 @@ def weight_files(directory: Path) -> tuple[Path, ...]:
         or path.name.startswith("adapter_model")
     )
     found = f" It holds {', '.join(others)}, which is not read." if others else ""
+    if any(list((directory / folder).glob("*.onnx")) for folder in ("", "onnx")):
+        found += " Its ONNX graph is read by emo-export --text only."
     raise CheckpointError(
         f"{directory}: holds no weights. Looked for {', '.join(WEIGHT_FILES)}.{found}"
     )
 
 
 def weights_sha256(directory: Path) -> str:
-    """Return the SHA-256 of a checkpoint's weights as lower-case hex.
+    """Return the SHA-256 of a checkpoint's weights as lower-case hex (see ``files_sha256``)."""
+    return files_sha256(weight_files(directory))
 
-    For several files it is the hash of their names and hashes, in order.
-    """
-    files = weight_files(directory)
+
+def files_sha256(files: Sequence[Path]) -> str:
+    """Return the SHA-256 of a file; for several files that of their names and hashes, in order."""
     if len(files) == 1:
         return file_sha256(files[0])
     lines = "".join(f"{file_sha256(path)}  {path.name}\n" for path in files)
