@@ -29,7 +29,8 @@ _NOTICES = {
 
 @click.command(cls=Command)
 @click.version_option(package_name="emo-runtime")
-@click.option("--text", help="Text classifier: a checkpoint directory or a Hub id.")
+@click.option("--text", help="Text classifier: a checkpoint directory, a directory "
+              "of optimum-cli export onnx, or a Hub id.")  # fmt: skip
 @click.option("--encoder", help="Text side of --fusion, if not the classifier's own encoder.")
 @click.option("--fusion", type=click.Path(), help="Fusion network: a directory of emo-train.")
 @click.option("--speech", help="Speech encoder or audio classifier: a directory or a Hub id.")
@@ -74,14 +75,14 @@ _NOTICES = {
 @click.option(
     "--calibrate", type=click.Path(path_type=Path), help="Table with labels to fit temperatures on."
 )
-@table_options(labels=False)
+@table_options(labels=False, separator=True)
 @preparation_options
 @click.option(
     "--min-agreement",
     type=click.FloatRange(0, 1),
     default=0.99,
     show_default=True,
-    help="Share of equal labels, against the checkpoint in PyTorch.",
+    help="Share of equal labels, against the checkpoint in float32.",
 )
 @click.option(
     "--max-f1-loss",

@@ -55,6 +55,17 @@ def map_label(word: str, label_map: Mapping[str, str]) -> str:
     return unicodedata.normalize("NFC", word.strip()).lower() if mapped is None else mapped
 
 
+def split_labels(cell: str, separator: str, label_map: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the different labels of a cell such as ``anger|sadness``, mapped and sorted."""
+    words = {
+        label_key(label): label
+        for word in cell.split(separator)
+        if word.strip()
+        for label in [map_label(word, label_map)]
+    }
+    return tuple(words[key] for key in sorted(words))
+
+
 def label_set(words: Iterable[str]) -> tuple[str, ...]:
     """Return the labels that occur, sorted; spellings with equal keys become the most frequent."""
     spellings: dict[str, Counter[str]] = {}

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from emo_bench.engines.base import Outcome
 from emo_bench.workload import Sample
 from emo_models.checkpoint import load_fusion
+from emo_models.evaluation.metrics import activate
 from emo_models.modeling.load import load_text
 from emo_models.modeling.text_classifier import masked_mean
 
@@ -63,6 +64,7 @@ class RivalEngine:
         text = load_text(checkpoint / "text")
         self._temperature = text.temperature
         self._max_tokens = text.max_tokens
+        self._multi_label = text.multi_label
         self._tokenizer = text.tokenizer
         fusion = checkpoint / "fusion"
         self._fusion = load_fusion(fusion) if fusion.is_dir() else None
@@ -86,14 +88,14 @@ class RivalEngine:
         mark("tokenize")
         logits, embedding = self.network(ids, mask)
         mark("text")
-        temperature = self._temperature
+        temperature, multi_label = self._temperature, self._multi_label
         if vector is not None and self._fusion is not None:
             with torch.inference_mode():
                 audio = torch.from_numpy(vector[np.newaxis])
                 logits = self._fusion(audio, torch.from_numpy(embedding)).numpy()
-            temperature = self._fusion.details.temperature
+            temperature, multi_label = self._fusion.details.temperature, False
             mark("fusion")
-        scores = _softmax(logits[0] / temperature)
+        scores = activate(logits, temperature, multi_label=multi_label)[0]
         phases = {
             name: (end - begin) * 1e3 for (_, begin), (name, end) in itertools.pairwise(marks)
         }
@@ -156,9 +158,3 @@ def _mean_mfcc(audio: bytes, mark: Callable[[str], None]) -> Floats:
     vector: Floats = librosa.feature.mfcc(y=samples, sr=22_050, n_mfcc=128).mean(axis=1)
     mark("mfcc")
     return vector
-
-
-def _softmax(logits: Floats) -> NDArray[np.float64]:
-    powers = np.exp(logits.astype(np.float64) - logits.max())
-    scores: NDArray[np.float64] = powers / powers.sum()
-    return scores

@@ -1,4 +1,4 @@
-"""Fit the temperature of a task's softmax on labelled rows (Guo et al. 2017)."""
+"""Fit the temperature of a task's softmax or sigmoid on labelled rows (Guo et al. 2017)."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -10,14 +10,14 @@ from emo_export.checkpoints.load import Checkpoints
 from emo_export.evaluation.inputs import Inputs
 from emo_export.evaluation.reference import reference
 from emo_export.evaluation.rows import Evaluation
-from emo_models.evaluation.calibration import fit_temperature
-from emo_models.evaluation.metrics import calibration_error, softmax
+from emo_models.evaluation.judge import Judge
+from emo_models.evaluation.metrics import activate, calibration_error
+from emo_models.evaluation.multi_label import calibration_error as multi_label_calibration_error
 from emo_runtime.bundle.front_ends import FrontEndSettings
 from emo_runtime.bundle.manifest import TaskName
 from emo_runtime.errors import EmoError
 
 Floats = NDArray[np.float32]
-Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,6 @@ def calibrate(
     Raises:
         EmoError: rows without labels, or with unknown labels.
     """
-    if any(checkpoints.activation(task) == "sigmoid" for task in checkpoints.tasks):
-        raise EmoError("--calibrate is for single-label classifiers: this one is multi-label.")
-    labels = rows.label_ids(checkpoints.labels)
-    if labels is None:
-        known = ", ".join(checkpoints.labels)
-        raise EmoError(f"{rows.name} (--calibrate): every row needs one of the labels: {known}.")
     has_sound = front_end is not None and all(row.audio is not None for row in rows.rows)
     sound = rows.sound(front_end) if has_sound and front_end is not None else None
     texts = rows.texts if checkpoints.text is not None or checkpoints.fusion is not None else []
@@ -62,7 +56,7 @@ def calibrate(
     found = []
     result = checkpoints
     if checkpoints.text is not None and answers.text is not None:
-        text = _fit("text", answers.text, labels, checkpoints.text.temperature)
+        text = _fit(checkpoints, rows, "text", answers.text)
         found.append(text)
         changed = replace(checkpoints.text, config=_with(checkpoints.text.config, text))
         result = replace(
@@ -71,27 +65,40 @@ def calibrate(
             encoder=changed if checkpoints.shared else checkpoints.encoder,
         )
     if answers.fusion is not None and checkpoints.fusion is not None:
-        fusion = _fit("fusion", answers.fusion, labels, checkpoints.fusion.temperature)
+        fusion = _fit(checkpoints, rows, "fusion", answers.fusion)
         found.append(fusion)
         config = _with(checkpoints.fusion.config, fusion)
         result = replace(result, fusion=replace(checkpoints.fusion, config=config))
     if checkpoints.audio_by_speech and checkpoints.speech and answers.audio is not None:
-        audio = _fit("audio", answers.audio, labels, checkpoints.speech.temperature)
+        audio = _fit(checkpoints, rows, "audio", answers.audio)
         found.append(audio)
         config = _with(checkpoints.speech.config, audio)
         result = replace(result, speech=replace(checkpoints.speech, config=config))
     return result, tuple(found)
 
 
-def _fit(task: TaskName, logits: Floats, labels: Ids, before: float) -> Calibration:
-    after = round(fit_temperature(logits, labels), 4)
+def _fit(checkpoints: Checkpoints, rows: Evaluation, task: TaskName, logits: Floats) -> Calibration:
+    multi_label = checkpoints.activation(task) == "sigmoid"
+    targets = rows.targets(checkpoints.labels, multi_label=multi_label)
+    if targets is None:
+        known = ", ".join(checkpoints.labels)
+        raise EmoError(f"{rows.name} (--calibrate): every row needs one of the labels: {known}.")
+    judge = Judge(checkpoints.labels, multi_label)
+    before, after = checkpoints.temperature(task), round(judge.temperature(logits, targets), 4)
+
+    def error(temperature: float) -> float:
+        scores = activate(logits, temperature, multi_label=multi_label)
+        if multi_label:
+            return multi_label_calibration_error(scores, targets)
+        return calibration_error(scores, targets)
+
     return Calibration(
         task=task,
-        rows=len(labels),
+        rows=len(targets),
         temperature_before=before,
         temperature=after,
-        error_before=calibration_error(softmax(logits, before), labels),
-        error=calibration_error(softmax(logits, after), labels),
+        error_before=error(before),
+        error=error(after),
     )
 
 

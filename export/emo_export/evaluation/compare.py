@@ -14,12 +14,14 @@ from emo_export.evaluation.inputs import Inputs, Sound, encode_clips
 from emo_export.evaluation.reference import AUDIO_ONLY, Answers, adapted
 from emo_export.evaluation.session import GraphSession
 from emo_models.evaluation.metrics import activate, macro_f1
+from emo_models.evaluation.multi_label import macro_f1 as multi_label_macro_f1
 from emo_runtime.bundle.manifest import TaskName
 
 Floats = NDArray[np.float32]
 _NOT_REPORTED = ("own_labels", "random_sound")
 Graphs = Mapping[str, onnx.ModelProto]
 Outputs = Mapping[str, Floats]
+Targets = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Comparison:
     Attributes:
         agreement: share of rows with equal labels (equal sets of labels, if multi-label).
         labels: number of distinct labels that the reference predicts.
-        largest_share: share of rows with the reference's most frequent predicted label.
+        largest_share: share of rows with the reference's most frequent predicted label (set of
+            labels, if multi-label).
         mean_probability_difference: mean absolute change over rows and labels.
         macro_f1: macro-F1 against the labels of the rows; None without labels.
         reference_macro_f1: macro-F1 of the reference.
@@ -156,36 +159,51 @@ def compare(
     found: Floats,
     *,
     temperature: float,
-    label_ids: NDArray[np.int64] | None = None,
+    targets: Targets | None = None,
     own_labels: bool = False,
     multi_label: bool = False,
 ) -> Comparison:
-    """Compare logits [rows, labels] with the reference's."""
-    expected, answered = reference.argmax(axis=1), found.argmax(axis=1)
+    """Compare logits [rows, labels] with the reference's.
+
+    ``targets`` are class numbers [rows], or bool [rows, labels] for a multi-label task.
+    """
     probabilities = np.abs(
         activate(reference, temperature, multi_label=multi_label)
         - activate(found, temperature, multi_label=multi_label)
     )
-    shares = np.bincount(expected, minlength=reference.shape[1]) / len(expected)
-    count = reference.shape[1]
+    expected, answered = (_predicted(logits, multi_label=multi_label) for logits in
+                          (reference, found))  # fmt: skip
+    _, sizes = np.unique(expected, axis=0, return_counts=True)
     return Comparison(
         task=task,
         precision=precision,
         rows=len(reference),
-        agreement=_agreement(reference, found, multi_label=multi_label),
-        labels=int((shares > 0).sum()),
-        largest_share=float(shares.max()),
+        agreement=_equal_share(expected, answered),
+        labels=int(expected.any(axis=0).sum()) if multi_label else len(sizes),
+        largest_share=float(sizes.max() / len(expected)),
         mean_probability_difference=float(probabilities.mean()),
         largest_probability_difference=float(probabilities.max()),
         largest_logit_difference=float(np.abs(reference - found).max()),
-        reference_macro_f1=None if label_ids is None else macro_f1(label_ids, expected, count),
-        macro_f1=None if label_ids is None else macro_f1(label_ids, answered, count),
-        own_labels=own_labels and label_ids is not None,
+        reference_macro_f1=_macro_f1(targets, expected, reference.shape[1]),
+        macro_f1=_macro_f1(targets, answered, reference.shape[1]),
+        own_labels=own_labels and targets is not None,
     )
 
 
-def _agreement(reference: Floats, found: Floats, *, multi_label: bool) -> float:
+def _predicted(logits: Floats, *, multi_label: bool) -> Targets:
+    """Return the predicted labels in the form of the targets."""
+    return logits >= 0 if multi_label else logits.argmax(axis=1)
+
+
+def _equal_share(expected: Targets, answered: Targets) -> float:
     """Return the share of rows with the same label (set of labels, if multi-label)."""
-    if multi_label:
-        return float(((reference > 0) == (found > 0)).all(axis=1).mean())
-    return float((reference.argmax(axis=1) == found.argmax(axis=1)).mean())
+    same = expected == answered
+    return float((same if same.ndim == 1 else same.all(axis=1)).mean())
+
+
+def _macro_f1(targets: Targets | None, predicted: Targets, labels: int) -> float | None:
+    if targets is None:
+        return None
+    if targets.ndim == 2:
+        return multi_label_macro_f1(targets, predicted)
+    return macro_f1(targets, predicted, labels)

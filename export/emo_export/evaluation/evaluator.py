@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from emo_export.checkpoints.load import Checkpoints
-from emo_export.evaluation.compare import Comparison, Graphs, Memory, compare, verify
+from emo_export.evaluation.compare import Comparison, Graphs, Memory, Targets, compare, verify
 from emo_export.evaluation.inputs import Inputs
 from emo_export.evaluation.reference import Answers, reference
 from emo_export.evaluation.rows import SHIPPED, SHIPPED_CLIPS, Evaluation
@@ -83,7 +83,6 @@ class Evaluator:
 
     def compare(self, precision: Precision, found: Answers) -> tuple[Comparison, ...]:
         """Compare predictions with the reference's, by task."""
-        labels = self.evaluation.label_ids(self.checkpoints.labels)
         result = []
         for task in self.tasks:
             expected, answered = self.expected.of(task), found.of(task)
@@ -99,13 +98,16 @@ class Evaluator:
                 expected,
                 answered,
                 temperature=self.checkpoints.temperature(task),
-                label_ids=labels if labelled and not multi_label else None,
+                targets=self._targets(multi_label=multi_label) if labelled else None,
                 own_labels=self.evaluation.name != SHIPPED,
                 multi_label=multi_label,
             )
             random = task != "text" and not self.has_sound and self.checkpoints.speech is None
             result.append(replace(found_here, random_sound=random))
         return tuple(result)
+
+    def _targets(self, *, multi_label: bool) -> Targets | None:
+        return self.evaluation.targets(self.checkpoints.labels, multi_label=multi_label)
 
     def mean_change(self, found: Answers, tasks: Sequence[TaskName]) -> float:
         """Return the mean absolute change of the probabilities, summed over tasks."""

@@ -41,7 +41,7 @@ def unfit_rows(comparisons: Sequence[Comparison], evaluated: str) -> list[str]:
     """
     return [
         f"task {item.task}: the checkpoint gives {item.largest_share:.1%} of {evaluated} the same "
-        f"label ({item.labels} of its labels occur), so the label agreement says nothing. Give "
+        f"answer ({item.labels} of its labels occur), so the label agreement says nothing. Give "
         "more or labelled rows of its own domain with --evaluate"
         for item in comparisons
         if item.precision != "fp32"

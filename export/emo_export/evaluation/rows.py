@@ -13,6 +13,7 @@ from emo_export.evaluation.synthetic_clips import SAMPLE_RATE as SYNTHETIC_RATE
 from emo_export.evaluation.synthetic_clips import synthetic_clips
 from emo_models.data.corpora import Needs, Row, TableFormat, read_csv
 from emo_models.data.datasets import targets_of
+from emo_models.data.multi_label import label_matrix
 from emo_models.errors import DataError
 from emo_runtime.audio.decode import load_audio
 from emo_runtime.audio.features import Features
@@ -44,18 +45,30 @@ class Evaluation:
         """The transcripts."""
         return [row.text or "" for row in self.rows]
 
-    def label_ids(self, labels: tuple[str, ...]) -> NDArray[np.int64] | None:
+    def targets(
+        self, labels: tuple[str, ...], *, multi_label: bool = False
+    ) -> NDArray[np.int64] | NDArray[np.bool_] | None:
         """Return indices into ``labels``, shape [rows]; None for rows without labels.
 
-        Also None for the built-in sentences if the model has other labels.
+        For a multi-label task, whether each row has each label, [rows, labels]. None for the
+        built-in sentences if the model has other labels, or is multi-label.
 
         Raises:
             DataError: a label that the model does not have; names the row.
         """
         if not any(row.label for row in self.rows):
             return None
-        if self.name == SHIPPED and not {row.label for row in self.rows} <= set(labels):
+        if self.name == SHIPPED and (
+            multi_label or not {row.label for row in self.rows} <= set(labels)
+        ):
             return None
+        if multi_label:
+            return label_matrix(self.rows, labels)
+        if any(row.labels is not None for row in self.rows):
+            raise DataError(
+                f"{self.name}: --label-separator is for multi-label classifiers, and this one "
+                "gives one label for each row."
+            )
         return targets_of(self.rows, labels)
 
     def sound(self, settings: FrontEndSettings) -> Sound:

@@ -32,26 +32,28 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--encoder", help="Text encoder of a fusion checkpoint: a directory or a Hub id.")
 @click.option("--audio-folder", type=_FOLDER, help="Folder of the sound files of --data.")
 @click.option("--variant", type=click.Choice(PRECISIONS), help="Precision of a bundle's graphs.")
-@table_options(labels=False)
+@table_options(labels=False, separator=True)
 @click.option("--png", type=_FILE, help="Write the confusion matrix as a picture.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def main(*, model: str, data: Path, task: TaskName, as_json: bool, **options: Any) -> None:
     """Report on MODEL: a bundle (directory or installed name), a checkpoint, or a Hub id.
 
-    The labels of --data must be labels of the model; their case and accents may differ.
+    The labels of --data must be labels of the model; their case and accents may differ. A
+    multi-label model predicts every label whose probability is at least 0.5.
     """
     require_extra("train", "torch", "transformers", "matplotlib", "rich", "safetensors")
     from emo_models.data.corpora import Needs, read_csv
-    from emo_models.data.datasets import targets_of
-    from emo_models.evaluation.report import report
+    from emo_models.errors import DataError
 
+    layout = take_layout(options)
     rows = read_csv(
         data,
         split=options["split"],
         audio_folder=options["audio_folder"],
         needs=Needs(text=task != "audio", audio=task != "text"),
-        layout=take_layout(options),
+        layout=layout,
     )
+    from emo_models.evaluation.judge import Judge
     from emo_models.evaluation.plots import confusion_png
     from emo_models.evaluation.predict import predict
     from emo_models.runs.progress import row_bar
@@ -65,9 +67,14 @@ def main(*, model: str, data: Path, task: TaskName, as_json: bool, **options: An
             variant=options["variant"],
             on_row=on_row,
         )
-    targets = targets_of(rows, found.labels)
-    predicted = found.probabilities.argmax(axis=1)
-    document = report(targets, predicted, found.probabilities, labels=found.labels)
+    if layout.label_separator is not None and not found.multi_label:
+        raise DataError(
+            f"{model}: gives one label for each text, so --label-separator can't be used."
+        )
+    judge = Judge(found.labels, found.multi_label)
+    document = judge.of_probabilities(judge.targets(rows), found.probabilities)
+    if options["png"] is not None and found.multi_label:
+        raise DataError(f"{model}: a multi-label model has no confusion matrix. Leave --png out.")
     if options["png"] is not None:
         confusion_png(
             options["png"], document["confusion"], found.labels, f"{task} confusion matrix"
@@ -91,16 +98,20 @@ def _table(document: dict[str, Any]) -> None:
             str(found["rows"]),
         )
     console.print(figures)
-    counts = Table("true \\ predicted", *document["classes"])
-    for label, row in zip(document["classes"], document["confusion"], strict=True):
-        counts.add_row(label, *map(str, row))
-    console.print(counts)
+    if "confusion" in document:
+        counts = Table("true \\ predicted", *document["classes"])
+        for label, row in zip(document["classes"], document["confusion"], strict=True):
+            counts.add_row(label, *map(str, row))
+        console.print(counts)
     for name in ("macro_f1", "macro_f1_without_fear"):
         if name in document:
             low, high = document[f"{name}_interval"]
             console.print(f"{name} {document[name]:.4f} [{low:.4f}, {high:.4f}]", highlight=False)
+    if "micro_f1" in document:
+        console.print(f"micro_f1 {document['micro_f1']:.4f}", highlight=False)
+    exact = " of whole label sets" if document.get("multi_label") else ""
     console.print(
-        f"accuracy {document['accuracy']:.4f}  calibration error "
+        f"accuracy{exact} {document['accuracy']:.4f}  calibration error "
         f"{document['calibration_error']:.4f}  rows {document['rows']}",
         highlight=False,
     )

@@ -61,8 +61,15 @@ def config_option(function: _Function) -> _Function:
     )(function)
 
 
-def table_options(*, labels: bool = True) -> Callable[[_Function], _Function]:
-    """Add the options for reading tables and, with ``labels``, for the label set."""
+def table_options(
+    *, labels: bool = True, separator: bool = False
+) -> Callable[[_Function], _Function]:
+    """Add the options for reading tables.
+
+    Args:
+        labels: add the option for the label set.
+        separator: add the option for tables with several labels in a row.
+    """
 
     def decorate(function: _Function) -> _Function:
         options = [
@@ -81,11 +88,30 @@ def table_options(*, labels: bool = True) -> Callable[[_Function], _Function]:
                 click.option("--labels", help="Label set and order: anger,joy,neutral.  [default: "
                              "the labels of the training rows, sorted]")
             )  # fmt: skip
+        if separator:
+            options.append(
+                click.option("--label-separator", callback=_check_separator,
+                             help="Separator of several labels in a cell, such as | in "
+                             "anger|sadness: a multi-label classifier. The separator alone: none "
+                             "of the labels.")
+            )  # fmt: skip
         for option in reversed(options):
             function = option(function)
         return function
 
     return decorate
+
+
+def _check_separator(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> str | None:
+    del context
+    if value is not None and (not value.strip() or any(c.isalnum() for c in value)):
+        raise click.BadParameter(
+            f"{value!r} is empty or has letters or digits. Example: --label-separator '|'.",
+            param=parameter,
+        )
+    return value
 
 
 def preparation_options(function: _Function) -> _Function:
@@ -113,6 +139,7 @@ def take_layout(options: dict[str, Any]) -> TableFormat:
     """Take the options of ``table_options`` (except the label set) out of ``options``."""
     names = ("text_column", "label_column", "id_column", "delimiter", "encoding")
     given = {name: options.pop(name) for name in names}
+    given["label_separator"] = options.pop("label_separator", None)
     return TableFormat(**given, label_map=parse_label_map(options.pop("label_map") or ""))
 
 

@@ -44,7 +44,7 @@ def main() -> None:
     """Train text classifiers, speech networks and fusion networks, and prepare their inputs."""
 
 
-def _rows_options(*, required: bool) -> Callable[[_Function], _Function]:
+def _rows_options(*, required: bool, separator: bool = False) -> Callable[[_Function], _Function]:
     """Add the options that choose the training rows, and how tables are read."""
 
     def decorate(function: _Function) -> _Function:
@@ -61,33 +61,37 @@ def _rows_options(*, required: bool) -> Callable[[_Function], _Function]:
             ]
         ):  # fmt: skip
             function = option(function)
-        return table_options(labels=required)(function)
+        return table_options(labels=required, separator=separator)(function)
 
     return decorate
 
 
-def _data_options(function: _Function) -> _Function:
-    for option in reversed(
-        [
-            _rows_options(required=True),
-            click.option("--test", type=_FILE, multiple=True, help="Table to report on, all rows."),
-            click.option("--unseen-test", type=_FILE, multiple=True,
-                         help="Table to report on, without rows and videos seen in training."),
-            click.option("--allow-leak", is_flag=True,
-                         help="Accept test rows whose id is in the training rows."),
-            click.option("--limit", type=click.IntRange(1),
-                         help="Use only so many rows, to try a run out."),
-            click.option("--output", type=_FOLDER, required=True,
-                         help="Directory of the run; the checkpoint is written into it."),
-            config_option,
-        ]
-    ):  # fmt: skip
-        function = option(function)
-    return function
+def _data_options(*, separator: bool = False) -> Callable[[_Function], _Function]:
+    """Add the options of tables and output; ``separator``: rows may have several labels."""
+    options = [
+        _rows_options(required=True, separator=separator),
+        click.option("--test", type=_FILE, multiple=True, help="Table to report on, all rows."),
+        click.option("--unseen-test", type=_FILE, multiple=True,
+                     help="Table to report on, without rows and videos seen in training."),
+        click.option("--allow-leak", is_flag=True,
+                     help="Accept test rows whose id is in the training rows."),
+        click.option("--limit", type=click.IntRange(1),
+                     help="Use only so many rows, to try a run out."),
+        click.option("--output", type=_FOLDER, required=True,
+                     help="Directory of the run; the checkpoint is written into it."),
+        config_option,
+    ]  # fmt: skip
+
+    def decorate(function: _Function) -> _Function:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
 
 
 @main.command()
-@_data_options
+@_data_options(separator=True)
 @click.option(
     "--encoder", required=True, help="Directory or Hub id of a text encoder to fine-tune."
 )
@@ -116,7 +120,7 @@ def text(**options: Any) -> None:
 
 
 @main.command()
-@_data_options
+@_data_options()
 @click.option("--encoder", required=True,
               help="Directory or Hub id of a text encoder, or of a text checkpoint.")  # fmt: skip
 @click.option("--speech-encoder", type=_FOLDER,

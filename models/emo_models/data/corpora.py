@@ -8,7 +8,7 @@ from pathlib import Path
 
 from emo_models.data.soft_labels import Scores, most_probable, read_scores, score_columns
 from emo_models.errors import DataError
-from emo_models.labels import map_label
+from emo_models.labels import map_label, split_labels
 from emo_runtime.tables import TableError, missing_column, open_table, pick_column, read_records
 
 _ID = ("id", "filename", "file", "audio")
@@ -33,6 +33,7 @@ class Row:
         group: video or speaker, which must not be in two splits; empty if unknown.
         where: file and row, for messages.
         scores: probabilities by label (the columns ``score_LABEL``); empty if there are none.
+        labels: labels of a row of a multi-label table, which ``label`` joins; None in other tables.
     """
 
     id: str
@@ -42,13 +43,21 @@ class Row:
     group: str
     where: str
     scores: Scores = ()
+    labels: tuple[str, ...] | None = None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Its labels: one, or any number in a multi-label table."""
+        return (self.label,) if self.labels is None else self.labels
 
 
 @dataclass(frozen=True)
 class TableFormat:
     """Layout of a table. None: detected, or the usual column names.
 
-    ``label_map`` maps the key (``emo_models.labels.label_key``) of a label word to a label.
+    ``label_map`` maps the key (``emo_models.labels.label_key``) of a label word to a label. With
+    ``label_separator`` a cell has any number of labels (anger|sadness); the separator alone is a
+    row without labels.
     """
 
     text_column: str | None = None
@@ -58,6 +67,7 @@ class TableFormat:
     encoding: str | None = None
     label_map: Mapping[str, str] = field(default_factory=dict)
     group_column: str | None = None
+    label_separator: str | None = None
 
     @property
     def named(self) -> set[str]:
@@ -130,7 +140,7 @@ def read_csv(
                     raise DataError(f"{where}: {record}")
                 if split and record.get("split") not in (None, split):
                     continue
-                row = _row(where, record, chosen, audio_folder or path.parent, layout.label_map)
+                row = _row(where, record, chosen, audio_folder or path.parent, layout)
                 _check(row, needs)
                 rows.append(row)
     except TableError as error:
@@ -246,10 +256,16 @@ def _row(
     record: Mapping[str, str],
     columns: _Columns,
     folder: Path,
-    label_map: Mapping[str, str],
+    layout: TableFormat,
 ) -> Row:
     scores = read_scores(record, columns.scores, where)
-    label = map_label(record[columns.label], label_map) if columns.label else ""
+    cell = record[columns.label] if columns.label else ""
+    labels = None
+    if layout.label_separator is None:
+        label = map_label(cell, layout.label_map)
+    else:
+        labels = split_labels(cell, layout.label_separator, layout.label_map)
+        label = layout.label_separator.join(labels) or cell.strip()
     if scores and not label:
         label = most_probable(scores)
     key = record[columns.id] if columns.id else ""
@@ -262,6 +278,7 @@ def _row(
         group=record[columns.group] if columns.group else "",
         where=where,
         scores=scores,
+        labels=labels,
     )
 
 
@@ -273,7 +290,8 @@ def _sound_file(folder: Path, name: str) -> Path:
 
 def _check(row: Row, needs: Needs) -> None:
     if needs.label and not row.label:
-        raise DataError(f"{row.where}: the label is empty.")
+        hint = "" if row.labels is None else " The separator alone is a row without labels."
+        raise DataError(f"{row.where}: the label is empty.{hint}")
     if needs.text and not (row.text and row.text.strip()):
         raise DataError(f"{row.where}: the text is empty.")
     if needs.audio and row.audio is None:

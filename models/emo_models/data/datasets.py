@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -60,13 +60,15 @@ class Dataset:
     """Training rows and test sets by name.
 
     ``labels`` is the label set in class order. ``notes`` are sentences about
-    rows that were left out and classes that are too small.
+    rows that were left out and classes that are too small. ``multi_label``: a row has any number of
+    labels.
     """
 
     train: list[Row]
     tests: dict[str, list[Row]]
     labels: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    multi_label: bool = False
 
 
 def read_dataset(tables: Tables, *, need_audio: bool = False, allow_leak: bool = False) -> Dataset:
@@ -122,10 +124,14 @@ def read_dataset(tables: Tables, *, need_audio: bool = False, allow_leak: bool =
         if not rows:
             raise DataError(f"{path}: no row is left that is not known from training.")
         tests[f"{_name(path, {})}_unseen"] = rows
-    labels = tables.labels or label_set(row.label for row in train)
+    multi_label = tables.layout.label_separator is not None
+    labels = tables.labels or label_set(word for row in train for word in row.words)
     for rows in (train, *tests.values()):
-        targets_of(rows, labels)
-    return Dataset(train, tests, labels, (*notes, *_small_classes(train, labels)))
+        for row in rows:
+            for word in row.words:
+                label_index(word, labels, where=row.where)
+    notes += _small_classes(train, labels)
+    return Dataset(train, tests, labels, tuple(notes), multi_label=multi_label)
 
 
 def limited(data: Dataset, limit: int | None) -> Dataset:
@@ -135,7 +141,7 @@ def limited(data: Dataset, limit: int | None) -> Dataset:
     rows = sorted(range(len(data.train)), key=lambda i: (i * 2_654_435_761) % (1 << 32))
     chosen = sorted(rows[:limit])
     tests = {name: rows[:limit] for name, rows in data.tests.items()}
-    return Dataset([data.train[i] for i in chosen], tests, data.labels, data.notes)
+    return replace(data, train=[data.train[i] for i in chosen], tests=tests)
 
 
 def targets_of(rows: Sequence[Row], labels: Sequence[str]) -> Ints:
@@ -153,22 +159,27 @@ def check_classes(data: Dataset) -> None:
     Raises:
         DataError: names the label.
     """
-    if len({label_key(row.label) for row in data.train}) < 2:
+    if len({frozenset(map(label_key, row.words)) for row in data.train}) < 2:
         raise DataError(
             f"all training rows have the label {data.train[0].label!r}: a classifier needs rows of "
             "two or more labels."
+        )
+    if len(data.labels) < 2:
+        raise DataError(
+            f"the training rows have one label only, {data.labels[0]!r}: a classifier needs two or "
+            "more. Add its opposite as a label, or give --labels."
         )
 
 
 def missing_classes(rows: Sequence[Row], labels: Sequence[str], part: str) -> list[str]:
     """Return a sentence about the labels that a part has no row of; empty if all occur."""
-    found = {label_key(row.label) for row in rows}
+    found = {label_key(word) for row in rows for word in row.words}
     missing = [label for label in labels if label_key(label) not in found]
     return [f"no {part} row has the label {', '.join(missing)}."] if missing else []
 
 
 def _small_classes(train: Sequence[Row], labels: Sequence[str]) -> list[str]:
-    counts = Counter(label_key(row.label) for row in train)
+    counts = Counter(label_key(word) for row in train for word in row.words)
     small = [
         f"{label} ({counts[label_key(label)]})"
         for label in labels

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,17 +25,18 @@ def fit_temperature(
         targets: class numbers [rows].
         weights: of the rows; None: all rows weigh the same.
     """
-    ratio = (np.sqrt(5) - 1) / 2
-    low, high = np.log(LOWEST), np.log(HIGHEST)
-    while high - low > 1e-4:
-        left, right = high - ratio * (high - low), low + ratio * (high - low)
-        if log_loss(logits, targets, float(np.exp(left)), weights) < log_loss(
-            logits, targets, float(np.exp(right)), weights
-        ):
-            high = right
-        else:
-            low = left
-    return float(np.exp((low + high) / 2))
+    return _search(lambda temperature: log_loss(logits, targets, temperature, weights))
+
+
+def fit_multi_label_temperature(logits: NDArray[Any], targets: NDArray[np.bool_]) -> float:
+    """Return the temperature of a sigmoid with the lowest binary cross-entropy.
+
+    Args:
+        logits: [rows, labels].
+        targets: whether each row has each label, [rows, labels].
+    """
+    signed = np.where(targets, -1.0, 1.0) * np.asarray(logits, np.float64)
+    return _search(lambda temperature: float(np.logaddexp(0, signed / temperature).mean()))
 
 
 def fit_temperature_of_sets(parts: Sequence[tuple[NDArray[Any], NDArray[np.int64]]]) -> float:
@@ -49,6 +50,19 @@ def fit_temperature_of_sets(parts: Sequence[tuple[NDArray[Any], NDArray[np.int64
         np.concatenate([targets for _, targets in parts]),
         np.concatenate([np.full(len(targets), 1 / len(targets)) for _, targets in parts]),
     )
+
+
+def _search(loss: Callable[[float], float]) -> float:
+    """Return the temperature with the lowest loss (golden-section search over its logarithm)."""
+    ratio = (np.sqrt(5) - 1) / 2
+    low, high = np.log(LOWEST), np.log(HIGHEST)
+    while high - low > 1e-4:
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        if loss(float(np.exp(left))) < loss(float(np.exp(right))):
+            high = right
+        else:
+            low = left
+    return float(np.exp((low + high) / 2))
 
 
 def log_loss(

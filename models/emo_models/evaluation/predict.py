@@ -29,10 +29,11 @@ from emo_runtime.text.preparation import prepare
 
 @dataclass(frozen=True)
 class Predictions:
-    """Probabilities [rows, labels] in the order of ``labels``."""
+    """Probabilities [rows, labels] in the order of ``labels``, which are independent or not."""
 
     probabilities: Floats
     labels: tuple[str, ...]
+    multi_label: bool = False
 
 
 def predict_bundle(
@@ -64,7 +65,8 @@ def predict_bundle(
                 raise DataError(f"{rows[index].where}: {answer}")
             scores[index] = [answer.scores[label] for label in labels]
             on_row(index + 1)
-    return Predictions(scores, labels)
+        multi_label = recognizer.manifest.tasks[task].activation == "sigmoid"
+    return Predictions(scores, labels, multi_label)
 
 
 def predict_text_checkpoint(source: str | Path, rows: Sequence[Row]) -> Predictions:
@@ -74,7 +76,7 @@ def predict_text_checkpoint(source: str | Path, rows: Sequence[Row]) -> Predicti
     ids = token_ids(checkpoint.tokenizer, given, checkpoint.max_tokens)
     logits = predict_logits(checkpoint.module, checkpoint.tokenizer, ids)
     probabilities = activate(logits, checkpoint.temperature, multi_label=checkpoint.multi_label)
-    return Predictions(probabilities, checkpoint.labels)
+    return Predictions(probabilities, checkpoint.labels, checkpoint.multi_label)
 
 
 @torch.no_grad()

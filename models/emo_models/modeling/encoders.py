@@ -12,6 +12,7 @@ from emo_models.errors import CheckpointError
 from emo_models.labels import LABELS
 from emo_models.modeling.load import (
     HEADS,
+    MULTI_LABEL,
     classifier_class,
     model_config,
     quiet,
@@ -39,11 +40,13 @@ class Head:
         labels: labels in class order.
         pooling: ``cls`` or ``mean``.
         dropout: dropout rate of the whole network.
+        multi_label: independent labels (sigmoid) instead of one (softmax).
     """
 
     labels: Sequence[str] = LABELS
     pooling: str = "cls"
     dropout: float = 0.1
+    multi_label: bool = False
 
 
 def new_classifier(
@@ -86,6 +89,8 @@ def _with_head(config: Any, head: Head) -> Any:
     config.id2label = dict(enumerate(head.labels))
     config.label2id = {label: index for index, label in enumerate(head.labels)}
     config.pooling = head.pooling
+    if head.multi_label:
+        config.problem_type = MULTI_LABEL
     return config
 
 

@@ -37,6 +37,7 @@ from emo_models.modeling.text_classifier import CLASSES
 from emo_models.modeling.tokenizer import read_tokenizer
 from emo_runtime.bundle.text_preparation import RULES, TextPreparation
 
+MULTI_LABEL = "multi_label_classification"  # problem_type of config.json
 # Parts of a checkpoint that an encoder does not need: heads of other tasks, and their poolers.
 HEADS = frozenset(
     {
@@ -132,7 +133,7 @@ class TextCheckpoint:
     @property
     def multi_label(self) -> bool:
         """True for sigmoid tasks: an utterance can have several labels."""
-        return self.config.get("problem_type") == "multi_label_classification"
+        return self.config.get("problem_type") == MULTI_LABEL
 
 
 def load_text(source: Path | str) -> TextCheckpoint:

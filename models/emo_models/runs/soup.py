@@ -62,6 +62,11 @@ def run_soup(run: SoupRun) -> dict[str, Any]:
     parts = [load_text(path / CHECKPOINT if (path / CHECKPOINT).is_dir() else path)
              for path in run.runs]  # fmt: skip
     first = parts[0]
+    if first.multi_label:
+        raise CheckpointError(
+            f"{first.directory}: it is a multi-label classifier, and a soup is reported on single "
+            "labels. `emo-train text --soup N --label-separator` averages multi-label ones."
+        )
     for part in parts[1:]:
         _check_same(first, part)
     tables = {path.stem: read_csv(path, needs=Needs(text=True), layout=run.layout)
@@ -115,6 +120,7 @@ def _check_same(one: TextCheckpoint, other: TextCheckpoint) -> None:
             ("class", type(one.module), type(other.module)),
             ("shapes", _shapes(one), _shapes(other)),
             ("tokenizer", _tokenizer(one), _tokenizer(other)),
+            ("problem type", one.multi_label, other.multi_label),
             ("text preparation", one.preparation, other.preparation),
         )
         if a != b

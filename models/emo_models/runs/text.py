@@ -15,13 +15,12 @@ from transformers.utils import logging as transformers_logging
 from emo_models.checkpoint import save_text
 from emo_models.data.corpora import Row
 from emo_models.data.datasets import Dataset, check_classes, limited, missing_classes, targets_of
-from emo_models.data.splits import split_rows
 from emo_models.errors import DataError
 from emo_models.evaluation.baselines import majority, tfidf_svm
-from emo_models.evaluation.calibration import fit_temperature
+from emo_models.evaluation.judge import Judge
 from emo_models.evaluation.metrics import Ints
 from emo_models.evaluation.plots import confusion_png, curve_png
-from emo_models.evaluation.report import compare, report, report_logits
+from emo_models.evaluation.report import compare, report
 from emo_models.modeling.encoders import Head, new_classifier
 from emo_models.modeling.inference import padded, predict_logits, token_ids
 from emo_models.modeling.ngrams import NgramHead
@@ -34,7 +33,7 @@ from emo_models.runs.state import begin_run, finish_run, rows_sha256
 from emo_models.runs.tables import write_rows
 from emo_models.training.loop import History, averaged
 from emo_models.training.ngrams import fit_mixture, fit_ngrams
-from emo_models.training.text import train_text
+from emo_models.training.text import train_text, validation_rows
 from emo_runtime.bundle.text_preparation import TextPreparation
 from emo_runtime.text.preparation import prepare
 
@@ -85,6 +84,7 @@ def run_text(
             "--ngram-buckets needs --pooling mean: a stock classifier has no n-gram head."
         )
     transformers_logging.set_verbosity_error()
+    _check_multi_label(run, dataset, recipe)
     check_classes(dataset)
     data = _prepared(limited(dataset, run.limit), run.preparation)
     labels = data.labels
@@ -109,20 +109,22 @@ def run_text(
         return predict_logits(model, tokenizer, token_ids(tokenizer, texts(rows), limit))
 
     validation = [data.train[i] for i in held]
-    targets = targets_of(validation, labels)
-    alone = report_logits(targets, logits_of(validation), labels=labels)
+    judge = Judge(labels, data.multi_label)
+    targets = judge.targets(validation)
+    alone = judge.of_logits(targets, logits_of(validation))
     if run.ngram_buckets:
         seen = set(held)
         fitted = [row for i, row in enumerate(data.train) if i not in seen]
         _add_ngrams(run.ngram_buckets, model, tokenizer, fitted, validation, labels=labels)
     model.half().float()
     held_logits = logits_of(validation)
-    temperature = fit_temperature(held_logits, targets)
+    temperature = judge.temperature(held_logits, targets)
     logits = {name: logits_of(rows) for name, rows in data.tests.items()}
     metrics: dict[str, Any] = {
         "pretraining": _pretraining(directory),
         "task": "text",
         "labels": list(labels),
+        **({"multi_label": True} if data.multi_label else {}),
         "recipe": asdict(recipe),
         "rows": {"train": len(data.train) - len(held), "validation": len(held)},
         "notes": notes,
@@ -131,12 +133,10 @@ def run_text(
         "epochs": {"loss": history.losses, "validation": history.scores},
         "soup": [history.best_score for history in tuned.histories],
         "temperature": temperature,
-        "validation": report_logits(targets, held_logits, temperature, labels=labels),
+        "validation": judge.of_logits(targets, held_logits, temperature),
         "validation_without_ngrams": alone,
         "test": {
-            name: report_logits(
-                targets_of(data.tests[name], labels), values, temperature, labels=labels
-            )
+            name: judge.of_logits(judge.targets(data.tests[name]), values, temperature)
             for name, values in logits.items()
         },
     }
@@ -181,15 +181,28 @@ def _prepared(data: Dataset, preparation: TextPreparation) -> Dataset:
     return replace(data, train=changed(data.train), tests=tests)
 
 
+def _check_multi_label(run: TextRun, data: Dataset, recipe: TextRecipe) -> None:
+    """Refuse options that are for single labels."""
+    if not data.multi_label:
+        return
+    single = {
+        "--ngram-buckets": bool(run.ngram_buckets),
+        "--baseline": run.baseline,
+        "columns score_LABEL (--soft-share 0 ignores them)": bool(recipe.soft_share)
+        and any(row.scores for row in data.train),
+    }
+    if given := [name for name, used in single.items() if used]:
+        raise DataError(f"--label-separator: a multi-label classifier has no {', '.join(given)}.")
+
+
 def _split_notes(data: Dataset, recipe: TextRecipe) -> list[str]:
-    targets = targets_of(data.train, data.labels).tolist()
-    held = split_rows(targets, recipe.validation_share, recipe.seed)[1]
+    held = validation_rows(data.train, data.labels, recipe, multi_label=data.multi_label)
     return missing_classes([data.train[i] for i in held], data.labels, "validation")
 
 
 def _fine_tune(run: TextRun, data: Dataset, recipe: TextRecipe) -> _Tuned:
     histories, states = [], []
-    head = Head(labels=data.labels, pooling=run.pooling, dropout=recipe.dropout)
+    head = Head(data.labels, run.pooling, recipe.dropout, data.multi_label)
     for number in range(recipe.soup):
         model, tokenizer = new_classifier(
             run.encoder, head, random_weights=run.random_weights, seed=recipe.seed
@@ -261,6 +274,8 @@ def draw(output: Path, metrics: Mapping[str, Any], title: str) -> None:
     """Draw the training curve, and a confusion matrix for each test set."""
     curve_png(output / "curve.png", metrics["epochs"]["loss"], metrics["epochs"]["validation"])
     for name, figures in metrics["test"].items():
+        if "confusion" not in figures:  # multi-label
+            continue
         path = output / f"confusion_{name}.png"
         confusion_png(path, figures["confusion"], metrics["labels"], title)
 

@@ -36,6 +36,11 @@ def late_network(
     """
     shape = LateFusionConfig(speech.width, text.hidden, tuple(labels))
     network = LateFusionNetwork(shape)
+    if text.multi_label:
+        raise CheckpointError(
+            f"{text.directory}: it is a multi-label classifier. Late fusion needs one label for "
+            "each text."
+        )
     if text.pooling != "mean" or getattr(text.module, "ngrams", None) is not None:
         raise CheckpointError(
             f"{text.directory}: late fusion needs a mean-pooled text classifier without an n-gram "

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from emo_models.data.corpora import Row
 from emo_models.data.datasets import targets_of
+from emo_models.data.multi_label import label_matrix, rarest_labels
 from emo_models.data.soft_labels import soft_matrix
 from emo_models.data.splits import split_rows
 from emo_models.modeling.inference import device, padded, predict_logits, token_ids
+from emo_models.modeling.load import MULTI_LABEL
 from emo_models.modeling.positions import max_tokens
 from emo_models.recipes import TextRecipe
 from emo_models.training.loop import (
@@ -25,6 +28,7 @@ from emo_models.training.loop import (
     train_epochs,
     validation_figure,
 )
+from emo_models.training.multi_label import binary_loss, multi_label_figure, smoothed
 
 _BUCKET_BATCHES = 16
 
@@ -58,12 +62,9 @@ def train_text(
     limit = min(recipe.max_tokens, max_tokens(model.config))
     ids = token_ids(tokenizer, [row.text or "" for row in rows], limit)
     labels = labels_of(model)
-    targets = targets_of(rows, labels)
-    soft = soft_matrix([row.scores for row in rows], targets, labels, recipe.soft_share)
-    wanted = targets if soft is None else soft
-    train, held = split_rows(targets.tolist(), recipe.validation_share, recipe.seed)
-    weights = class_weights(targets[train].tolist(), len(labels), recipe.class_weights)
-    loss = nn.CrossEntropyLoss(weight=weights, label_smoothing=recipe.label_smoothing).to(here)
+    objective = (_multi_label if is_multi_label(model) else _single_label)(rows, labels, recipe)
+    train, held, wanted = objective.train, objective.held, objective.wanted
+    loss = objective.loss.to(here)
     optimizer = torch.optim.AdamW(
         model.parameters(),
         lr=recipe.learning_rate,
@@ -95,8 +96,7 @@ def train_text(
         return total / len(train)
 
     def validate() -> float:
-        predicted = predict_logits(model, tokenizer, [ids[i] for i in held]).argmax(axis=1)
-        return validation_figure(targets[held], predicted, labels, recipe.best_by)
+        return objective.figure(predict_logits(model, tokenizer, [ids[i] for i in held]))
 
     history = train_epochs(
         model,
@@ -111,6 +111,68 @@ def train_text(
         on_epoch=on_epoch,
     )
     return history, held
+
+
+@dataclass(frozen=True)
+class _Objective:
+    """Split of the rows, their targets, the loss, and the figure of the validation logits."""
+
+    train: list[int]
+    held: list[int]
+    wanted: NDArray[Any]
+    loss: nn.Module
+    figure: Callable[[NDArray[Any]], float]
+
+
+def validation_rows(
+    rows: Sequence[Row], labels: Sequence[str], recipe: TextRecipe, *, multi_label: bool
+) -> list[int]:
+    """Return the numbers of the rows that ``train_text`` keeps for validation."""
+    return _split(rows, labels, recipe, multi_label=multi_label)[1]
+
+
+def _split(
+    rows: Sequence[Row], labels: Sequence[str], recipe: TextRecipe, *, multi_label: bool
+) -> tuple[list[int], list[int]]:
+    strata = (
+        rarest_labels(label_matrix(rows, labels))
+        if multi_label
+        else targets_of(rows, labels).tolist()
+    )
+    return split_rows(strata, recipe.validation_share, recipe.seed)
+
+
+def _single_label(rows: Sequence[Row], labels: Sequence[str], recipe: TextRecipe) -> _Objective:
+    targets = targets_of(rows, labels)
+    soft = soft_matrix([row.scores for row in rows], targets, labels, recipe.soft_share)
+    train, held = _split(rows, labels, recipe, multi_label=False)
+    weights = class_weights(targets[train].tolist(), len(labels), recipe.class_weights)
+    return _Objective(
+        train,
+        held,
+        targets if soft is None else soft,
+        nn.CrossEntropyLoss(weight=weights, label_smoothing=recipe.label_smoothing),
+        lambda logits: validation_figure(
+            targets[held], logits.argmax(axis=1), labels, recipe.best_by
+        ),
+    )
+
+
+def _multi_label(rows: Sequence[Row], labels: Sequence[str], recipe: TextRecipe) -> _Objective:
+    targets = label_matrix(rows, labels)
+    train, held = _split(rows, labels, recipe, multi_label=True)
+    return _Objective(
+        train,
+        held,
+        smoothed(targets, recipe.label_smoothing),
+        binary_loss(targets[train], recipe.class_weights),
+        lambda logits: multi_label_figure(targets[held], logits, labels, recipe.best_by),
+    )
+
+
+def is_multi_label(model: Any) -> bool:
+    """True for a classifier of independent labels (``problem_type`` of its configuration)."""
+    return getattr(model.config, "problem_type", None) == MULTI_LABEL
 
 
 def labels_of(model: Any) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ def test_shipped_sentences_are_balanced_and_varied() -> None:
     lengths = [len(text.split()) for text in shipped.texts]
     assert min(lengths) <= 3
     assert max(lengths) >= 50
-    assert shipped.label_ids(LABELS) is not None
+    assert shipped.targets(LABELS) is not None
 
 
 @needs("meacorpus")
@@ -37,22 +37,22 @@ def test_rows_of_a_file(tmp_path: Path) -> None:
     rows = read_rows(path).rows
     assert [row.text for row in rows] == ["Hola", "No"]
     assert rows[0].audio == tmp_path / "clip.wav"
-    found = read_rows(path).label_ids(LABELS)
+    found = read_rows(path).targets(LABELS)
     assert found is not None
     assert found.tolist() == [3, 2]
     path.write_text("text\nHola\n", encoding="utf-8")
-    assert read_rows(path).label_ids(LABELS) is None
+    assert read_rows(path).targets(LABELS) is None
 
 
 def test_a_typo_in_a_label_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("text,label\nHola,joy\nNo,faer\n", encoding="utf-8")
     with pytest.raises(EmoError, match=r"row 2: unknown label 'faer'. Expected one of: anger"):
-        read_rows(path).label_ids(LABELS)
+        read_rows(path).targets(LABELS)
     path.write_text("text,label\nHola,joy\nNo,\n", encoding="utf-8")
     with pytest.raises(EmoError, match="row 2: has no label, other rows have one"):
         read_rows(path)
-    assert shipped_sentences().label_ids(("yes", "no")) is None
+    assert shipped_sentences().targets(("yes", "no")) is None
 
 
 @pytest.mark.parametrize(
