@@ -174,6 +174,8 @@ def test_measured_again_later(
     found = compare_with_reference(bundle, maker.text("cls"), few_csv, 0.0)
     assert found["evaluated"] == "few.csv (42 rows)"
     assert found["comparisons"] == [item.as_json() for item in report.findings.comparisons]
+    half = compare_with_reference(bundle, maker.text("cls"), few_csv, 0.0, "fp16")
+    assert [item["precision"] for item in half["comparisons"]] == ["fp16"]
     with pytest.raises(BundleError, match="made from text weights"):
         compare_with_reference(bundle, maker.text("mean"), few_csv, 0.0)
 

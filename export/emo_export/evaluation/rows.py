@@ -45,9 +45,7 @@ class Evaluation:
         """The transcripts."""
         return [row.text or "" for row in self.rows]
 
-    def targets(
-        self, labels: tuple[str, ...], *, multi_label: bool = False
-    ) -> NDArray[np.int64] | NDArray[np.bool_] | None:
+    def targets(self, labels: tuple[str, ...], *, multi_label: bool = False) -> NDArray[Any] | None:
         """Return indices into ``labels``, shape [rows]; None for rows without labels.
 
         For a multi-label task, whether each row has each label, [rows, labels]. None for the

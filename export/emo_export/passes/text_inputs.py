@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from emo_export.onnx_graph import Graph, Node, prune
+from emo_export.passes.fold_zero_rows import fold_zero_rows
 
 _KEPT = ("input_ids", "attention_mask")
 _OPSET = 17
@@ -24,7 +25,7 @@ def use_bundle_inputs(model: onnx.ModelProto, *, labels: int, positions: range) 
     An opset below 17 becomes 17: from 13 on, no operator of a text network changes its meaning.
 
     Args:
-        model: a graph with the output ``logits``.
+        model: a graph of standard operators with the output ``logits``.
         labels: number of labels.
         positions: position ids of the longest text.
     """
@@ -43,43 +44,14 @@ def use_bundle_inputs(model: onnx.ModelProto, *, labels: int, positions: range) 
     for item in model.graph.input:
         _set_dimensions(item, "batch", "tokens")
     _set_dimensions(model.graph.output[0], "batch", labels)
+    for node in model.graph.node:
+        node.domain = ""
     for item in model.opset_import:
         if item.domain in {"", "ai.onnx"}:
             item.domain, item.version = "", max(item.version, _OPSET)
     model.ir_version = max(model.ir_version, _IR_VERSION)
     prune(model)
     fold_zero_rows(model)
-
-
-def fold_zero_rows(model: onnx.ModelProto) -> int:
-    """Replace rows of a constant table at indices that are always 0 with its row 0, in place.
-
-    ``Gather(table, zeros) + x`` becomes ``row + x``: the segment embedding of one segment.
-
-    Returns:
-        The number of replaced nodes.
-    """
-    graph = Graph(model)
-    folded = 0
-    for node in list(graph.nodes):
-        if node.op_type != "Gather" or node.output[0] in graph.outputs or _axis(node) != 0:
-            continue
-        table = graph.constant(node.input[0])
-        readers = graph.readers.get(node.output[0], [])
-        added = all(
-            reader.op_type == "Add" and reader.input[0] != reader.input[1] for reader in readers
-        )
-        if table is None or table.ndim != 2 or not added or not _is_zero(graph, node.input[1]):
-            continue
-        row = graph.add_constant(f"{node.output[0]}.row", table[0])
-        for reader in readers:
-            # The constant second, as fold_token_types reads it.
-            other = next(name for name in reader.input if name != node.output[0])
-            reader.input[0], reader.input[1] = other, row
-        folded += 1
-    if folded:
-        prune(model)
-    return folded
 
 
 def _zeros(graph: Graph) -> list[Node]:
@@ -102,30 +74,6 @@ def _counted(graph: Graph, positions: range) -> list[Node]:
         helper.make_node("Shape", ["input_ids"], [end], start=1),
         helper.make_node("Slice", [whole, start, end, axis, step], ["position_ids"]),
     ]
-
-
-def _is_zero(graph: Graph, name: str) -> bool:
-    """True if every element of a tensor is 0, whatever the inputs are."""
-    value = graph.constant(name)
-    if value is not None:
-        return not value.any()
-    node = graph.maker.get(name)
-    if node is None:
-        return False
-    if node.op_type == "ConstantOfShape":
-        return not any(numpy_helper.to_array(item.t).any() for item in node.attribute)
-    return node.op_type in _SELECTING and _is_zero(graph, node.input[0])
-
-
-# Operators whose elements are elements of their first input.
-_SELECTING = frozenset(
-    {"Cast", "Expand", "Flatten", "Gather", "GatherElements", "Identity", "Reshape", "Slice",
-     "Squeeze", "Tile", "Transpose", "Unsqueeze"}
-)  # fmt: skip
-
-
-def _axis(node: Node) -> int:
-    return next((int(item.i) for item in node.attribute if item.name == "axis"), 0)
 
 
 def _keep(items: Any, names: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ export function certainty(answer) {
   const names = ranked.map(([label]) => label);
   if (answer.notes.some((note) => WEAK_INPUT.has(note.code))) return { kind: "input", labels: names };
   const sum = ranked.reduce((total, [, score]) => total + score, 0);
-  if (Math.abs(sum - 1) > 0.02) { // a multi-label model
+  if (Math.abs(sum - 1) > 1e-4) { // a multi-label model
     const found = ranked.filter(([, score]) => score >= THRESHOLD).map(([label]) => label);
     return { kind: found.length ? "clear" : "none", labels: found };
   }

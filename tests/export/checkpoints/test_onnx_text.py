@@ -21,7 +21,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from emo_export.checkpoints.load import load
 from emo_export.cli import main
 from emo_export.options import Identity, Options, Sources
+from emo_export.passes.optimize import optimize_text
 from emo_export.pipeline import export
+from emo_export.quantization.embedding import has_word_table
 from emo_export.torch_export import graph
 from emo_models.errors import CheckpointError
 from emo_runtime import EmotionRecognizer
@@ -118,14 +120,14 @@ def test_the_bundle_answers_as_transformers(
 def test_the_same_operators_are_fused_as_for_the_checkpoint(
     made: Callable[[str], tuple[Path, Path]], name: str
 ) -> None:
-    from emo_export.passes.optimize import optimize_text
-
     counts = []
     for directory in made(name):
-        graphs = graph(load(Sources(str(directory))))
-        fused = optimize_text(graphs["text"], heads=4, hidden=64)
-        counts.append(Counter(node.op_type for node in fused.graph.node))
-    assert counts[0] == counts[1]
+        model = graph(load(Sources(str(directory))))["text"]
+        for embedding_fused in (True, False):
+            fused = optimize_text(model, heads=4, hidden=64, embedding_fused=embedding_fused)
+            counts.append(Counter(node.op_type for node in fused.graph.node))
+        assert has_word_table(fused)
+    assert counts[:2] == counts[2:]
     assert counts[0]["Attention"] + counts[0]["MultiHeadAttention"] == 2
 
 
