@@ -1,11 +1,14 @@
 """Rivals answer as the checkpoint does; those that are not installed are gaps with their names."""
 
 import importlib.util
+import json
+import shutil
 
 import numpy as np
 import pytest
 
 from emo_bench.engines.registry import RIVALS, open_engine
+from emo_bench.engines.torch_stack import RivalEngine
 from emo_bench.workload import Sample
 from emo_runtime import EmoError
 from helpers.corpora import CHECKPOINT, CLIPS
@@ -46,6 +49,18 @@ def test_a_rival_computes_what_the_checkpoint_says(name, seed_system):
     assert set(both.phases) == {"decode", "mfcc", "tokenize", "text", "fusion", "total"}
     assert engine.concurrency == 1
     engine.close()
+
+
+def test_a_multi_label_checkpoint_has_independent_scores(tmp_path):
+    shutil.copytree(CHECKPOINT / "text", tmp_path / "text")
+    path = tmp_path / "text" / "config.json"
+    config = json.loads(path.read_text())
+    config |= {"problem_type": "multi_label_classification", "temperature": 2.0}
+    path.write_text(json.dumps(config))
+    logits = np.linspace(-3, 3, len(config["id2label"]), dtype=np.float32)[np.newaxis]
+    engine = RivalEngine(tmp_path, lambda _ids, _mask: (logits, np.zeros((1, 1))), {}, 1)
+    scores = list(engine.answer(Sample(TEXT, None)).scores.values())
+    np.testing.assert_allclose(scores, 1 / (1 + np.exp(-logits[0] / 2)), rtol=1e-6)
 
 
 def test_a_rival_that_is_not_installed_is_named(monkeypatch):
