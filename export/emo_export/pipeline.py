@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import onnx
 
-from emo_export.checkpoints.load import load
+from emo_export.checkpoints.load import Checkpoints, load
 from emo_export.checkpoints.tokenizer import check_tokenizer
 from emo_export.checkpoints.validate import check, front_end_of
 from emo_export.evaluation.calibrate import Calibration, calibrate
@@ -64,6 +64,7 @@ def export(options: Options, done: Callable[[Step], None] = lambda _: None) -> R
         check(checkpoints)
         if checkpoints.speech is not None and "int8-qdq" in options.precisions:
             raise EmoError("--precision int8-qdq is made of text graphs only: leave it out.")
+        _check_labels(checkpoints, evaluation, calibration_rows)
         for part in filter(None, {checkpoints.text, checkpoints.encoder}):
             check_tokenizer(part, part.bundle_tokenizer, evaluation.texts)
         front_end = front_end_of(checkpoints)
@@ -163,6 +164,22 @@ def _rows(
     calibration = read_rows(options.calibrate, options.layout, with_text=with_text)
     refuse_leak(evaluation, calibration)
     return evaluation, calibration, fitted
+
+
+def _check_labels(
+    checkpoints: Checkpoints, evaluation: Evaluation, calibration: Evaluation | None
+) -> None:
+    """Refuse rows with unknown labels before the steps that take minutes."""
+    task = checkpoints.tasks[0]
+    multi_label = checkpoints.activation(task) == "sigmoid"
+    evaluation.targets(checkpoints.labels, multi_label=multi_label)
+    if calibration is None:
+        return
+    if calibration.targets(checkpoints.labels, multi_label=multi_label) is None:
+        known = ", ".join(checkpoints.labels)
+        raise EmoError(
+            f"{calibration.name} (--calibrate): every row needs one of the labels: {known}."
+        )
 
 
 def _variants(

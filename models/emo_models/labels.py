@@ -10,7 +10,7 @@ from emo_models.errors import DataError
 
 # The six emotions of EmoSPeech and MEACorpus, in the order of scikit-learn's LabelEncoder.
 LABELS = ("anger", "disgust", "fear", "joy", "neutral", "sadness")
-_SEPARATORS = "|;,/+"  # in cells that seem to have several labels
+SEPARATORS = "|;,/+"  # in cells that seem to have several labels
 
 
 def label_key(word: str) -> str:
@@ -85,7 +85,7 @@ def label_index(label: str, labels: Sequence[str], *, where: str = "label") -> i
     try:
         return keys.index(label_key(label))
     except ValueError:
-        several = any(mark in label for mark in _SEPARATORS)
+        several = any(mark in label for mark in SEPARATORS)
         hint = " Several labels in a cell need --label-separator." if several else ""
         raise DataError(
             f"{where}: unknown label {label!r:.60}. Expected one of: {', '.join(labels)}. "

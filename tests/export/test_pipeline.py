@@ -24,7 +24,7 @@ from emo_runtime import EmotionRecognizer
 from emo_runtime.audio.decode import load_audio
 from emo_runtime.audio.mfcc import MeanMfcc
 from emo_runtime.bundle.reader import open_bundle
-from emo_runtime.errors import BundleError
+from emo_runtime.errors import BundleError, EmoError
 
 Load = Callable[..., Checkpoints]
 NO_GATE = Gate(enforced=False)
@@ -203,3 +203,16 @@ def test_calibration_comes_with_the_bundle(
     with opened(report) as recognizer:
         assert recognizer.manifest.tasks["text"].temperature == found.temperature
         assert recognizer.self_test() < 1e-4
+
+
+def test_rows_that_do_not_fit_are_refused_before_the_graph_is_made(
+    maker: Any, options: Callable[..., Options], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emo_export.pipeline.graph", lambda _: pytest.fail("the graph was made"))
+    rows = tmp_path / "rows.csv"
+    rows.write_text("text,label\nHola,joy\nNo,faer\n", encoding="utf-8")
+    with pytest.raises(EmoError, match="row 2: unknown label 'faer'"):
+        export(options(maker.text(), evaluate=rows))
+    rows.write_text("text\nHola\nNo\n", encoding="utf-8")
+    with pytest.raises(EmoError, match=r"rows\.csv \(--calibrate\): every row needs one of"):
+        export(options(maker.text(), calibrate=rows))

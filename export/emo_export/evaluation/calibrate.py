@@ -81,8 +81,7 @@ def _fit(checkpoints: Checkpoints, rows: Evaluation, task: TaskName, logits: Flo
     multi_label = checkpoints.activation(task) == "sigmoid"
     targets = rows.targets(checkpoints.labels, multi_label=multi_label)
     if targets is None:
-        known = ", ".join(checkpoints.labels)
-        raise EmoError(f"{rows.name} (--calibrate): every row needs one of the labels: {known}.")
+        raise EmoError(f"{rows.name} (--calibrate): the rows have no labels.")
     judge = Judge(checkpoints.labels, multi_label)
     before, after = checkpoints.temperature(task), round(judge.temperature(logits, targets), 4)
 

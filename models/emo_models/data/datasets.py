@@ -22,7 +22,7 @@ from emo_models.data.corpora import (
 )
 from emo_models.errors import DataError
 from emo_models.evaluation.metrics import Ints
-from emo_models.labels import label_index, label_key, label_set
+from emo_models.labels import SEPARATORS, label_index, label_key, label_set
 
 FEW_ROWS = 20
 
@@ -130,7 +130,7 @@ def read_dataset(tables: Tables, *, need_audio: bool = False, allow_leak: bool =
         for row in rows:
             for word in row.words:
                 label_index(word, labels, where=row.where)
-    notes += _small_classes(train, labels)
+    notes += [*_joined_labels(labels), *_small_classes(train, labels)]
     return Dataset(train, tests, labels, tuple(notes), multi_label=multi_label)
 
 
@@ -176,6 +176,19 @@ def missing_classes(rows: Sequence[Row], labels: Sequence[str], part: str) -> li
     found = {label_key(word) for row in rows for word in row.words}
     missing = [label for label in labels if label_key(label) not in found]
     return [f"no {part} row has the label {', '.join(missing)}."] if missing else []
+
+
+def _joined_labels(labels: Sequence[str]) -> list[str]:
+    """Return a sentence about labels that look like several labels in one cell."""
+    for mark in SEPARATORS:
+        joined = [label for label in labels if mark in label]
+        parts = {label_key(part) for label in joined for part in label.split(mark)}
+        if joined and (len(parts) < len(joined) or parts & set(map(label_key, labels))):
+            return [
+                f"labels such as {joined[0]!r:.60} are learnt as one label each. If a cell has "
+                f"several labels, give --label-separator {mark!r} to emo-train text."
+            ]
+    return []
 
 
 def _small_classes(train: Sequence[Row], labels: Sequence[str]) -> list[str]:

@@ -58,7 +58,9 @@ def test_a_multi_label_checkpoint_has_independent_scores(tmp_path):
     config |= {"problem_type": "multi_label_classification", "temperature": 2.0}
     path.write_text(json.dumps(config))
     logits = np.linspace(-3, 3, len(config["id2label"]), dtype=np.float32)[np.newaxis]
-    engine = RivalEngine(tmp_path, lambda _ids, _mask: (logits, np.zeros((1, 1), np.float32)), {}, 1)
+    engine = RivalEngine(
+        tmp_path, lambda _ids, _mask: (logits, np.zeros((1, 1), np.float32)), {}, 1
+    )
     scores = list(engine.answer(Sample(TEXT, None)).scores.values())
     np.testing.assert_allclose(scores, 1 / (1 + np.exp(-logits[0] / 2)), rtol=1e-6)
 

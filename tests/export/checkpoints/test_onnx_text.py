@@ -25,8 +25,10 @@ from emo_export.passes.optimize import optimize_text
 from emo_export.pipeline import export
 from emo_export.quantization.embedding import has_word_table
 from emo_export.torch_export import graph
+from emo_export.verify_bundle import compare_with_reference
 from emo_models.errors import CheckpointError
 from emo_runtime import EmotionRecognizer
+from emo_runtime.bundle.reader import open_bundle
 
 SHAPE = {
     "vocab_size": 600,
@@ -111,6 +113,8 @@ def test_the_bundle_answers_as_transformers(
             expected = torch.softmax(logits.double(), 0).tolist()
             scores = list(recognizer.recognize(text=text).scores.values())
             np.testing.assert_allclose(scores, expected, atol=1e-5)
+    again = compare_with_reference(open_bundle(tmp_path / "bundle"), directory, few_texts, 0.99)
+    assert again["comparisons"] == [item.as_json() for item in report.findings.comparisons]
     manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
     assert manifest["verification"]["reference"] == "its ONNX graph in ONNX Runtime, float32"
 

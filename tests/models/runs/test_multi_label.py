@@ -15,6 +15,7 @@ from emo_export.cli import main as emo_export
 from emo_models.cli.evaluate import main as emo_evaluate
 from emo_models.cli.train import main as emo_train
 from emo_models.data.corpora import Needs, Row, TableFormat, read_csv
+from emo_models.data.datasets import Tables, read_dataset
 from emo_models.data.multi_label import label_matrix, rarest_labels
 from emo_models.errors import DataError
 from emo_models.evaluation.multi_label import calibration_error
@@ -168,6 +169,14 @@ def test_options_that_do_not_fit(
     assert result.exit_code == 1
     assert message in result.stderr
     assert not (tables / "run").exists()
+
+
+def test_joined_labels_without_the_separator_are_noted(tables: Path) -> None:
+    data = read_dataset(Tables((tables / "train.csv",)))
+    assert any("give --label-separator '|'" in note for note in data.notes)
+    plain = tables / "plain.csv"
+    plain.write_text("text,label\nuno,joy/pride\ndos,anger\n")
+    assert not any("separator" in note for note in read_dataset(Tables((plain,))).notes)
 
 
 def test_a_separator_of_letters_is_wrong_usage(tables: Path, encoder: Path) -> None:
