@@ -45,10 +45,12 @@ export class LiveRecording {
       else this.onError(error);
       return;
     }
-    if (final) {
+    if (final && this.stopping) {
       this.finish(answer);
       return;
     }
+    // A server that stops sends its final answer too early: the recording goes on, and is answered
+    // as a file afterwards.
     this.points.push({ seconds: answer.duration_s, scores: answer.scores });
     this.onAnswer(answer, this.points);
   }
