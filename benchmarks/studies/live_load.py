@@ -23,6 +23,11 @@ PACKET_S = PACKET_BYTES / RATE
 UTTERANCE_S = 5.0
 # Time for a final answer; then the call counts as lost and reconnects.
 LOST_S = 60.0
+HANDSHAKE = (
+    b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+    b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 _MASK = b"\x12\x34\x56\x78"
 _RECONNECT_S = 1.0
 _TICK_S = 0.001
@@ -139,11 +144,7 @@ class LiveCall(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the handshake."""
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.write(
-            b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
-            b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
+        self._transport.write(HANDSHAKE)
 
     def data_received(self, data: bytes) -> None:
         """Read the handshake's response, then frames."""

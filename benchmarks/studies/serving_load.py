@@ -136,7 +136,7 @@ class Caller:
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         self._request = head.encode() + body
-        self._expected = _library(options, audio)
+        self._expected = library_scores(options, audio)
         self._answer = msgspec.json.Decoder(Scores)
         self._free: list[Connection] = []
 
@@ -250,7 +250,7 @@ async def calls(options: argparse.Namespace) -> None:
     """Run live calls in real time."""
     sound = mulaw_sound()
     samples, _ = PacketDecoder("mulaw", 1)(sound)
-    expected = _library(options, (samples, RATE))
+    expected = library_scores(options, (samples, RATE))
     frames = utterance_frames(sound, TEXT, options.interval_ms)
     seconds = 60 * options.minutes
     parts = urlsplit(options.url)
@@ -274,7 +274,8 @@ async def calls(options: argparse.Namespace) -> None:
     print(f"load average of the machine: {loads[0]:.1f} before, {loads[1]:.1f} after")
 
 
-def _library(options: argparse.Namespace, audio: AudioSource | None) -> dict[str, float]:
+def library_scores(options: argparse.Namespace, audio: AudioSource | None) -> dict[str, float]:
+    """Return the library's answer to the utterance."""
     with EmotionRecognizer.open(options.bundle, mode="throughput") as recognizer:
         return recognizer.recognize(TEXT, audio).scores
 
