@@ -40,6 +40,8 @@ from emo_bench.workload import load_samples
 LOADGEN_SCENARIOS: tuple[Scenario, ...] = ("SingleStream", "MultiStream", "Server", "Offline")
 _WARM_UP = 20
 _CHECKED = 64
+# Share of the time for comparing answers, where the time is limited.
+_CHECKING_SHARE = 0.05
 # Halvings of the interval of rates: its width is below 10 % of the capacity after four.
 _RATES_TRIED = 4
 _STREAM_S = 15.0
@@ -139,7 +141,9 @@ class BenchmarkRun:
         if run.name != "sleeper":
             options = options | {"threads": self._plan.threads, "serving": serving}
         run.worker = WorkerProcess(run.name, options, self._plan.workload, self._plan.threads)
+        begun = time.monotonic()
         run.worker.ask(WarmUp(_WARM_UP), Done)
+        run.utterance_s = (time.monotonic() - begun) / _WARM_UP
         if run.opened is None:
             run.opened = run.worker.opened
 
@@ -150,15 +154,20 @@ class BenchmarkRun:
             if run.worker is None or run.failure is not None:
                 continue
             count = len(self._samples) if reference is None else _CHECKED
+            labelled = any(sample.label for sample in self._samples)
+            if self._plan.budget_s is not None and not labelled:
+                affordable = run.affordable(_CHECKING_SHARE * self._plan.budget_s)
+                count = min(count, max(_CHECKED, affordable))
             outcomes = run.worker.outcomes(count)
             if reference is None:
                 reference = outcomes
-                self._tokens = [outcome.tokens for outcome in outcomes]
+                for number, outcome in enumerate(outcomes):
+                    self._tokens[number] = outcome.tokens
                 exported = run.worker.opened.description.get("label_agreement_with_fp32", {})
                 labels = [sample.label for sample in self._samples]
                 run.accuracy = {
                     **{f"agreement with fp32 ({name})": value for name, value in exported.items()},
-                    **against_labels(outcomes, labels),
+                    **against_labels(outcomes, labels[: len(outcomes)]),
                 }
             else:
                 same, largest = agreement(outcomes, reference[:_CHECKED])
@@ -185,6 +194,10 @@ class BenchmarkRun:
                 settings = LoadSettings(
                     scenario, queries, limit_s / plan.rounds, seed=plan.seed + number
                 )
+                if scenario == "Offline" and self._budget is not None:
+                    # One query: LoadGen's time limit does not end it.
+                    affordable = run.affordable(limit_s / plan.rounds)
+                    settings = msgspec.structs.replace(settings, queries=min(queries, affordable))
                 if scenario == "Server" and run.server_rate is not None:
                     settings = msgspec.structs.replace(settings, rate=run.server_rate)
                 self._attempt(run, functools.partial(self._round, settings=settings))
@@ -197,8 +210,13 @@ class BenchmarkRun:
     def _find_rate(self, run: EngineRun, limit_s: float) -> None:
         """Find the highest Poisson rate at which p99 meets the bound, to 10 % of the capacity."""
         plan, worker = self._plan, _worker(run)
-        limit_s = limit_s / 2 if self._budget is None else limit_s / (1 + _RATES_TRIED)
-        capacity = _capacity(worker, plan, limit_s)
+        samples = needed_samples(90)
+        if self._budget is None:
+            limit_s /= 2
+        else:
+            limit_s /= 1 + _RATES_TRIED
+            samples = min(samples, run.affordable(limit_s))
+        capacity = _capacity(worker, samples, limit_s, plan.seed)
         low, high = 0.0, capacity
         for _ in range(_RATES_TRIED):
             rate = (low + high) / 2
@@ -276,8 +294,8 @@ def _worker(run: EngineRun) -> WorkerProcess:
     return run.worker
 
 
-def _capacity(worker: WorkerProcess, plan: Plan, limit_s: float) -> float:
+def _capacity(worker: WorkerProcess, samples: int, limit_s: float, seed: int) -> float:
     """Return the Offline throughput of an engine in utterances per second."""
-    settings = LoadSettings("Offline", needed_samples(90), limit_s, seed=plan.seed)
+    settings = LoadSettings("Offline", samples, limit_s, seed=seed)
     found = worker.ask(RunLoad(settings), LoadResult)
     return found.answered / found.duration_s

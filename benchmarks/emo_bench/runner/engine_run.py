@@ -26,7 +26,8 @@ class Round:
 class EngineRun:
     """The worker of an engine, and its results so far.
 
-    ``server_rate`` is the rate of the Server scenario; ``failure`` is the error that ended it.
+    ``utterance_s`` is the time of an utterance in the warm-up; ``server_rate`` is the rate of the
+    Server scenario; ``failure`` is the error that ended it.
     """
 
     name: str
@@ -35,11 +36,16 @@ class EngineRun:
     failure: str | None = None
     opened: Opened | None = None
     rounds: dict[str, list[Round]] = field(default_factory=dict)
+    utterance_s: float = 0.0
     server_rate: float | None = None
     costs: Costs | None = None
     accuracy: dict[str, float] = field(default_factory=dict)
     memory: MemoryResult | None = None
     measurements: list[Measurement] = field(default_factory=list)
+
+    def affordable(self, limit_s: float) -> int:
+        """Return how many utterances the engine answers in a time, one after the other."""
+        return max(1, int(limit_s / max(self.utterance_s, 1e-6)))
 
 
 def engine_report(run: EngineRun, tokens: Sequence[int], bound_ms: float) -> EngineReport:

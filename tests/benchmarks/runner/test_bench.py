@@ -81,3 +81,14 @@ def test_a_report_is_available_before_anything_was_measured():
     report = bench.report(interrupted=True)
     assert report.interrupted
     assert report.engines[0].measurements == []
+
+
+def test_a_slow_engine_gets_fewer_queries_within_a_time_limit_of_the_run():
+    """Offline is one query, which LoadGen's own limit does not end: 60 would take 18 s alone."""
+    engine = ("sleeper", {"delays_ms": [300.0]})
+    report, _ = measured(
+        plan(engine, scenarios=("SingleStream", "Offline"), queries=60, rounds=1, budget_s=4.0)
+    )
+    [single, offline] = report.engines[0].measurements
+    assert 1 <= len(single.latencies_ms) < 60
+    assert 1 <= offline.settings["queries"] < 60
