@@ -77,9 +77,7 @@ def write_table() -> Table:
     return _write_table
 
 
-@pytest.fixture
-def texts(tmp_path: Path) -> Path:
-    """train.csv and test.csv: sentences whose words determine the label."""
+def _write_texts(folder: Path) -> Path:
     rng = np.random.default_rng(0)
     for name, count in (("train", 20), ("test", 4)):
         rows = [
@@ -87,8 +85,20 @@ def texts(tmp_path: Path) -> Path:
             for label, words in WORDS.items()
             for i in range(count)
         ]
-        _write_table(tmp_path / f"{name}.csv", ("id", "label", "text"), rows)
-    return tmp_path
+        _write_table(folder / f"{name}.csv", ("id", "label", "text"), rows)
+    return folder
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    """train.csv and test.csv: sentences whose words determine the label."""
+    return _write_texts(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def shared_texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, for all tests: never change them."""
+    return _write_texts(tmp_path_factory.mktemp("texts"))
 
 
 @pytest.fixture

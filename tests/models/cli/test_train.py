@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -26,13 +27,20 @@ def good(*arguments: object) -> str:
     return result.output
 
 
-@pytest.fixture
-def text_run(texts: Path, encoder: Path) -> Path:
+@pytest.fixture(scope="module")
+def trained(shared_texts: Path, encoder: Path) -> Path:
+    tables = ("--train", shared_texts / "train.csv", "--test", shared_texts / "test.csv")
     good(
-        "text", "--train", texts / "train.csv", "--test", texts / "test.csv", "--encoder", encoder,
-        "--pooling", "mean", "--output", texts / "run", "--epochs", 3, "--learning-rate", 5e-3,
+        "text", *tables, "--encoder", encoder, "--pooling", "mean",
+        "--output", shared_texts / "run", "--epochs", 3, "--learning-rate", 5e-3,
     )  # fmt: skip
-    return texts / "run"
+    return shared_texts / "run"
+
+
+@pytest.fixture
+def text_run(trained: Path, texts: Path) -> Path:
+    """A copy of the run that the test may change."""
+    return Path(shutil.copytree(trained, texts / "run"))
 
 
 def test_text_writes_everything(text_run: Path) -> None:
