@@ -252,7 +252,7 @@ def _their_tokenizer(checkpoint: Path) -> Any:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", default=[], help="Words in the names of the rows.")
     chosen = parser.parse_args().only
     warnings.filterwarnings("ignore")

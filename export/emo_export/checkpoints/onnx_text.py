@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import onnx
@@ -87,7 +87,7 @@ class OnnxClassifier(torch.nn.Module):
         }
         feeds = {item.name: values[item.name]() for item in session.get_inputs()}
         [logits] = session.run(["logits"], feeds)
-        return SequenceClassifierOutput(logits=torch.from_numpy(logits))
+        return SequenceClassifierOutput(logits=cast("torch.FloatTensor", torch.from_numpy(logits)))
 
     def graph(self) -> onnx.ModelProto:
         """Return the graph with all of its weights in memory."""
