@@ -6,6 +6,7 @@ replaced or unloaded is closed, and its memory released, at the end of its last 
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -80,6 +81,7 @@ class Model:
             gc.unfreeze()
             gc.collect()
             gc.freeze()
+        _return_free_memory()
 
 
 class Models:
@@ -257,6 +259,12 @@ class Models:
     def _report(self, event: str, name: str, result: str, **fields: Any) -> None:
         self._loads.labels(name, result).inc()
         log_server_event(event, bundle=name, **fields)
+
+
+def _return_free_memory() -> None:
+    """Return freed memory to the system, where the C library is glibc, which keeps much of it."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def files_of_bundle(source: BundleSource, recognizer: EmotionRecognizer) -> Fingerprint:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -17,9 +18,11 @@ import pytest
 import websockets.sync.client as websockets
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from emo_runtime import EmotionRecognizer
 from helpers.certificates import write_certificate
 from helpers.processes import run_python, wait_until
 from helpers.servers import RunningServer, running_server
+from helpers.tiny import Tiny, write_bundle
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/task").exists(), reason="the workers are found in Linux's /proc"
@@ -245,6 +248,38 @@ def test_a_restart_that_fails_leaves_the_workers_as_they_are(tmp_path):
         assert workers_of(server) == before
         headers = {"authorization": "Bearer one"}
         assert get(f"{server.url}v1/bundle", headers=headers).status_code == 200
+
+
+def test_replaced_bundles_are_loaded_by_all_workers(tmp_path):
+    expected = []
+    for seed in range(3):
+        write_bundle(tmp_path / str(seed), Tiny(seed=seed))
+        with EmotionRecognizer.open(tmp_path / str(seed), self_test=False) as recognizer:
+            expected.append(recognizer.recognize("hola").scores)
+    served = tmp_path / "served"
+    shutil.copytree(tmp_path / "1", served)
+    options = ("--workers", "2", "--reload-s", "0.2", "--bundle", f"a={served}")
+    with running_server("--bundle", f"first={tmp_path / '0'}", *options) as server:
+
+        def found(bundle: str) -> list[dict[str, float]]:
+            bodies = [{"text": "hola", "bundle": bundle}] * 6
+            replies = [post(f"{server.url}v1/recognize", json=body) for body in bodies]
+            return [reply.json()["scores"] for reply in replies]
+
+        before = workers_of(server)
+        assert found("a") == [expected[1]] * 6
+        served.rename(tmp_path / "old")
+        shutil.copytree(tmp_path / "2", served)
+        wait_until(lambda: not set(workers_of(server)) & set(before))
+        assert found("a") == [expected[2]] * 6
+        assert found("first") == [expected[0]] * 6
+        after = workers_of(server)
+        golden = served / "golden.json"
+        golden.write_bytes(golden.read_bytes()[:-1])
+        wait_until(lambda: bool(events(server, "restart_failed")))
+        assert found("a") == [expected[2]] * 6
+        assert workers_of(server) == after
+        assert metric(server, "emo_restarts_failed_total") == 1
 
 
 def test_sigterm_ends_all_workers_and_leaves_nothing_behind():
