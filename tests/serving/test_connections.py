@@ -153,3 +153,21 @@ def test_the_limit_leaves_file_descriptors_for_other_things(serving):
     limits = ConnectionLimits(running.service)
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert limits.usable_descriptors == soft - 64
+
+
+def test_half_sent_bodies_hold_no_slot(serving):
+    """A server with one thread and no queue, and twenty clients that never send the rest."""
+    started = serving(max_waiting=0, upload_timeout_s=300.0)
+    head = b"POST /v1/recognize HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    half = head + b'Content-Length: 15\r\n\r\n{"text":'
+    slow = [socket.create_connection(started.address) for _ in range(20)]
+    try:
+        for each in slow:
+            each.sendall(half)
+        reply = httpx.post(f"{started.url}v1/recognize", json={"text": "hola"}, timeout=300)
+        assert reply.status_code == 200
+        slow[0].sendall(b'"hola"}')
+        assert slow[0].recv(4096).startswith(b"HTTP/1.1 200")
+    finally:
+        for each in slow:
+            each.close()
