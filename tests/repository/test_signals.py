@@ -29,7 +29,7 @@ COMMANDS = {
     "predict": ("emo_runtime.cli.predict", "emo_runtime.cli.predict:open_rows", "--input", "-"),
     "bundle": ("emo_runtime.cli.bundle", "emo_runtime.cli.bundle:open_bundle", "verify"),
     "evaluate": (
-        *("emo_models.cli.evaluate", "emo_models.evaluation.predict:predict"),
+        *("emo_models.cli.evaluate", "emo_models.evaluation.bundle:predict_bundle"),
         *(SMALL_BUNDLE, "--data", "rows.csv", "--split", "train"),
     ),
     "train": (

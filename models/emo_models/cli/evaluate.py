@@ -39,12 +39,17 @@ def main(*, model: str, data: Path, task: TaskName, as_json: bool, **options: An
     """Report on MODEL: a bundle (directory or installed name), a checkpoint, or a Hub id.
 
     The labels of --data must be labels of the model; their case and accents may differ. A
-    multi-label model predicts every label whose probability is at least 0.5.
+    multi-label model predicts every label whose probability is at least 0.5. A bundle is evaluated
+    by the runtime, without PyTorch.
     """
-    require_extra("train", "torch", "transformers", "matplotlib", "rich", "safetensors")
+    require_extra("evaluate", "matplotlib", "rich")
     from emo_models.data.corpora import Needs, read_csv
     from emo_models.errors import DataError
+    from emo_models.evaluation.bundle import find_bundle, predict_bundle
 
+    bundle = find_bundle(model)
+    if bundle is None:
+        require_extra("train", "torch", "transformers", "safetensors")
     layout = take_layout(options)
     rows = read_csv(
         data,
@@ -55,18 +60,22 @@ def main(*, model: str, data: Path, task: TaskName, as_json: bool, **options: An
     )
     from emo_models.evaluation.judge import Judge
     from emo_models.evaluation.plots import confusion_png
-    from emo_models.evaluation.predict import predict
     from emo_models.runs.progress import row_bar
 
     with row_bar("rows", len(rows)) as on_row:
-        found = predict(
-            model,
-            rows,
-            task,
-            encoder=options["encoder"],
-            variant=options["variant"],
-            on_row=on_row,
-        )
+        if bundle is not None:
+            found = predict_bundle(bundle, rows, task, variant=options["variant"], on_row=on_row)
+        else:
+            from emo_models.evaluation.predict import predict
+
+            found = predict(
+                model,
+                rows,
+                task,
+                encoder=options["encoder"],
+                variant=options["variant"],
+                on_row=on_row,
+            )
     if layout.label_separator is not None and not found.multi_label:
         raise DataError(
             f"{model}: gives one label for each text, so --label-separator can't be used."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,59 +13,15 @@ import torch
 from emo_models.checkpoint import ARCHITECTURE, SPEECH_MODEL_TYPE, load_fusion
 from emo_models.data.corpora import Row
 from emo_models.data.features import audio_features, text_features
-from emo_models.errors import CheckpointError, DataError
-from emo_models.evaluation.metrics import Floats, activate, softmax
+from emo_models.errors import CheckpointError
+from emo_models.evaluation.bundle import Predictions, find_bundle, predict_bundle
+from emo_models.evaluation.metrics import activate, softmax
 from emo_models.modeling.fusion import AUDIO_ONLY, BOTH
 from emo_models.modeling.inference import predict_logits, token_ids
 from emo_models.modeling.load import load_encoder, load_text
 from emo_models.modeling.source import checkpoint_directory, read_config
-from emo_runtime import EmotionRecognizer, Utterance
-from emo_runtime.bundle.manifest import MANIFEST_NAME, Audio, TaskName
-from emo_runtime.bundle.reader import installed_bundle
-from emo_runtime.errors import EmoError
+from emo_runtime.bundle.manifest import Audio, TaskName
 from emo_runtime.text.preparation import prepare
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Probabilities [rows, labels] in the order of ``labels``, which are independent or not."""
-
-    probabilities: Floats
-    labels: tuple[str, ...]
-    multi_label: bool = False
-
-
-def predict_bundle(
-    bundle: Path,
-    rows: Sequence[Row],
-    task: TaskName,
-    *,
-    variant: Any = None,
-    on_row: Callable[[int], None] = lambda _: None,
-) -> Predictions:
-    """Return the predictions of a bundle, computed by the runtime.
-
-    Raises:
-        DataError: the runtime rejects a row; names the row.
-    """
-    with EmotionRecognizer.open(bundle, tasks=[task], variant=variant) as recognizer:
-        labels = recognizer.labels
-        scores = np.empty((len(rows), len(labels)))
-        utterances = (
-            Utterance(
-                text=None if task == "audio" else row.text,
-                audio=None if task == "text" else row.audio,
-                task=task,
-            )
-            for row in rows
-        )
-        for index, answer in enumerate(recognizer.recognize_each(utterances)):
-            if isinstance(answer, EmoError):
-                raise DataError(f"{rows[index].where}: {answer}")
-            scores[index] = [answer.scores[label] for label in labels]
-            on_row(index + 1)
-        multi_label = recognizer.manifest.tasks[task].activation == "sigmoid"
-    return Predictions(scores, labels, multi_label)
 
 
 def predict_text_checkpoint(source: str | Path, rows: Sequence[Row]) -> Predictions:
@@ -136,9 +91,8 @@ def predict(
     Raises:
         CheckpointError: ``model`` is none of them, or does not support the task.
     """
-    installed = None if Path(model).is_dir() else installed_bundle(str(model))
-    directory = installed or checkpoint_directory(model)
-    if (directory / MANIFEST_NAME).is_file():
+    directory = find_bundle(model) or checkpoint_directory(model)
+    if find_bundle(directory) is not None:
         return predict_bundle(directory, rows, task, variant=variant, on_row=on_row)
     config = read_config(directory)
     if config.get("model_type") == SPEECH_MODEL_TYPE:

@@ -12,7 +12,7 @@ from emo_models.atomic import atomic_text
 from emo_models.data.corpora import Needs, Row, TableFormat, read_csv
 from emo_models.data.soft_labels import PREFIX
 from emo_models.errors import DataError
-from emo_models.evaluation.predict import Predictions, predict_bundle
+from emo_models.evaluation.bundle import Predictions, predict_bundle
 from emo_runtime import EmotionRecognizer
 from emo_runtime.bundle.manifest import MANIFEST_NAME, TaskName
 

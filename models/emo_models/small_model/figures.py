@@ -12,8 +12,8 @@ import numpy as np
 from emo_models.data.corpora import Needs, Row, read_csv
 from emo_models.data.datasets import targets_of
 from emo_models.errors import CheckpointError
+from emo_models.evaluation.bundle import predict_bundle
 from emo_models.evaluation.metrics import Floats, Ints
-from emo_models.evaluation.predict import predict_bundle
 from emo_models.evaluation.report import compare, report, report_logits
 from emo_models.labels import LABELS, label_index
 from emo_models.runs.tables import BASELINE, Kind, tables_of

@@ -15,7 +15,8 @@ from emo_export.cli import main as export
 from emo_models.cli.train import main
 from emo_models.data.corpora import Needs, read_csv
 from emo_models.data.soft_labels import soft_matrix
-from emo_models.evaluation.predict import predict_bundle, predict_text_checkpoint
+from emo_models.evaluation.bundle import predict_bundle
+from emo_models.evaluation.predict import predict_text_checkpoint
 from emo_models.labels import LABELS
 from emo_models.training.speech_head import minimize
 from emo_runtime import EmotionRecognizer
