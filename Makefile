@@ -9,7 +9,7 @@ ROOTS := runtime models export benchmarks serving tests examples docs
 # often have it, each that imports PyTorch compiles thousands of files: 18 s of CPU instead of 7.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint format types pytest coverage endurance lowest newest resolve fuzz typescript sbom audit bench docs schema clean
+.PHONY: demo test lint format types pytest coverage endurance mixed-load lowest newest resolve fuzz typescript sbom audit bench docs schema clean
 
 demo: $(VENV)/.base
 	@echo; echo "# A complaint: sound and transcript"
@@ -55,6 +55,12 @@ coverage: $(VENV)/.test
 
 endurance: $(VENV)/.test
 	$(BIN)/pytest -m endurance
+
+# Live calls and requests with one attack a minute: no answer may be lost.
+MIXED_MINUTES ?= 60
+mixed-load: export PYTHONPATH := benchmarks
+mixed-load: $(VENV)/.test
+	$(BIN)/python -m studies.mixed_load --minutes $(MIXED_MINUTES)
 
 # The figures of docs/performance.md: about an hour, on a machine that does nothing else.
 bench: export PYTHONPATH := benchmarks
