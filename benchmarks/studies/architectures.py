@@ -1,4 +1,4 @@
-"""Table of docs/models.md: what was verified for each architecture and tokenizer.
+"""Table of docs/models/checkpoints.md: what was verified for each architecture and tokenizer.
 
 python -m studies.architectures [--only WORD ...]
 
