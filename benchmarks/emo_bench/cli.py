@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from emo_runtime.bundle.manifest import PRECISIONS
 from emo_runtime.cli.common import (
-    Command,
     Failure,
     GateFailure,
+    Group,
+    bundle_argument,
+    examples,
+    execution_options,
     print_json,
     require_extra,
 )
@@ -24,30 +26,38 @@ _BUDGET_S = 112.0
 _PEERS_DURATION_S = 8.0
 
 
-class _RunByDefault(click.Group):
+class _RunByDefault(Group):
     """A group with the default command `run`: ``emo-bench --json``."""
 
-    command_class = Command
-
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
-        own = {"--help", "--version"}
-        if not arguments or (arguments[0] not in self.commands and arguments[0] not in own):
+        own = {"-h", "--help", "--version"}
+        # `run` has no arguments: a first word that is no option is a command, perhaps mistyped.
+        if not arguments or (arguments[0].startswith("-") and arguments[0] not in own):
             arguments = ["run", *arguments]
         return super().parse_args(context, arguments)
 
 
-@click.group(cls=_RunByDefault)
+@click.group(
+    epilog=examples(
+        "emo-bench",
+        "emo-bench --bundle ./my-bundle --output runs/bench",
+        "emo-bench compare old/report.json new/report.json",
+    ),
+    cls=_RunByDefault,
+)
 @click.version_option(package_name="emo-runtime")
 def main() -> None:
     """Measure bundles on this machine. The default command is `run`."""
 
 
-@main.command()
-@click.option(
-    "--bundle",
-    type=click.Path(),
-    help="Directory or installed name of a bundle.  [default: emo-es]",
+@main.command(
+    epilog=examples(
+        "emo-bench run",
+        "emo-bench run --scenario SingleStream --duration 2 --rounds 1",
+        "emo-bench run --bundle ./my-bundle --output runs/bench",
+    )
 )
+@bundle_argument
 @click.option(
     "--scenario",
     "scenarios",
@@ -68,22 +78,23 @@ def main() -> None:
     help="Your utterances: a CSV file (columns text, audio, label) or a text file.",
 )
 @click.option("--audio", type=click.Path(), help="Folder of the sound files of --texts.")
-@click.option("--samples", type=click.IntRange(1), default=1000, show_default=True)
-@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--samples", type=click.IntRange(1), default=1000, show_default=True,
+              help="Queries of each round.")  # fmt: skip
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True,
+              help="Rounds of each scenario.")  # fmt: skip
 @click.option(
     "--duration",
     type=click.FloatRange(0.1),
     help="Time limit in seconds for each scenario and engine (stream: at least 15).  "
     "[default: all scenarios together take two minutes; with --peers 8 s each]",
 )
-@click.option("--threads", type=click.IntRange(1), help="Default: the usable cores.")
-@click.option("--provider", default="auto", show_default=True)
-@click.option("--variant", type=click.Choice(PRECISIONS))
+@execution_options
 @click.option("--bound", type=click.FloatRange(0.001), default=100.0, show_default=True,
               help="Server: bound of p99 in ms.")  # fmt: skip
 @click.option("--calls", type=click.IntRange(1), default=48, show_default=True,
               help="Number of live calls of the stream scenario.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True,
+              help="Seed of the order of utterances.")  # fmt: skip
 @click.option(
     "--output", type=click.Path(), help="Write report.json, report.md and plots to this folder."
 )
@@ -122,7 +133,13 @@ def run(*, output: str | None, as_json: bool, **options: Any) -> None:
         raise Failure("interrupted: the report is incomplete.")
 
 
-@main.command("compare")
+@main.command(
+    "compare",
+    epilog=examples(
+        "emo-bench compare old/report.json new/report.json",
+        "emo-bench compare old/report.json new/report.json --tolerance 0.1 --json",
+    ),
+)
 @click.argument("old", type=click.Path())
 @click.argument("new", type=click.Path())
 @click.option("--tolerance", type=click.FloatRange(0.0), default=0.05, show_default=True,

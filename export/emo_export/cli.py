@@ -15,7 +15,14 @@ from emo_models.cli.options import (
 )
 from emo_runtime.bundle.manifest import PRECISIONS, Precision
 from emo_runtime.bundle.text_preparation import TextPreparation
-from emo_runtime.cli.common import Command, Failure, GateFailure, print_json, require_extra
+from emo_runtime.cli.common import (
+    Command,
+    Failure,
+    GateFailure,
+    examples,
+    print_json,
+    require_extra,
+)
 
 _NEEDED = ("onnx", "optimum", "torch", "transformers", "safetensors", "rich")
 _DEFAULT_LICENCE = "CC-BY-NC-SA-4.0"
@@ -27,7 +34,14 @@ _NOTICES = {
 }
 
 
-@click.command(cls=Command)
+@click.command(
+    epilog=examples(
+        "emo-export --text runs/text/checkpoint --quantize --output ./my-bundle",
+        "emo-export --text runs/text/checkpoint --fusion runs/fusion/checkpoint --quantize",
+        "emo-export --text runs/text/checkpoint --target triton --output ./models",
+    ),
+    cls=Command,
+)
 @click.version_option(package_name="emo-runtime")
 @click.option("--text", help="Text classifier: a checkpoint directory, a directory "
               "of optimum-cli export onnx, or a Hub id.")  # fmt: skip
@@ -49,7 +63,13 @@ _NOTICES = {
     type=click.Choice(["audio", "mean"]),
     help="Kind of that model, where the names of its class and directory don't say it.",
 )
-@click.option("--output", type=click.Path(path_type=Path), default="bundle", show_default=True)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    default="bundle",
+    show_default=True,
+    help="Directory to write.",
+)
 @click.option("--force", is_flag=True, help="Replace an export that is already there.")
 @click.option(
     "--target",
@@ -100,7 +120,7 @@ _NOTICES = {
 )
 @click.option("--no-gate", is_flag=True, help="Accept any loss; the manifest says so.")
 @click.option("--name", help="Name in the manifest.  [default: that of the checkpoint]")
-@click.option("--bundle-version", default="1.0", show_default=True)
+@click.option("--bundle-version", default="1.0", show_default=True, help="Version in the manifest.")
 @click.option("--licence", help="Licence of the weights, as an SPDX expression.")
 @click.option("--card", type=click.Path(path_type=Path), help="Model card, in Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")

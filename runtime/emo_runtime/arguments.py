@@ -1,8 +1,10 @@
 """Argument checks that raise ``ArgumentError`` with the accepted types and values."""
 
+import difflib
 import math
 import numbers
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from emo_runtime.errors import ArgumentError
@@ -56,6 +58,14 @@ def check_callable(name: str, value: Any) -> None:
     """Accept a callable or None."""
     if value is not None and not callable(value):
         raise ArgumentError(f"{name} is of type {type(value).__name__:.40}. Give a function.")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the closest known name, or an empty string."""
+    by_folded = {item.casefold().replace("_", "-"): item for item in known}
+    folded = name[:_MAX_SHOWN].casefold().replace("_", "-")
+    close = difflib.get_close_matches(folded, by_folded, n=1)
+    return f" Did you mean {by_folded[close[0]]!r}?" if close else ""
 
 
 def shown(value: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from emo_runtime.cli.common import Command, bundle_options, refuse_options, require_extra
+from emo_runtime.cli.common import Command, bundle_options, examples, refuse_options, require_extra
 from emo_serving.cli_options import (
     FILE,
     audiosocket_options,
@@ -49,7 +49,13 @@ _OF_UVICORN = (
 
 @click.command(
     cls=Command,
-    context_settings={"auto_envvar_prefix": ENVIRONMENT_PREFIX, "help_option_names": ["--help"]},
+    context_settings={"auto_envvar_prefix": ENVIRONMENT_PREFIX},
+    epilog=examples(
+        "emo-serve",
+        "emo-serve --host 0.0.0.0 --token-file token --workers 2",
+        "emo-serve --tls-cert chain.pem --tls-key key.pem --token-file token",
+        "emo-serve --audiosocket 127.0.0.1:9092 --webhook https://crm.example/emotion",
+    ),
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, help="Port; 0 takes a free one.")

@@ -26,7 +26,15 @@ ENTRY_POINTS = {
     ]
     for name, target in names.items()
 }
-PACKAGES = ("emo_runtime", "emo_models", "emo_export", "emo_bench", "emo_serving", "studies")
+PACKAGES = (
+    "emo_runtime",
+    "emo_models",
+    "emo_export",
+    "emo_bench",
+    "emo_serving",
+    "emo_integrations",
+    "studies",
+)
 DOTTED = re.compile(rf"\b(?:{'|'.join(PACKAGES)})(?:\.\w+)+(?::\w+)?")
 # Files in which a dotted name is the name of a module or of an attribute of one.
 FILES = [

@@ -8,17 +8,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from emo_runtime.cpu import cgroup_quota, usable_cores
+from emo_runtime.machine import describe_machine, read_text
 
 _PACKAGES = (
     *("emo-runtime", "onnxruntime", "numpy", "tokenizers", "soundfile", "soxr", "msgspec"),
     *("torch", "transformers", "librosa", "optimum", "openvino", "nncf", "ctranslate2"),
     "mlcommons-loadgen",
-)
-# Instruction sets that decide which kernels run.
-_FLAGS = (
-    *("avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni"),
-    *("avx512_bf16", "amx_int8", "amx_bf16", "asimd", "asimddp", "i8mm", "sve", "bf16"),
 )
 # Other processes' share of the machine above which its figures are flagged.
 NOISY_SHARE = 0.10
@@ -26,18 +21,9 @@ NOISY_SHARE = 0.10
 
 def fingerprint() -> dict[str, Any]:
     """Return processor, cores, memory, system, versions, and the commit of the source tree."""
-    cores = usable_cores()
-    info = _cpuinfo()
     return {
-        "cpu": info.get("model name") or platform.processor() or platform.machine(),
-        "cpu_flags": [flag for flag in _FLAGS if flag in _flags(info)],
-        "cores_usable": cores.count,
-        "cores_from": cores.origin,
-        "cores_machine": os.cpu_count(),
-        "cgroup_quota": cgroup_quota(),
-        "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "memory_bytes": _total_memory(),
-        "system": platform.platform(),
+        **describe_machine(),
+        "governor": read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "python": platform.python_version(),
         "versions": _versions(),
         "git_commit": _git_commit(),
@@ -104,23 +90,6 @@ def _requirement_name(requirement: str) -> str:
     return requirement[:end].lower()
 
 
-def _cpuinfo() -> dict[str, str]:
-    first, _, _ = (_read("/proc/cpuinfo") or "").partition("\n\n")
-    lines = (line.partition(":") for line in first.splitlines())
-    return {name.strip(): value.strip() for name, _, value in lines}
-
-
-def _flags(info: dict[str, str]) -> set[str]:
-    return set((info.get("flags") or info.get("Features") or "").split())
-
-
-def _total_memory() -> int | None:
-    for line in (_read("/proc/meminfo") or "").splitlines():
-        if line.startswith("MemTotal:"):
-            return int(line.split()[1]) * 1024
-    return None
-
-
 def _versions() -> dict[str, str]:
     versions = {}
     for name in _PACKAGES:
@@ -143,7 +112,7 @@ def _git_commit() -> str | None:
 
 
 def _busy_seconds() -> float | None:
-    first, _, _ = (_read("/proc/stat") or "").partition("\n")
+    first, _, _ = (read_text("/proc/stat") or "").partition("\n")
     fields = first.split()
     if len(fields) < 9 or fields[0] != "cpu":
         return None
@@ -152,14 +121,8 @@ def _busy_seconds() -> float | None:
 
 
 def _uptime_seconds() -> float | None:
-    content = _read("/proc/uptime")
+    content = read_text("/proc/uptime")
     return float(content.split()[0]) if content else None
-
-
-def _read(path: str) -> str | None:
-    with contextlib.suppress(OSError):
-        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
-    return None
 
 
 def warnings(found: dict[str, Any]) -> list[str]:

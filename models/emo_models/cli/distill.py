@@ -14,14 +14,19 @@ from emo_models.cli.options import table_options, take_layout
 from emo_models.errors import DataError
 from emo_runtime.bundle.manifest import TaskName
 from emo_runtime.bundle.reader import installed_bundle
-from emo_runtime.cli.common import Command, require_extra
+from emo_runtime.cli.common import Command, examples, require_extra
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _TASKS: dict[str, TaskName] = {"text": "text", "speech": "audio", "fusion": "fusion"}
 
 
-@click.command(cls=Command)
+@click.command(
+    epilog=examples(
+        "emo-train distill --teacher emo-es --data calls.csv --student s.toml --output small"
+    ),
+    cls=Command,
+)
 @click.option("--teacher", required=True,
               help="Directory of a bundle, or the name of an installed one.")  # fmt: skip
 @click.option("--data", type=_FILE, multiple=True, required=True,

@@ -11,13 +11,21 @@ import click
 
 from emo_models.cli.options import table_options, take_layout
 from emo_runtime.bundle.manifest import PRECISIONS, TaskName
-from emo_runtime.cli.common import Command, print_json, require_extra
+from emo_runtime.cli.common import Command, examples, print_json, require_extra
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-@click.command(cls=Command)
+@click.command(
+    epilog=examples(
+        "emo-evaluate emo-es --data test.csv",
+        "emo-evaluate runs/text/checkpoint --data test.csv --png confusion.png",
+        "emo-evaluate emo-es --data test.csv --task fusion --audio-folder audio --json",
+    ),
+    cls=Command,
+)
+@click.version_option(package_name="emo-runtime")
 @click.argument("model")
 @click.option("--data", type=_FILE, required=True, help="Table with label, and text and/or audio.")
 @click.option("--split", default="test", show_default=True, help="Split to read, where --data has "
@@ -31,7 +39,8 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 )
 @click.option("--encoder", help="Text encoder of a fusion checkpoint: a directory or a Hub id.")
 @click.option("--audio-folder", type=_FOLDER, help="Folder of the sound files of --data.")
-@click.option("--variant", type=click.Choice(PRECISIONS), help="Precision of a bundle's graphs.")
+@click.option("--variant", type=click.Choice(PRECISIONS),
+              help="Required precision of the text and speech graphs.")  # fmt: skip
 @table_options(labels=False, separator=True)
 @click.option("--png", type=_FILE, help="Write the confusion matrix as a picture.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")

@@ -14,14 +14,18 @@ from emo_models.atomic import atomic_text
 from emo_models.cli.options import table_options, take_layout
 from emo_models.errors import DataError
 from emo_models.mixture_recipe import read_mixture_recipe
-from emo_runtime.cli.common import Command, require_extra
+from emo_runtime.cli.common import Command, examples, require_extra
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _EXTRA = ("torch", "transformers", "sklearn", "matplotlib", "rich", "safetensors")
 
 
-@click.command("text-mixture", cls=Command)
+@click.command(
+    "text-mixture",
+    cls=Command,
+    epilog=examples("emo-train text-mixture recipe.toml --encoder ./beto --output runs/mixture"),
+)
 @click.argument("recipe", type=_FILE)
 @click.option("--encoder", help="Directory or Hub id of a BERT encoder; gets a new classifier.")
 @click.option("--checkpoint", help="Text checkpoint with the same labels to train further.")
@@ -60,7 +64,9 @@ def text_mixture(recipe: Path, seed: int | None, **options: Any) -> None:
     click.echo(f"wrote {run.output}/checkpoint (temperature {metrics['temperature']:.3f})")
 
 
-@click.command(cls=Command)
+@click.command(
+    epilog=examples("emo-train soup runs/soup runs/seed-1 runs/seed-2 runs/seed-3"), cls=Command
+)
 @click.argument("output", type=_FOLDER)
 @click.argument("runs", type=_FOLDER, nargs=-1, required=True)
 @click.option("--weight", "weights", type=click.FloatRange(0, min_open=True), multiple=True,

@@ -11,12 +11,12 @@ from pathlib import Path
 import click
 
 from emo_models.atomic import atomic_text
-from emo_runtime.cli.common import Command, require_extra
+from emo_runtime.cli.common import Command, examples, require_extra
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command(cls=Command)
+@click.command(epilog=examples("emo-train synthetic --output synthetic.csv"), cls=Command)
 @click.option("--share", type=click.FloatRange(0, min_open=True), default=1.0,
               help="Rows of each label, as a share of the default numbers.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the random choices.")
@@ -44,7 +44,12 @@ def synthetic(share: float, seed: int, exclude: tuple[Path, ...], output: Path) 
     click.echo(f"wrote {output}: {len(rows)} sentences")
 
 
-@click.command(cls=Command)
+@click.command(
+    epilog=examples(
+        "emo-train trim --encoder ./multilingual-e5-small --text corpus.txt.xz --output ./trimmed"
+    ),
+    cls=Command,
+)
 @click.option("--encoder", type=click.Path(file_okay=False, path_type=Path), required=True,
               help="Directory of an encoder with a unigram tokenizer, such as "
               "multilingual-e5-small.")  # fmt: skip

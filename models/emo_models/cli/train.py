@@ -29,7 +29,7 @@ from emo_models.cli.options import (
 from emo_models.cli.text_data import synthetic, trim
 from emo_models.labels import parse_labels
 from emo_models.recipes import FusionRecipe, PretrainRecipe, SpeechRecipe, TextRecipe
-from emo_runtime.cli.common import Group, print_json, require_extra
+from emo_runtime.cli.common import Group, examples, print_json, require_extra
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -39,7 +39,16 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 _NOT_COMPARED = ("output", "cache")
 
 
-@click.group(cls=Group, context_settings={"show_default": True})
+@click.group(
+    cls=Group,
+    context_settings={"show_default": True},
+    epilog=examples(
+        "emo-train text --train train.csv --encoder ./beto --output runs/text",
+        "emo-train text --help",
+        "emo-train compare runs/text runs/text-small",
+    ),
+)
+@click.version_option(package_name="emo-runtime")
 def main() -> None:
     """Train text classifiers, speech networks and fusion networks, and prepare their inputs."""
 
@@ -90,7 +99,12 @@ def _data_options(*, separator: bool = False) -> Callable[[_Function], _Function
     return decorate
 
 
-@main.command()
+@main.command(
+    epilog=examples(
+        "emo-train text --train train.csv --test test.csv --encoder ./beto --output runs/text",
+        "emo-train text --train train.csv --encoder ./beto --limit 200 --output runs/try",
+    )
+)
 @_data_options(separator=True)
 @click.option(
     "--encoder", required=True, help="Directory or Hub id of a text encoder to fine-tune."
@@ -119,7 +133,11 @@ def text(**options: Any) -> None:
     _print_summary(metrics, options["output"])
 
 
-@main.command()
+@main.command(
+    epilog=examples(
+        "emo-train fusion --train train.csv --encoder runs/text/checkpoint --output runs/fusion"
+    )
+)
 @_data_options()
 @click.option("--encoder", required=True,
               help="Directory or Hub id of a text encoder, or of a text checkpoint.")  # fmt: skip
@@ -148,7 +166,11 @@ def fusion(**options: Any) -> None:
     _print_summary(run_fusion(run, data, recipe, write), options["output"])
 
 
-@main.command()
+@main.command(
+    epilog=examples(
+        "emo-train speech --train clips.csv --encoder ./whisper-base --output runs/speech"
+    )
+)
 @click.option("--train", type=_FILE, multiple=True, required=True,
               help="Table of clips with file, speaker and label; each is one corpus.")  # fmt: skip
 @click.option("--test", type=_FILE, multiple=True, help="Table of clips to report on.")
@@ -182,7 +204,11 @@ def speech(**options: Any) -> None:
     click.echo(f"wrote {run.output}/checkpoint")
 
 
-@main.command()
+@main.command(
+    epilog=examples(
+        "emo-train tokenizer --text corpus.txt.xz --vocab-size 8000 --output runs/tokenizer"
+    )
+)
 @click.option("--text", "texts", type=_FILE, multiple=True, required=True,
               help="Plain text, one piece per line; .xz is read too.")  # fmt: skip
 @click.option("--vocab-size", type=click.IntRange(100), default=8000, help="Entries.")
@@ -208,7 +234,11 @@ def tokenizer(**options: Any) -> None:
     click.echo(f"wrote {options['output']}/tokenizer.json")
 
 
-@main.command()
+@main.command(
+    epilog=examples(
+        "emo-train pretrain --text corpus.txt.xz --tokenizer runs/tokenizer --output runs/pretrain"
+    )
+)
 @click.option("--text", "texts", type=_FILE, multiple=True, required=True,
               help="Plain text, one piece per line; .xz is read too.")  # fmt: skip
 @click.option("--tokenizer", type=_FOLDER, required=True, help="Output of `emo-train tokenizer`.")
@@ -230,7 +260,12 @@ def pretrain(**options: Any) -> None:
     click.echo(f"wrote {output}/checkpoint: loss {metrics['last_loss']:.4f}")
 
 
-@main.command()
+@main.command(
+    epilog=examples(
+        "emo-train compare runs/text runs/text-small",
+        "emo-train compare runs/text --bundle ./my-bundle --json",
+    )
+)
 @click.argument("runs", type=_FOLDER, nargs=-1, required=True)
 @click.option("--bundle", "bundles", type=_FOLDER, multiple=True,
               help="Bundle of each run, in order: its latency is measured.")  # fmt: skip
@@ -274,7 +309,11 @@ def compare(runs: tuple[Path, ...], bundles: tuple[Path, ...], *, as_json: bool)
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
-@main.command()
+@main.command(
+    epilog=examples(
+        "emo-train card --text runs/text --fusion runs/fusion --bundle ./bundle --output CARD.md"
+    )
+)
 @click.option("--text", type=_FOLDER, required=True, help="Run of `emo-train text --test`.")
 @click.option("--fusion", type=_FOLDER, required=True, help="Run of `emo-train fusion --test`.")
 @click.option("--bundle", type=_FOLDER, required=True, help="Output of emo-export for both runs.")

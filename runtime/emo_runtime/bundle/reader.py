@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from emo_runtime.arguments import did_you_mean
 from emo_runtime.bundle.manifest import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
@@ -109,8 +110,8 @@ def open_bundle(
     if not os.path.isdir(directory):  # noqa: PTH112  (False for a name that is too long)
         raise BundleError(
             f"{str(directory)[:200]}: no such directory, and no installed bundle of this name "
-            f"({_installed_names()}). Give the directory of a bundle (with its {MANIFEST_NAME}), "
-            "or make one with emo-export."
+            f"({_list(installed_names())}).{did_you_mean(str(directory), installed_names())} Give "
+            f"the directory of a bundle (with its {MANIFEST_NAME}), or make one with emo-export."
         )
     data = _read_small(directory / MANIFEST_NAME, MAX_MANIFEST_BYTES)
     if public_key is not None:
@@ -158,8 +159,12 @@ def installed_bundle(name: str) -> Path | None:
     return None
 
 
-def _installed_names() -> str:
-    names = sorted(entry.name for entry in importlib.metadata.entry_points(group=ENTRY_POINTS))
+def installed_names() -> list[str]:
+    """Return the names of the installed bundles."""
+    return sorted({entry.name for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)})
+
+
+def _list(names: list[str]) -> str:
     return f"installed: {', '.join(names)}" if names else "none is installed"
 
 

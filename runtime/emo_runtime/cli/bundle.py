@@ -12,19 +12,24 @@ from emo_runtime.bundle.manifest import SCHEMA, SIGNATURE_NAME, Manifest, Precis
 from emo_runtime.bundle.reader import Bundle, open_bundle
 from emo_runtime.bundle.signature import sign_bundle
 from emo_runtime.bundle.upgrade import upgrade_bundle
-from emo_runtime.cli.common import Group, bundle_options, print_json
+from emo_runtime.cli.common import BundlePath, Group, bundle_options, examples, print_json
 from emo_runtime.errors import MissingExtraError
 from emo_runtime.recognizer import EmotionRecognizer
 
 
-@click.group(cls=Group)
+@click.group(
+    cls=Group,
+    epilog=examples(
+        "emo-bundle inspect", "emo-bundle verify emo-es", "emo-bundle diff emo-es ./my-bundle"
+    ),
+)
 @click.version_option(package_name="emo-runtime")
 def main() -> None:
     """Inspect, verify, sign, upgrade and compare bundles."""
 
 
-@main.command()
-@click.argument("directory", required=False, type=click.Path())
+@main.command(epilog=examples("emo-bundle inspect", "emo-bundle inspect emo-es-small --json"))
+@click.argument("directory", required=False, type=BundlePath())
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 def inspect(directory: str | None, as_json: bool) -> None:
     """Show the contents of the bundle DIRECTORY. Default: the installed bundle."""
@@ -35,8 +40,14 @@ def inspect(directory: str | None, as_json: bool) -> None:
         click.echo("\n".join(_format_text(bundle)))
 
 
-@main.command()
-@click.argument("directory", required=False, type=click.Path())
+@main.command(
+    epilog=examples(
+        "emo-bundle verify",
+        "emo-bundle verify ./my-bundle --public-key owner.pub.pem",
+        "emo-bundle verify ./my-bundle --reference runs/text --evaluate test.csv",
+    )
+)
+@click.argument("directory", required=False, type=BundlePath())
 @click.option("--reference", type=click.Path(), help="Checkpoint to compare with (extra [export]).")
 @click.option(
     "--evaluate",
@@ -120,7 +131,7 @@ def _reference_check() -> Any:
     raise MissingExtraError('--reference needs the exporter: pip install "emo-runtime[export]"')
 
 
-@main.command()
+@main.command(epilog=examples("emo-bundle sign ./my-bundle --key owner.key.pem"))
 @click.argument("directory", type=click.Path())
 @click.option("--key", required=True, type=click.Path(), help="PEM file of an ed25519 private key.")
 def sign(directory: str, key: str) -> None:
@@ -131,7 +142,7 @@ def sign(directory: str, key: str) -> None:
     click.echo(f"{bundle.path}: signed ({SIGNATURE_NAME}).")
 
 
-@main.command()
+@main.command(epilog=examples("emo-bundle upgrade ./old-bundle ./new-bundle"))
 @click.argument("directory", type=click.Path())
 @click.argument("output", type=click.Path())
 def upgrade(directory: str, output: str) -> None:
@@ -145,7 +156,11 @@ def upgrade(directory: str, output: str) -> None:
     click.echo(f"{path}: written with schema {SCHEMA}.")
 
 
-@main.command()
+@main.command(
+    epilog=examples(
+        "emo-bundle diff emo-es emo-es-research", "emo-bundle diff ./old-bundle ./new-bundle"
+    )
+)
 @click.argument("first", type=click.Path())
 @click.argument("second", type=click.Path())
 def diff(first: str, second: str) -> None:

@@ -16,8 +16,10 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
 from emo_runtime.bundle.manifest import PRECISIONS
+from emo_runtime.bundle.reader import installed_names
 from emo_runtime.errors import EmoError, MissingExtraError, SelfTestError
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -38,6 +40,9 @@ class GateFailure(Failure):
 
 class Command(click.Command):
     """A click command that reports typed errors as one line, without a traceback."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **_with_short_help(settings))
 
     def invoke(self, context: click.Context) -> Any:
         """Run the command; EmoError and OSError become a Failure, Ctrl-C exit code 130."""
@@ -65,6 +70,25 @@ class Group(click.Group):
     """A click group of ``Command``."""
 
     command_class = Command
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **_with_short_help(settings))
+
+
+class BundlePath(click.Path):
+    """A directory, or the name of an installed bundle, which the shell completes."""
+
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the installed names that start with the incomplete word, then directories."""
+        names = [CompletionItem(name) for name in installed_names() if name.startswith(incomplete)]
+        return [*names, *super().shell_complete(context, parameter, incomplete)]
+
+
+def examples(*lines: str) -> str:
+    """Return an epilog for ``--help`` with one example on each line."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
 
 
 def require_extra(extra: str, *modules: str) -> None:
@@ -101,14 +125,24 @@ def bar(share: float, width: int = 30) -> str:
     return full * filled + rest * (width - filled)
 
 
+def bundle_argument(function: _Function) -> _Function:
+    """Add the option ``--bundle``."""
+    return click.option("--bundle", type=BundlePath(), help=_BUNDLE)(function)
+
+
 def bundle_options(function: _Function) -> _Function:
     """Add the options of commands that open a bundle."""
+    function = execution_options(function)
+    return click.option(
+        "--fallback", is_flag=True, help="Use the CPU if the provider does not attach."
+    )(function)
+
+
+def execution_options(function: _Function) -> _Function:
+    """Add the options that say how graphs are run."""
     for option in reversed(
         [
             click.option("--provider", default="auto", show_default=True, help=_PROVIDER),
-            click.option(
-                "--fallback", is_flag=True, help="Use the CPU if the provider does not attach."
-            ),
             click.option(
                 "--threads",
                 type=click.IntRange(1),
@@ -125,7 +159,14 @@ def bundle_options(function: _Function) -> _Function:
     return function
 
 
+_BUNDLE = "Directory or installed name of a bundle.  [default: emo-es]"
 _PROVIDER = "Execution provider: auto, cpu, cuda, tensorrt, openvino, coreml or directml."
+
+
+def _with_short_help(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a command with ``-h`` besides ``--help``."""
+    context = {"help_option_names": ["-h", "--help"], **(settings.get("context_settings") or {})}
+    return {**settings, "context_settings": context}
 
 
 def _can_be_written(text: str) -> bool:

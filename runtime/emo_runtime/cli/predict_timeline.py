@@ -51,7 +51,9 @@ def predict_timeline(recognizer: EmotionRecognizer, inputs: Inputs, outputs: Out
     if outputs.plot_path:
         plot_timeline(outputs.plot_path, moments, recognizer.labels, Path(inputs.audio).name)
     if outputs.as_json:
-        print_json({"audio": inputs.audio, "moments": [_to_dict(moment) for moment in moments]})
+        print_json(
+            {"audio": inputs.audio, "moments": [moment_to_dict(moment) for moment in moments]}
+        )
     else:
         click.echo(_table(moments))
     if failed := sum(moment.answer is None for moment in moments):
@@ -74,7 +76,7 @@ def _read_cues(inputs: Inputs) -> list[Cue]:
     return sorted(cues, key=lambda cue: cue.start_s) if several else cues
 
 
-def _to_dict(moment: Moment) -> dict[str, Any]:
+def moment_to_dict(moment: Moment) -> dict[str, Any]:
     """Return a moment as plain values: the cue, then the answer or the error."""
     cue = moment.cue
     head = {
@@ -109,7 +111,7 @@ def _write_csv(path: str, moments: Sequence[Moment], labels: Sequence[str]) -> N
         writer = csv.writer(stream)
         writer.writerow([*columns, *labels, "error"])
         for moment in moments:
-            values = _to_dict(moment)
+            values = moment_to_dict(moment)
             scores = values.get("scores", {})
             row = [values.get(column, "") for column in columns]
             row += [scores.get(label, "") for label in labels]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from emo_runtime.arguments import shown
+from emo_runtime.arguments import did_you_mean, shown
 from emo_runtime.bundle.manifest import Precision
 from emo_runtime.errors import ProviderError
 
@@ -95,14 +95,22 @@ def _providers_of(requested: str, runtime: ModuleType) -> list[Provider]:
     )
 
 
+def is_installed(short: str, runtime: ModuleType) -> bool:
+    """True if the build of ONNX Runtime or a plugin has the provider; nothing is loaded."""
+    if PROVIDERS[short] in runtime.get_available_providers():
+        return True
+    return importlib.util.find_spec(f"onnxruntime_ep_{short}") is not None
+
+
 def _short_name(requested: object) -> str:
     if isinstance(requested, str):
         by_own_name = {value: key for key, value in PROVIDERS.items()}
         short = by_own_name.get(requested, requested.lower())
         if short in PROVIDERS or short == "auto":
             return short
+    hint = did_you_mean(requested, ("auto", *PROVIDERS)) if isinstance(requested, str) else ""
     raise ProviderError(
-        f"provider {shown(requested)} is not known. Use one of: auto, {', '.join(PROVIDERS)}."
+        f"provider {shown(requested)} is not known.{hint} Use one of: auto, {', '.join(PROVIDERS)}."
     )
 
 
