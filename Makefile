@@ -9,7 +9,7 @@ ROOTS := runtime models export benchmarks serving tests examples docs
 # often have it, each that imports PyTorch compiles thousands of files: 18 s of CPU instead of 7.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint format types pytest coverage endurance mixed-load lowest newest resolve fuzz typescript sbom audit bench docs schema clean
+.PHONY: demo test lint format types pytest coverage endurance mixed-load lowest newest resolve fuzz typescript sbom audit integrations dist bench docs schema clean
 
 demo: $(VENV)/.base
 	@echo; echo "# A complaint: sound and transcript"
@@ -116,6 +116,10 @@ typescript: $(VENV)/.test
 		--output build/typescript/schema.ts
 	node_modules/.bin/tsc --noEmit --strict build/typescript/answers.ts
 
+# The tests of docs/integrations with the frameworks, in an environment of their own.
+integrations: $(VENV)/.integrations
+	$(VENV)/integrations/bin/python -m pytest -n 0 -p no:cacheprovider tests/integrations
+
 # Software bill of materials of the base package, and its known vulnerabilities. The audit fails if
 # it cannot look a package up.
 sbom: $(VENV)/.audit
@@ -170,6 +174,15 @@ $(VENV)/.lowest $(VENV)/.newest: $(VENV)/.%: constraints-%.txt pyproject.toml co
 
 # Setuptools writes into the source tree when it installs from there: one at a time.
 $(VENV)/.newest: | $(VENV)/.lowest
+
+$(VENV)/.integrations: constraints-integrations.txt pyproject.toml
+	@mkdir -p $(VENV)
+	$(PYTHON) -m venv $(VENV)/integrations
+	$(VENV)/integrations/bin/python -m pip --disable-pip-version-check --quiet install \
+		$(INSTALL_OPTIONS) --constraint constraints-integrations.txt \
+		--editable ".[plot,serve,pipecat,livekit]" fastapi gradio hypothesis ipykernel nbclient \
+		pytest pytest-xdist python-multipart pyyaml twilio httpx
+	@touch $@
 
 $(VENV)/.fuzz: $(VENV)/.test
 	$(PIP) install --constraint constraints.txt atheris

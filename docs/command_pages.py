@@ -35,6 +35,8 @@ def _sections(name: str, command: click.Command, parent: click.Context | None) -
     yield f"```text\n{' '.join(usage.split())}\n```"
     if options := list(_options(command, context)):
         yield "\n".join(["| option | meaning |", "|---|---|", *options])
+    if command.epilog:
+        yield from _paragraphs(command.epilog)
     if isinstance(command, click.Group):
         for each in command.list_commands(context):
             subcommand = command.get_command(context, each)
