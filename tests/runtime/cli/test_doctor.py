@@ -16,7 +16,6 @@ from emo_runtime.ort import providers
 from emo_runtime.provider_trial import Trial, try_in_process, try_provider
 from helpers.mutate import flip_byte
 from helpers.processes import run_python
-from helpers.tiny import Tiny
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +70,7 @@ def test_installed_bundles_and_every_provider_in_a_process():
 @pytest.mark.usefixtures("tiny_only")
 def test_a_damaged_bundle_is_an_error(own_bundle):
     damaged = own_bundle()
-    flip_byte(damaged / "text.fp32.onnx")
+    flip_byte(damaged / "text.fp32.onnx", 200)
     result = run("--json", "--bundle", damaged)
     assert result.exit_code == 1
     assert any("sha256 differs" in line for line in problems(result))
@@ -166,12 +165,12 @@ def test_a_provider_that_crashes_or_hangs_is_reported(monkeypatch, bundle):
     )
 
 
-def test_a_provider_that_does_not_attach(monkeypatch, tiny_bundle):
+def test_a_provider_that_does_not_attach(monkeypatch, bundle):
     def refuse(*_, **__):
         raise diagnostics.EmoError("no driver")
 
     monkeypatch.setattr("emo_runtime.provider_trial.EmotionRecognizer.open", refuse)
-    found = try_provider("cuda", str(tiny_bundle(Tiny())))
+    found = try_provider("cuda", str(bundle))
     assert (found.installed, found.attached, found.error) == (True, False, "no driver")
 
 
