@@ -237,10 +237,10 @@ class _Window:
 
 
 def _mono(frame: rtc.AudioFrame) -> NDArray[np.int16]:
-    samples = np.frombuffer(frame.data, np.int16)
-    if frame.num_channels == 1:
-        return samples
-    return samples.reshape(-1, frame.num_channels).mean(axis=1).astype(np.int16)
+    samples: NDArray[np.int16] = np.frombuffer(frame.data, np.int16)
+    if frame.num_channels != 1:
+        samples = samples.reshape(-1, frame.num_channels).mean(axis=1).astype(np.int16)
+    return samples
 
 
 def _as_dict(answer: Answer) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class EmotionProcessor(FrameProcessor):
         self._format: tuple[int, int] | None = None
         self._utterance: EmotionStream | None = None
         self._words: list[str] = []
-        self._pending: set[asyncio.Task[EmotionFrame | None]] = set()
+        self._pending: set[asyncio.Task[Any]] = set()
         self._register_event_handler("on_emotion")
         self._register_event_handler("on_emotion_error")
 
@@ -188,8 +188,8 @@ class EmotionProcessor(FrameProcessor):
     def _publish_later(self, task: "asyncio.Task[EmotionFrame | None]") -> None:
         if not task.cancelled() and (found := task.result()) is not None:
             publishing = asyncio.create_task(self._publish(found))
-            self._pending.add(publishing)  # type: ignore[arg-type]
-            publishing.add_done_callback(self._pending.discard)  # type: ignore[arg-type]
+            self._pending.add(publishing)
+            publishing.add_done_callback(self._pending.discard)
 
     async def _publish(self, found: EmotionFrame) -> None:
         await self.push_frame(found)

@@ -41,7 +41,7 @@ def main(*, text: tuple[str, ...], bundle: str | None, as_json: bool) -> None:
         if sys.stdin.isatty():
             click.echo(click.get_current_context().get_help())
             return
-        sentence = click.get_text_stream("stdin", encoding="utf-8", errors="replace").read()
+        sentence = sys.stdin.buffer.read().decode("utf-8", "replace")
     with EmotionRecognizer.open(bundle, tasks=["text"]) as recognizer:
         answer = recognizer.recognize(sentence)
     if as_json:
