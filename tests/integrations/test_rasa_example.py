@@ -8,6 +8,7 @@ import base64
 import importlib.util
 import sys
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
@@ -53,7 +54,7 @@ class Recipe:
 
 @pytest.fixture(scope="module")
 def component_class():
-    names = {
+    names: dict[str, dict[str, Any]] = {
         "rasa.engine.graph": {"GraphComponent": object, "ExecutionContext": object},
         "rasa.engine.recipes.default_recipe": {"DefaultV1Recipe": Recipe},
         "rasa.engine.storage.resource": {"Resource": object},

@@ -136,6 +136,7 @@ def test_a_shared_option_is_the_same_everywhere(option: str) -> None:
 @pytest.mark.parametrize("name", [name for name in ALL if "--json" in str(ALL[name].params)])
 def test_json_is_a_flag(name: str) -> None:
     [option] = [item for item in ALL[name].params if "--json" in item.opts]
+    assert isinstance(option, click.Option)
     assert option.is_flag
 
 
