@@ -73,6 +73,53 @@ def test_the_examples_of_the_page_are_installed(wheel: Path) -> None:
             assert f"emo_serving/page/{folder}/{file.name}" in names
 
 
+ROOTS = {
+    "emo_runtime": "runtime",
+    "emo_models": "models",
+    "emo_export": "export",
+    "emo_bench": "benchmarks",
+    "emo_serving": "serving",
+    "emo_integrations": "serving",
+}
+COMMANDS = {
+    *("emo-runtime", "emo-doctor", "emo-predict", "emo-bundle", "emo-train", "emo-evaluate"),
+    *("emo-export", "emo-bench", "emo-serve"),
+}
+
+
+def test_the_wheel_has_the_packages_and_nothing_else(wheel: Path) -> None:
+    """Every file is a tracked one of a package; every tracked module and bundle is in it."""
+    listing = run("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT)
+    tracked = {
+        path.partition("/")[2]
+        for path in listing.splitlines()
+        for package, root in ROOTS.items()
+        if path.startswith(f"{root}/{package}/") and (ROOT / path).is_file()
+    }
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if not name.endswith("/")}
+        [entry_points] = [name for name in names if name.endswith("/entry_points.txt")]
+        scripts = archive.read(entry_points).decode().partition("[console_scripts]")[2]
+    information = {name for name in names if ".dist-info/" in name}
+    assert {name.partition("/")[0] for name in names - information} == set(ROOTS)
+    # The examples of the page are links in the source tree.
+    linked = {
+        name
+        for name in names
+        if name.startswith(("emo_serving/page/clips/", "emo_serving/page/call/"))
+    }
+    assert names - information - linked <= tracked
+    needed = {name for name in tracked if name.endswith((".py", "py.typed")) or "/bundles/" in name}
+    assert needed <= names
+    assert {
+        line.partition(" ")[0] for line in scripts.partition("[")[0].split("\n") if line
+    } == COMMANDS
+
+
+def test_the_wheel_is_smaller_than_the_limit_of_pypi(wheel: Path) -> None:
+    assert wheel.stat().st_size < 95 * MEGABYTE  # PyPI takes files of up to 100 MB
+
+
 def test_the_installed_bundle_is_whole(environment: Path, tmp_path: Path) -> None:
     assert "Self-test passed" in run(environment / "bin/emo-bundle", "verify", cwd=tmp_path)
 
