@@ -116,9 +116,11 @@ typescript: $(VENV)/.test
 		--output build/typescript/schema.ts
 	node_modules/.bin/tsc --noEmit --strict build/typescript/answers.ts
 
-# The tests of docs/integrations with the frameworks, in an environment of their own.
+# The tests of docs/integrations with the frameworks, in an environment of their own. The server of
+# Gradio leaves sockets open at the end.
 integrations: $(VENV)/.integrations
-	$(VENV)/integrations/bin/python -m pytest -n 0 -p no:cacheprovider tests/integrations
+	$(VENV)/integrations/bin/python -m pytest -n 0 -p no:cacheprovider \
+		-W ignore::pytest.PytestUnraisableExceptionWarning tests/integrations
 
 # Source distribution and wheel of the last commit in dist/: built twice and equal, checked, small
 # enough, and installed into an empty environment, where the wheel answers.

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from emo_runtime import diagnostics
+from emo_runtime import EmoError, EmotionRecognizer, SelfTestError, diagnostics
 from emo_runtime.cli.doctor import main
 from emo_runtime.diagnostics import diagnose
 from emo_runtime.ort import providers
 from emo_runtime.provider_trial import Trial, try_in_process, try_provider
+from emo_runtime.requirements import requirements_of
 from helpers.mutate import flip_byte
 from helpers.processes import run_python
 
@@ -83,9 +84,9 @@ def test_a_damaged_bundle_is_an_error(own_bundle):
 @pytest.mark.usefixtures("tiny_only")
 def test_other_answers_than_the_golden_ones_are_a_gate(monkeypatch, bundle):
     def differ(*_):
-        raise diagnostics.SelfTestError("differs by 0.3")
+        raise SelfTestError("differs by 0.3")
 
-    monkeypatch.setattr(diagnostics.EmotionRecognizer, "self_test", differ)
+    monkeypatch.setattr(EmotionRecognizer, "self_test", differ)
     result = run("--json")
     assert result.exit_code == 3
     assert any("differs by 0.3" in line for line in problems(result))
@@ -104,10 +105,13 @@ def test_two_builds_of_onnxruntime_are_a_conflict(monkeypatch):
 @pytest.mark.usefixtures("tiny_only")
 def test_an_unsuitable_version_of_an_extra_is_a_warning(monkeypatch):
     monkeypatch.setattr(diagnostics, "extras", lambda: ["x"])
-    before = diagnostics.requirements_of
 
     def required(name):
-        return before("x", ['click>=999; extra == "x"']) if name == "x" else before(name)
+        return (
+            requirements_of("x", ['click>=999; extra == "x"'])
+            if name == "x"
+            else requirements_of(name)
+        )
 
     monkeypatch.setattr(diagnostics, "requirements_of", required)
     result = run("--json")
@@ -167,7 +171,7 @@ def test_a_provider_that_crashes_or_hangs_is_reported(monkeypatch, bundle):
 
 def test_a_provider_that_does_not_attach(monkeypatch, bundle):
     def refuse(*_, **__):
-        raise diagnostics.EmoError("no driver")
+        raise EmoError("no driver")
 
     monkeypatch.setattr("emo_runtime.provider_trial.EmotionRecognizer.open", refuse)
     found = try_provider("cuda", str(bundle))
