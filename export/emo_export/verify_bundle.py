@@ -17,6 +17,7 @@ from emo_export.evaluation.rows import (
     split_quantization_rows,
 )
 from emo_export.options import Gate, Sources
+from emo_models.data.corpora import TableFormat
 from emo_models.modeling.source import read_config
 from emo_runtime.bundle.manifest import Precision
 from emo_runtime.bundle.reader import Bundle
@@ -29,6 +30,8 @@ def compare_with_reference(
     evaluate: Path | None,
     min_agreement: float,
     variant: Precision | None = None,
+    *,
+    label_separator: str | None = None,
 ) -> dict[str, Any]:
     """Compare a bundle with its checkpoint in PyTorch.
 
@@ -40,6 +43,7 @@ def compare_with_reference(
             without text.
         min_agreement: smallest label agreement; the other limits are those of ``Gate``.
         variant: the precision to compare; None: all of them.
+        label_separator: separator of several labels in a cell of ``evaluate``.
 
     Raises:
         SelfTestError: a limit is not met.
@@ -50,7 +54,8 @@ def compare_with_reference(
     _same_weights(bundle, checkpoints)
     with_text = checkpoints.text is not None or checkpoints.fusion is not None
     if evaluate is not None:
-        evaluation = read_rows(evaluate, with_text=with_text)
+        layout = TableFormat(label_separator=label_separator or None)
+        evaluation = read_rows(evaluate, layout, with_text=with_text)
     else:
         evaluation = shipped_sentences() if with_text else shipped_clips()
     precisions = next(

@@ -55,6 +55,10 @@ def inspect(directory: str | None, as_json: bool) -> None:
     help="With --reference: CSV of sentences. Default: built-in sentences.",
 )
 @click.option(
+    "--label-separator",
+    help="With --evaluate: separator of several labels in a cell, for a multi-label model.",
+)
+@click.option(
     "--min-agreement",
     default=0.99,
     show_default=True,
@@ -72,6 +76,7 @@ def verify(
     directory: str | None,
     reference: str | None,
     evaluate: str | None,
+    label_separator: str | None,
     min_agreement: float,
     public_key: str | None,
     as_json: bool,
@@ -94,7 +99,12 @@ def verify(
     compared: dict[str, Any] | None = None
     if reference is not None:
         compared = _reference_check()(
-            bundle, Path(reference), Path(evaluate) if evaluate else None, min_agreement, variant
+            bundle,
+            Path(reference),
+            Path(evaluate) if evaluate else None,
+            min_agreement,
+            variant,
+            label_separator=label_separator,
         )
     files = list(bundle.manifest.files())
     if as_json:

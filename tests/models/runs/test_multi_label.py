@@ -21,6 +21,7 @@ from emo_models.errors import DataError
 from emo_models.evaluation.multi_label import calibration_error
 from emo_models.modeling.load import load_text
 from emo_runtime import EmotionRecognizer
+from emo_runtime.cli.bundle import main as emo_bundle
 
 WORDS = {
     "anger": "vergüenza furia rabia",
@@ -115,6 +116,14 @@ def test_from_a_table_to_an_answer(tables: Path, encoder: Path) -> None:
     assert int8["agreement"] >= 0.99
     [fitted] = report["calibration"]
     assert fitted["error"] <= fitted["error_before"]
+    verified = CliRunner().invoke(
+        emo_bundle,
+        ["verify", str(tables / "bundle"), "--reference", str(checkpoint), "--json",
+         "--evaluate", str(tables / "test.csv"), "--label-separator", "|", "--provider", "cpu"],
+    )  # fmt: skip
+    assert verified.exit_code == 0, verified.output
+    again = json.loads(verified.stdout)["reference"]["comparisons"]
+    assert [item["macro_f1"] for item in again] == [fp32["macro_f1"], int8["macro_f1"]]
     with EmotionRecognizer.open(
         tables / "bundle", providers="cpu", threads=1, variant="fp32"
     ) as recognizer:
