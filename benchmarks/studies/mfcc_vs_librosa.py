@@ -30,9 +30,9 @@ for line in sys.stdin:
 """
 ENGINES = {
     "emo_runtime": f"""
-from emo_runtime.bundle.manifest import Audio
+from emo_runtime.bundle.front_ends import MeanMfccSettings
 from emo_runtime.audio.mfcc import MeanMfcc
-mean_mfcc = MeanMfcc(Audio(n_mfcc={N_MFCC}))
+mean_mfcc = MeanMfcc(MeanMfccSettings(n_mfcc={N_MFCC}))
 """,
     "librosa": f"""
 import librosa

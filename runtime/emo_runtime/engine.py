@@ -210,7 +210,7 @@ class Engine:
             sound = decode(audio, self._max_duration_s)
         with clock("resample"):
             samples = resample(sound, front_end.sample_rate)
-        with clock("mfcc"):
+        with clock("front_end"):
             features = front_end.whole(samples)
             quality = measure(sound.samples, sound.sample_rate)
         notes = sound.notes + quality.notes(self.bandwidth_hz)

@@ -29,7 +29,7 @@ class Timings:
 
     decode_ms: float = 0.0
     resample_ms: float = 0.0
-    mfcc_ms: float = 0.0
+    front_end_ms: float = 0.0
     speech_ms: float = 0.0
     tokenize_ms: float = 0.0
     text_ms: float = 0.0

@@ -292,7 +292,7 @@ class EmotionStream:
         last = self._encoded_audio
         if last is not None and last[0] == name and (self._is_whole or self._is_recent(name)):
             return last[1]
-        with clock("mfcc"):
+        with clock("front_end"):
             features = self._features()
         notes = self._decoder.notes + self._quality.quality().notes(self._engine.bandwidth_hz)
         if self._cut:

@@ -45,7 +45,7 @@ def test_a_report_of_every_scenario(tiny_bundle, tmp_path):
     assert 1 <= len(by_name["SingleStream"].latencies_ms) <= 40  # fewer on a slow machine
     assert by_name["stream"].figures["real_time_factor"] < 1
     assert by_name["cold"].figures["import_ms"] > 0
-    assert {"decode", "resample", "mfcc", "tokenize", "text", "fusion"} <= set(
+    assert {"decode", "resample", "front_end", "tokenize", "text", "fusion"} <= set(
         engine.costs.phases_ms
     )
     assert engine.description["threads"] == {"count": 1, "origin": "requested"}

@@ -24,7 +24,7 @@ def report(scale: float = 1.0, seed: int = 0, count: int = 2_000, **changes: obj
         "emo",
         open_s=0.2,
         peak_memory_bytes=100 << 20,
-        costs=Costs(0.003, {"mfcc": 1.5, "text": 2.0, "total": 3.6}, None),
+        costs=Costs(0.003, {"front_end": 1.5, "text": 2.0, "total": 3.6}, None),
         measurements=[
             measure("SingleStream", rounds, throughput=300.0, tokens=tokens),
             measure("Offline", [], throughput=500.0),

@@ -42,7 +42,7 @@ def test_answers_are_counted(tiny_bundle):
             answer.timings.total_ms / 1e3
         )
     assert found["emo_step_seconds_count", ("step", "text")] == 2
-    assert found["emo_step_seconds_count", ("step", "mfcc")] == 1
+    assert found["emo_step_seconds_count", ("step", "front_end")] == 1
     assert found["emo_sound_seconds_total",] == 1.5
     assert found["emo_notes_total", ("code", "text_truncated")] == 1
 

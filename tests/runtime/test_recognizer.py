@@ -74,7 +74,7 @@ def test_timings_name_the_steps_that_were_needed(recognizer):
     assert sum(parts) <= 2 * steps.total_ms
     text_only = recognizer.recognize(SENTENCES[0]).timings
     assert text_only.text_ms > 0
-    assert (text_only.decode_ms, text_only.mfcc_ms, text_only.fusion_ms) == (0, 0, 0)
+    assert (text_only.decode_ms, text_only.front_end_ms, text_only.fusion_ms) == (0, 0, 0)
 
 
 def test_an_answer_is_plain_values_on_request(recognizer):

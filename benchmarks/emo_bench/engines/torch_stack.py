@@ -156,5 +156,5 @@ def _mean_mfcc(audio: bytes, mark: Callable[[str], None]) -> Floats:
     samples, _ = librosa.load(io.BytesIO(audio), sr=22_050)
     mark("decode")  # and resampling, which librosa does in one call
     vector: Floats = librosa.feature.mfcc(y=samples, sr=22_050, n_mfcc=128).mean(axis=1)
-    mark("mfcc")
+    mark("front_end")
     return vector

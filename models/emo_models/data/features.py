@@ -18,25 +18,25 @@ from emo_models.modeling.load import TextCheckpoint
 from emo_models.modeling.text_classifier import masked_mean
 from emo_runtime.audio.decode import load_audio
 from emo_runtime.audio.mfcc import MeanMfcc
-from emo_runtime.bundle.manifest import Audio
+from emo_runtime.bundle.front_ends import MeanMfccSettings
 from emo_runtime.errors import AudioError
 from emo_runtime.text.preparation import prepare
 
 Floats = NDArray[np.float32]
 
 
-def audio_contract(n_mfcc: int) -> Audio:
+def audio_contract(n_mfcc: int) -> MeanMfccSettings:
     """The paper's features (4.2.3): 22,050 Hz, librosa's defaults otherwise.
 
     Beyond 128 coefficients, the number of mel bands equals ``n_mfcc``: librosa's default of 128
     bands would silently limit the 256 coefficients of variant C to 128.
     """
-    return Audio(n_mfcc=n_mfcc, n_mels=max(128, n_mfcc))
+    return MeanMfccSettings(n_mfcc=n_mfcc, n_mels=max(128, n_mfcc))
 
 
 def audio_features(
     rows: Sequence[Row],
-    contract: Audio,
+    contract: MeanMfccSettings,
     *,
     cache: Path | None = None,
     on_row: Callable[[int], None] = lambda _: None,
@@ -97,7 +97,7 @@ def text_features(rows: Sequence[Row], encoder: TextCheckpoint) -> Floats:
     return predict_states(encoder.module, encoder.tokenizer, ids, masked_mean)
 
 
-def _fingerprint(rows: Sequence[Row], contract: Audio) -> str:
+def _fingerprint(rows: Sequence[Row], contract: MeanMfccSettings) -> str:
     digest = hashlib.sha256(repr(contract).encode())
     for row in rows:
         if row.audio is not None and row.audio.exists():

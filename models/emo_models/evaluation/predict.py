@@ -20,7 +20,8 @@ from emo_models.modeling.fusion import AUDIO_ONLY, BOTH
 from emo_models.modeling.inference import predict_logits, token_ids
 from emo_models.modeling.load import load_encoder, load_text
 from emo_models.modeling.source import checkpoint_directory, read_config
-from emo_runtime.bundle.manifest import Audio, TaskName
+from emo_runtime.bundle.front_ends import MeanMfccSettings
+from emo_runtime.bundle.manifest import TaskName
 from emo_runtime.text.preparation import prepare
 
 
@@ -63,7 +64,7 @@ def predict_fusion_checkpoint(
             f"{directory}: needs sound and text. Train it with --drop-audio / --drop-text to have "
             "it answer with one of them."
         )
-    audio = audio_features(rows, msgspec.convert(network.details.audio, Audio))
+    audio = audio_features(rows, msgspec.convert(network.details.audio, MeanMfccSettings))
     if task == "audio":
         text = np.zeros((len(rows), network.config.hidden), dtype=np.float32)
     else:

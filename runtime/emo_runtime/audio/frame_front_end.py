@@ -49,11 +49,9 @@ class FrameFrontEnd(ABC):
         edges: Literal["zeros", "mirror"] = "zeros",
         min_samples: int = 1,
         cut_samples: bool = True,
-        stack: int = 1,
     ) -> None:
         self.level = settings.level
         self.sample_rate = settings.sample_rate
-        self.hop = stack * hop_length
         self.hop_length = hop_length
         self.frame_length = frame_length
         self.bands = bands

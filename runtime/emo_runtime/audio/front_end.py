@@ -44,10 +44,6 @@ class FrontEnd(Protocol):
     def sample_rate(self) -> int:
         """Sample rate of the input in Hz."""
 
-    @property
-    def hop(self) -> int:
-        """Samples for each time step of the features."""
-
     def whole(self, samples: Floats) -> Features:
         """Features of a whole utterance, samples [time]. Raises AudioError."""
 

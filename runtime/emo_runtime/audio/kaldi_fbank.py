@@ -37,7 +37,6 @@ class KaldiFbank(FrameFrontEnd):
             bands=settings.n_mels,
             min_samples=settings.frame_length + (frames - 1) * settings.hop_length,
             cut_samples=False,
-            stack=settings.stack,
         )
         self._settings = settings
         self._spectrogram = _spectrogram(settings)

@@ -26,7 +26,6 @@ class Waveform:
     def __init__(self, settings: WaveformSettings) -> None:
         self.settings = settings
         self.sample_rate = settings.sample_rate
-        self.hop = 1
         limit = settings.max_samples()
         self.max_samples = limit if settings.beyond_max == "truncate" else None
         self._window_samples = limit

@@ -1,11 +1,11 @@
 """Structures of manifest.json, schema ``emo-bundle/2``. ``manifest_reader`` reads them."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 
-from emo_runtime.bundle.front_ends import FrontEndSettings, MeanMfccSettings
+from emo_runtime.bundle.front_ends import FrontEndSettings
 from emo_runtime.bundle.text_preparation import TextPreparation
 
 SCHEMA: Final = "emo-bundle/2"
@@ -25,9 +25,6 @@ FileName = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1 << 24)]
 Temperature = Annotated[float, msgspec.Meta(ge=0.01, le=100.0)]
 Label = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-
-#: Settings of the front end of the published bundles.
-Audio: TypeAlias = MeanMfccSettings
 
 
 class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

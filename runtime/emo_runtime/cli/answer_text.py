@@ -4,7 +4,7 @@ from emo_runtime.cli.common import bar
 from emo_runtime.result import Answer
 
 _STEPS = {
-    "mfcc": "front end",
+    "front_end": "front end",
     "speech": "speech graph",
     "text": "text graph",
     "fusion": "fusion graph",

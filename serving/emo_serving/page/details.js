@@ -3,8 +3,8 @@ import { at, element } from "/page/dom.js";
 import { decimal, t } from "/page/language.js";
 
 const STEPS = {
-  decode: "decode", resample: "resample", mfcc: "mfcc", speech: "speech", tokenize: "tokenize",
-  text: "textGraph", fusion: "fusion",
+  decode: "decode", resample: "resample", front_end: "frontEnd", speech: "speech",
+  tokenize: "tokenize", text: "textGraph", fusion: "fusion",
 };
 
 export function showTimes(timings, roundTripMs) {

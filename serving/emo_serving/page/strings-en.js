@@ -72,7 +72,7 @@ export default {
     footer: "An estimate: do not base decisions about people on it. Sound and text are sent to this server only.",
     noPlayback: "This browser can't play the file. It was sent to the server all the same.",
     limitReached: "The recording was stopped after {seconds} s, the limit of this server.",
-    decode: "Read the sound", resample: "Resample", mfcc: "Features", speech: "Speech graph",
+    decode: "Read the sound", resample: "Resample", frontEnd: "Front end", speech: "Speech graph",
     tokenize: "Tokens", textGraph: "Text graph", fusion: "Fusion graph",
 
     unreachable: "The server does not respond. Check that it is running and that you are connected.",

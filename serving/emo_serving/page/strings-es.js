@@ -72,7 +72,7 @@ export default {
     footer: "Es una estimación: no bases en ella decisiones sobre personas. El sonido y el texto solo se envían a este servidor.",
     noPlayback: "Este navegador no puede reproducir el archivo. Aun así se envió al servidor.",
     limitReached: "La grabación se detuvo a los {seconds} s, el límite de este servidor.",
-    decode: "Leer el sonido", resample: "Remuestrear", mfcc: "Rasgos", speech: "Grafo de voz",
+    decode: "Leer el sonido", resample: "Remuestrear", frontEnd: "Rasgos", speech: "Grafo de voz",
     tokenize: "Tokens", textGraph: "Grafo de texto", fusion: "Grafo de fusión",
 
     unreachable: "El servidor no responde. Comprueba que está en marcha y que tienes conexión.",

@@ -46,7 +46,7 @@ def test_a_rival_computes_what_the_checkpoint_says(name, seed_system):
         np.testing.assert_allclose(list(outcome.scores.values()), wanted, rtol=0, atol=tolerance)
         assert outcome.tokens > 5
     assert set(alone.phases) == {"tokenize", "text", "total"}
-    assert set(both.phases) == {"decode", "mfcc", "tokenize", "text", "fusion", "total"}
+    assert set(both.phases) == {"decode", "front_end", "tokenize", "text", "fusion", "total"}
     assert engine.concurrency == 1
     engine.close()
 

@@ -48,7 +48,7 @@ def test_a_page_has_all_parts():
         "A CPU, 2 cores (affinity)",
         "| emo | SingleStream | 2,000 |",
         words.milliseconds(single.percentiles["p99"]),
-        "mfcc 1.50 ms, text 2.00 ms",
+        "front_end 1.50 ms, text 2.00 ms",
         "emo Server: rate 88",
         "noisy host",
         "interrupted",

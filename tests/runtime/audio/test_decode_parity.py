@@ -9,7 +9,7 @@ import soundfile
 
 from emo_runtime.audio.decode import load_audio
 from emo_runtime.audio.mfcc import MeanMfcc
-from emo_runtime.bundle.manifest import Audio
+from emo_runtime.bundle.front_ends import MeanMfccSettings
 from helpers.corpora import CLIPS, needs, nemo_clips
 from helpers.reference_audio import load, mean_mfcc
 from helpers.sounds import as_file, speechlike
@@ -26,7 +26,7 @@ COMBINATIONS = [
     for n_mfcc in N_MFCC
     for rate in RATES
 ]
-FRONT_ENDS = {n: MeanMfcc(Audio(n_mfcc=n, n_mels=max(128, n))) for n in N_MFCC}
+FRONT_ENDS = {n: MeanMfcc(MeanMfccSettings(n_mfcc=n, n_mels=max(128, n))) for n in N_MFCC}
 ENCODINGS = [
     ("WAV", "PCM_U8"),
     ("WAV", "PCM_16"),

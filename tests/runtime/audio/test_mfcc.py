@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emo_runtime.audio.mfcc import MeanMfcc, dct_matrix
-from emo_runtime.bundle.manifest import Audio
+from emo_runtime.bundle.front_ends import MeanMfccSettings
 from helpers.reference_audio import mean_mfcc
 from helpers.sounds import speechlike
 
 RATE = 22_050
 
 
-def contract(n_mfcc: int) -> Audio:
-    return Audio(n_mfcc=n_mfcc, n_mels=max(128, n_mfcc))
+def contract(n_mfcc: int) -> MeanMfccSettings:
+    return MeanMfccSettings(n_mfcc=n_mfcc, n_mels=max(128, n_mfcc))
 
 
 FRONT_ENDS = {n_mfcc: MeanMfcc(contract(n_mfcc)) for n_mfcc in (13, 56, 128, 256)}
@@ -110,7 +110,7 @@ def test_dct_matrix(n_mfcc, n_mels):
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
 def test_other_contracts(rate):
-    audio = Audio(
+    audio = MeanMfccSettings(
         sample_rate=rate, n_fft=512, hop_length=160, n_mels=64, n_mfcc=20, fmax=rate / 2, top_db=60
     )
     samples = speechlike(1.3, rate)

@@ -18,7 +18,7 @@ from emo_runtime.bundle.front_ends import (
     MeanMfccSettings,
     WaveformSettings,
 )
-from emo_runtime.bundle.manifest import Audio
+from emo_runtime.bundle.manifest_v1 import AudioV1
 
 KINDS = {
     "mean_mfcc": MeanMfccSettings,
@@ -66,8 +66,8 @@ def test_a_contradiction_is_reported_with_its_path():
 
 
 def test_mean_mfcc_has_the_fields_of_the_first_schema():
-    old, new = Audio(), MeanMfccSettings()
-    for name in Audio.__struct_fields__:
+    old, new = AudioV1(), MeanMfccSettings()
+    for name in AudioV1.__struct_fields__:
         assert getattr(new, name) == getattr(old, name)
 
 
