@@ -21,6 +21,7 @@ _MAX_HEADER_BYTES = 16
 _WINDOW_BYTES = 1 << 20
 _SYNC = re.compile(rb"\xff[\xf8\xf9]")
 _FILE_START = re.compile(rb"fLaC[\0\x80]\0\0\x22")
+_OTHER_START = re.compile(rb"RIFF.{4}WAVEfmt |OggS\0\x02", re.DOTALL)
 
 
 class FlacInfo(NamedTuple):
@@ -41,11 +42,13 @@ class Frame(NamedTuple):
 
 def read_flac(stream: BinaryIO, span: Span) -> tuple[Part, ...]:
     """Return the recordings of a native FLAC file: several if files were joined."""
-    starts = [span.start]
-    for position, data in windows(stream, span, _WINDOW_BYTES, overlap=7):
+    starts, end = [span.start], span.end
+    for position, data in windows(stream, span, _WINDOW_BYTES, overlap=15):
         starts += [position + found.start() for found in _FILE_START.finditer(data)]
-    starts = sorted(set(starts))
-    ends = [*starts[1:], span.end]
+        if other := _OTHER_START.search(data):
+            end = min(end, position + other.start())
+    starts = sorted({start for start in starts if start < end})
+    ends = [*starts[1:], end]
     return tuple(Part("FLAC", (Span(start, end),)) for start, end in zip(starts, ends, strict=True))
 
 

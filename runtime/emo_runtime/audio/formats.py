@@ -5,13 +5,16 @@ are passed to it; they are recognized by their first bytes.
 """
 
 import io
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from emo_runtime.audio import ffmpeg
+from emo_runtime.audio.aiff import read_aiff
+from emo_runtime.audio.au import read_au
 from emo_runtime.audio.flac import read_flac
 from emo_runtime.audio.mpeg import id3_bytes, is_mp3, read_mp3
-from emo_runtime.audio.ogg import UnsupportedOggError, read_ogg
+from emo_runtime.audio.ogg import NO_START, UnsupportedOggError, read_ogg
 from emo_runtime.audio.segments import Part, Span, read_at
 from emo_runtime.audio.signatures import Signature, describe, find_signature
 from emo_runtime.audio.wav import MAGICS, UNKNOWN_TAG, UnsupportedWavError, read_wav
@@ -20,6 +23,12 @@ from emo_runtime.notes import Note
 
 _MAX_ID3_TAGS = 8
 _HEAD_BYTES = 1024
+_MAX_JUNK_BYTES = 1 << 16
+_TAIL_BYTES = 1 << 16
+_START = re.compile(
+    rb"RIFF.{4}WAVE|RIFX.{4}WAVE|RF64.{4}WAVE|OggS\0\x02|fLaC[\0\x80]\0\0\x22|FORM.{4}AIF[FC]",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,19 @@ def inspect(stream: BinaryIO, name: str) -> Container:
     span = Span(_skip_id3(stream, size), size)
     head = read_at(stream, span.start, _HEAD_BYTES)
     parts = _parts(stream, name, span, head)
-    return Container(parts[0].kind, parts)
+    last = _with_trailing_note(stream, span, parts[-1])
+    return Container(parts[0].kind, (*parts[:-1], last))
+
+
+def _with_trailing_note(stream: BinaryIO, span: Span, part: Part) -> Part:
+    """Return the last part with a note if a recording of another format follows it."""
+    end = max((item.end for item in part.segments if isinstance(item, Span)), default=span.end)
+    if any(note.code == "trailing_data" for note in part.notes):
+        return part
+    if not _START.search(read_at(stream, end, min(_TAIL_BYTES, span.end - end))):
+        return part
+    text = "a second recording follows in the file; only the first was used"
+    return replace(part, notes=(*part.notes, Note("trailing_data", text)))
 
 
 def _parts(stream: BinaryIO, name: str, span: Span, head: bytes) -> tuple[Part, ...]:
@@ -58,10 +79,21 @@ def _parts(stream: BinaryIO, name: str, span: Span, head: bytes) -> tuple[Part, 
     if magic == b"fLaC":
         return read_flac(stream, span)
     if magic == b"FORM" and form in {b"AIFF", b"AIFC"}:
-        return (Part("AIFF", (span,), _aiff_notes(stream, span)),)
+        return (read_aiff(stream, name, span),)
     if magic == b".snd":
-        return (Part("AU", (span,), _au_notes(head, span)),)
+        return (read_au(head, span),)
     return _mp3_parts(stream, name, span, head)
+
+
+def _after_junk(stream: BinaryIO, name: str, span: Span) -> tuple[Part, ...]:
+    """Return the recordings of a file with other bytes in front; none if none is found."""
+    data = read_at(stream, span.start, min(_MAX_JUNK_BYTES, span.end - span.start))
+    found = _START.search(data, 1)
+    at = data.find(b"OggS\0") if found is None else found.start()
+    if at < 0:
+        return ()
+    start = span.start + at
+    return _parts(stream, name, Span(start, span.end), read_at(stream, start, _HEAD_BYTES))
 
 
 def _mp3_parts(stream: BinaryIO, name: str, span: Span, head: bytes) -> tuple[Part, ...]:
@@ -69,7 +101,7 @@ def _mp3_parts(stream: BinaryIO, name: str, span: Span, head: bytes) -> tuple[Pa
     signature = find_signature(head)
     if signature is not None and not is_mp3(stream, span):
         return _foreign(signature, name, span)
-    parts = read_mp3(stream, span)
+    parts = read_mp3(stream, span) or _after_junk(stream, name, span)
     if not parts:
         raise AudioError(
             f"{name}: not a supported sound file ({describe(head)}). WAV, FLAC, OGG, Opus and "
@@ -82,8 +114,14 @@ def _ogg_parts(stream: BinaryIO, name: str, span: Span) -> tuple[Part, ...]:
     try:
         return read_ogg(stream, span)
     except UnsupportedOggError as error:
+        if str(error) == NO_START:
+            raise AudioError(
+                f"{name}: an Ogg file without its first page: the beginning of the recording is "
+                "missing. Copy or record it again."
+            ) from None
         demuxer = "ogg" if str(error) == "Speex" else None
-        return _foreign(Signature(f"{error} in Ogg", "ogg", demuxer), name, span)
+        [part] = _foreign(Signature(f"{error} in Ogg", "ogg", demuxer), name, span)
+        return (replace(error.part, kind=part.kind),)
 
 
 def _wav_parts(stream: BinaryIO, name: str, span: Span) -> tuple[Part, ...]:
@@ -125,28 +163,3 @@ def _skip_id3(stream: BinaryIO, size: int) -> int:
             break
         start = min(start + id3_bytes(head), size)
     return start
-
-
-def _aiff_notes(stream: BinaryIO, span: Span) -> tuple[Note, ...]:
-    position = span.start + 12
-    for _ in range(1000):
-        head = read_at(stream, position, 8)
-        length = int.from_bytes(head[4:])
-        if len(head) < 8:
-            break
-        if head[:4] == b"SSND":
-            return _cut_off(span.end - position - 8, length)
-        position += 8 + length + length % 2
-    return ()
-
-
-def _au_notes(head: bytes, span: Span) -> tuple[Note, ...]:
-    offset, length = int.from_bytes(head[4:8]), int.from_bytes(head[8:12])
-    return () if length == 0xFFFFFFFF else _cut_off(span.end - span.start - offset, length)
-
-
-def _cut_off(found: int, promised: int) -> tuple[Note, ...]:
-    if found >= promised:
-        return ()
-    text = f"the sound file ends early: {found:,} of {promised:,} bytes of samples are present"
-    return (Note("cut_off", text),)

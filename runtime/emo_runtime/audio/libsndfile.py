@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from soundfile import LibsndfileError
 
 from emo_runtime.audio.flac import FlacInfo, Frame, next_frame, read_info, resume_at
-from emo_runtime.audio.segments import Part, SegmentStream, open_part
+from emo_runtime.audio.segments import Gap, Part, SegmentStream, open_part
 from emo_runtime.notes import Note
 
 Floats = NDArray[np.float32]
@@ -63,8 +63,11 @@ class PartDecoder:
     def blocks(self, *, fill_gaps: bool = False) -> Iterator[Floats]:
         """The decoded sound in blocks [time, channels], each valid until the next one.
 
-        ``fill_gaps`` replaces damaged FLAC frames by silence, so that times stay correct.
+        ``fill_gaps`` puts silence in place of lost sound, so that times stay correct.
         """
+        if fill_gaps and self._part.gaps:
+            yield from self._with_silence(self._scaled_gaps())
+            return
         info = None
         if self._part.kind == "FLAC":
             info = read_info(SegmentStream(self._stream, self._part.segments))
@@ -80,6 +83,37 @@ class PartDecoder:
                 if not done:
                     raise error
                 self.notes += (_DAMAGED,)
+
+    def _scaled_gaps(self) -> tuple[Gap, ...]:
+        """Return the gaps, scaled so that the length is the one that the file states."""
+        gaps, length_s = self._part.gaps, self._part.length_s
+        if length_s is None:
+            return gaps
+        notes = self.notes
+        decoded_s = sum(len(block) for block in self.blocks()) / self.sample_rate
+        self.notes = notes
+        estimated_s = sum(gap.length_s for gap in gaps)
+        scale = max(0.0, length_s - decoded_s) / estimated_s if estimated_s else 0.0
+        return tuple(Gap(gap.at_s, scale * gap.length_s) for gap in gaps)
+
+    def _with_silence(self, gaps: tuple[Gap, ...]) -> Iterator[Floats]:
+        """Yield blocks with silence in the gaps that are not too long."""
+        rest = [
+            (round(gap.at_s * self.sample_rate), round(gap.length_s * self.sample_rate))
+            for gap in gaps
+            if 0 < gap.length_s <= _MAX_GAP_S
+        ]
+        done = 0
+        for block in self.blocks():
+            used = 0
+            while rest and rest[0][0] <= done + len(block):
+                at, length = rest.pop(0)
+                cut = max(used, at - done)
+                yield block[used:cut]
+                yield np.zeros((length, self.channels), np.float32)
+                used = cut
+            yield block[used:]
+            done += len(block)
 
     def _flac_blocks(self, info: FlacInfo, *, fill_gaps: bool) -> Iterator[Floats]:
         """Yield blocks; continue with the next intact frame after damage."""

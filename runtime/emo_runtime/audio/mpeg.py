@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from emo_runtime.audio.segments import Part, Segment, Span, merge_spans, read_at
+from emo_runtime.audio.segments import Gap, Part, Segment, Span, merge_spans, read_at
 from emo_runtime.notes import Note
 
 _BITRATES: dict[tuple[bool, int], tuple[int, ...]] = {  # kbit/s by (MPEG 1, layer)
@@ -43,6 +43,7 @@ class _Run:
     frames: int = 0
     is_damaged: bool = False
     is_cut_off: bool = False
+    holes: list[tuple[int, int]] = field(default_factory=list)  # (frames before, bytes)
 
 
 class _Window:
@@ -125,6 +126,8 @@ def _skip(window: _Window, position: int, run: _Run) -> tuple[bool, int]:
             )
     found = _find_frame(window, position, window.end, run.header)
     is_hole = found >= 0 and run.frames > 0 and _is_same(window.header(found), run.header)
+    if is_hole:
+        run.holes.append((run.frames, found - position))
     return run.is_damaged or is_hole, found
 
 
@@ -184,6 +187,11 @@ def frame_bytes(header: int) -> int:
     return slots * bits_per_second // sample_rate + padding
 
 
+def _sample_rate(header: int) -> int:
+    """Return the sample rate of a frame in Hz."""
+    return _RATES[header >> 10 & 3] >> {3: 0, 2: 1, 0: 2}[header >> 19 & 3]
+
+
 def _frame_samples(header: int) -> int:
     """Return the number of samples of a frame."""
     layer, is_mpeg1 = 4 - (header >> 17 & 3), header >> 19 & 3 == 3
@@ -241,6 +249,7 @@ def _as_part(run: _Run) -> Part:
     at = _tag_offset(run.header)
     tag = bytearray(run.tag)
     flags = _HEADER.unpack_from(tag, at + 4)[0] if len(tag) >= at + 16 else 0
+    promised = 0
     if flags & _XING_FRAMES:
         [promised] = _HEADER.unpack_from(tag, at + 8)
         is_cut_off = is_cut_off or promised > run.frames
@@ -259,4 +268,22 @@ def _as_part(run: _Run) -> Part:
         notes = (Note("damaged", "parts of the MP3 file are damaged; the intact frames were used"),)
     elif is_cut_off:
         notes = (Note("cut_off", f"the sound file ends early, after {run.frames:,} MP3 frames"),)
-    return Part("MP3", merge_spans(segments), notes, samples, claimed)
+    gaps = _gaps(run, promised) if run.is_damaged else ()
+    return Part("MP3", merge_spans(segments), notes, samples, claimed, gaps)
+
+
+def _gaps(run: _Run, promised: int) -> tuple[Gap, ...]:
+    """Return the gaps of a damaged recording.
+
+    Their frames are estimated from their bytes. The number of frames that the file states counts
+    more: bytes may have been removed.
+    """
+    sizes = [size for _, size in run.holes]
+    mean_bytes = sum(span.end - span.start for span in run.spans) / run.frames
+    lost = sum(round(size / mean_bytes) for size in sizes)
+    if promised > run.frames and not run.is_cut_off:
+        lost = promised - run.frames
+    frame_s = _frame_samples(run.header) / _sample_rate(run.header)
+    return tuple(
+        Gap(before * frame_s, lost * size / sum(sizes) * frame_s) for before, size in run.holes
+    )

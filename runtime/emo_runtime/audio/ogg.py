@@ -9,10 +9,10 @@ import itertools
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO, NamedTuple
 
-from emo_runtime.audio.segments import Part, Segment, Span, merge_spans, read_at
+from emo_runtime.audio.segments import Gap, Part, Segment, Span, merge_spans, read_at
 from emo_runtime.notes import Note
 
 _HEADER = struct.Struct("<4sBBqIIIB")  # magic, version, flags, granule, serial, number, CRC, count
@@ -31,20 +31,36 @@ _CODECS = {
     b"CELT    ": "CELT",
     b"PCM     ": "OggPCM",
 }
+NO_START = "no first page"  # in place of a codec
 _FLAC_MAPPING_BYTES = 9  # in front of the "fLaC" of the native format
 
 
+_HEAD_BYTES = 32
+_NO_PACKET_ENDS = -1  # the position of a page on which no packet ends
+_OPUS_RATE = 48_000
+_MAX_PAGE_S = 6  # 255 segments; encoders write pages of about one second
+
+
 class UnsupportedOggError(Exception):
-    """An Ogg file without a stream that libsndfile decodes; the argument is the codec."""
+    """An Ogg file without a stream that libsndfile decodes.
+
+    ``part`` has the intact pages, for another decoder.
+    """
+
+    def __init__(self, codec: str, part: Part) -> None:
+        super().__init__(codec)
+        self.part = part
 
 
 class _Page(NamedTuple):
     span: Span
     header_bytes: int
     flags: int
+    granule: int
     serial: int
     number: int
     codec: str | None
+    head: bytes
 
 
 @dataclass
@@ -62,18 +78,26 @@ def read_ogg(stream: BinaryIO, span: Span) -> tuple[Part, ...]:
     """
     scan = _Scan()
     parts: list[Part] = []
-    codecs: list[str] = []
+    others: list[tuple[str, list[_Page]]] = []
     for pages in _links(_pages(stream, span, scan)):
         serial, codec = _choose_stream(pages)
+        chosen = [page for page in pages if page.serial == serial]
+        if _has_gap(chosen):
+            scan.is_damaged = True
         if codec in {"Opus", "Vorbis", "FLAC"}:
-            chosen = [page for page in pages if page.serial == serial]
-            if _has_gap(chosen):
-                scan.is_damaged = True
             parts.append(_as_part(stream, chosen, codec))
         else:
-            codecs.append(codec)
+            others.append((codec, pages))
+    notes = _notes(scan, [codec for codec, _ in others] if parts else [])
     if not parts:
-        raise UnsupportedOggError(codecs[0] if codecs else "damaged")
+        spans = merge_spans(page.span for _, pages in others for page in pages)
+        raise UnsupportedOggError(
+            others[0][0] if others else "damaged", Part("OGG", spans, tuple(notes))
+        )
+    return (*parts[:-1], replace(parts[-1], notes=tuple(notes)))
+
+
+def _notes(scan: _Scan, codecs: list[str]) -> list[Note]:
     notes = []
     if scan.is_damaged:
         notes.append(Note("damaged", "pages of the sound file are damaged or missing"))
@@ -82,7 +106,7 @@ def read_ogg(stream: BinaryIO, span: Span) -> tuple[Part, ...]:
     if codecs:
         text = f"the file has another recording ({codecs[0]}), which was not used"
         notes.append(Note("trailing_data", text))
-    return (*parts[:-1], Part(parts[-1].kind, parts[-1].segments, tuple(notes)))
+    return notes
 
 
 def _pages(stream: BinaryIO, span: Span, scan: _Scan) -> Iterator[_Page]:
@@ -127,12 +151,13 @@ def _page_size(data: bytes, at: int) -> int | None:
 
 
 def _page(data: bytes, at: int, size: int, position: int) -> _Page:
-    _, _, flags, _, serial, number, _, count = _HEADER.unpack_from(data, at)
-    codec = None
+    _, _, flags, granule, serial, number, _, count = _HEADER.unpack_from(data, at)
+    codec, head = None, b""
     if flags & _FIRST_PAGE:
-        packet = data[at + 27 + count : at + 27 + count + 8]
-        codec = next((name for magic, name in _CODECS.items() if packet.startswith(magic)), "")
-    return _Page(Span(position, position + size), 27 + count, flags, serial, number, codec)
+        head = data[at + 27 + count : at + 27 + count + _HEAD_BYTES]
+        codec = next((name for magic, name in _CODECS.items() if head.startswith(magic)), "")
+    span = Span(position, position + size)
+    return _Page(span, 27 + count, flags, granule, serial, number, codec, head)
 
 
 def _links(pages: Iterator[_Page]) -> Iterator[list[_Page]]:
@@ -154,7 +179,9 @@ def _choose_stream(pages: list[_Page]) -> tuple[int, str]:
         for serial, codec in streams:
             if codec == wanted:
                 return serial, codec
-    return streams[0][0] if streams else -1, (streams[0][1] if streams else "") or "unknown codec"
+    if not streams:
+        return -1, NO_START
+    return streams[0][0], streams[0][1] or "unknown codec"
 
 
 def _has_gap(pages: list[_Page]) -> bool:
@@ -164,10 +191,11 @@ def _has_gap(pages: list[_Page]) -> bool:
 
 
 def _as_part(stream: BinaryIO, pages: list[_Page], codec: str) -> Part:
+    gaps, length_s = _gaps(pages, codec)
     if codec == "FLAC":
         bodies = [Span(page.span.start + page.header_bytes, page.span.end) for page in pages]
         first = Span(bodies[0].start + _FLAC_MAPPING_BYTES, bodies[0].end)
-        return Part("FLAC", merge_spans([first, *bodies[1:]]))
+        return Part("FLAC", merge_spans([first, *bodies[1:]]), gaps=gaps, length_s=length_s)
     last = pages[-1]
     segments: list[Segment] = [page.span for page in pages]
     if not last.flags & _LAST_PAGE:
@@ -176,7 +204,43 @@ def _as_part(stream: BinaryIO, pages: list[_Page], codec: str) -> Part:
         page[22:26] = bytes(4)
         page[22:26] = struct.pack("<I", page_crc(bytes(page)))
         segments[-1] = bytes(page)
-    return Part("OGG", merge_spans(segments))
+    return Part("OGG", merge_spans(segments), gaps=gaps, length_s=length_s)
+
+
+def _rate(head: bytes, codec: str) -> tuple[int, int]:
+    """Return the positions of a stream per second, and the position at which its sound starts."""
+    if codec == "Opus":
+        return _OPUS_RATE, int.from_bytes(head[10:12], "little")
+    if codec == "FLAC":
+        return int.from_bytes(head[27:30]) >> 4, 0
+    return int.from_bytes(head[12:16], "little"), 0
+
+
+def _gaps(pages: list[_Page], codec: str) -> tuple[tuple[Gap, ...], float | None]:
+    """Return the gaps between pages, and the length of the stream with them.
+
+    A page states the position of its last sample. The length of the page after a gap is not known
+    here: it is taken as that of the missing ones.
+    """
+    rate, skipped = _rate(pages[0].head, codec)
+    if not rate:
+        return (), None
+    gaps: list[Gap] = []
+    start, is_cut = skipped, False  # in a recording of a running stream, positions start above 0
+    lost, position, number, missing, present = 0.0, 0, pages[0].number, 0, 0
+    for page in pages[1:]:
+        missing += max(0, page.number - number - 1)
+        number, present = page.number, present + 1
+        if page.granule == _NO_PACKET_ENDS:
+            continue
+        if not position and not missing and page.granule > _MAX_PAGE_S * rate:
+            start, is_cut = page.granule, True
+        elif missing and page.granule > position:
+            length = (page.granule - position) * missing / (missing + present)
+            gaps.append(Gap(max(0.0, position - start - lost) / rate, length / rate))
+            lost += length
+        position, missing, present = page.granule, 0, 0
+    return tuple(gaps), None if is_cut else max(0, position - start) / rate
 
 
 def page_crc(page: bytes) -> int:

@@ -22,8 +22,9 @@ SILENT_DBFS = -60.0
 STEADY_DB = 3.0
 CLIPPED_SHARE = 0.005
 NARROW_SHARE = 0.8
-# The limit if the bandwidth of the training sound is not known: telephone sound is narrow.
-_UNKNOWN_BAND_HZ = 6000.0
+# If the bandwidth of the training sound is not known: that of sound at 16 kHz, which most corpora
+# of speech have.
+USUAL_BAND_HZ = 8000.0
 _FULL_SCALE = 0.97
 _FRAME_S = 0.032
 _BLOCK_FRAMES = 64
@@ -74,7 +75,7 @@ class Quality:
         if self.clipped_share > CLIPPED_SHARE:
             text = f"the sound is clipped: {self.clipped_share:.1%} of its samples at full scale"
             notes.append(Note("clipped", text))
-        if self.bandwidth_hz < NARROW_SHARE * (trained_hz or _UNKNOWN_BAND_HZ):
+        if self.bandwidth_hz < NARROW_SHARE * (trained_hz or USUAL_BAND_HZ):
             model = "wider sound" if trained_hz is None else f"sound up to {trained_hz:.0f} Hz"
             text = (
                 f"the sound has no energy above {self.bandwidth_hz:.0f} Hz, the model was trained "

@@ -25,6 +25,13 @@ Segment: TypeAlias = bytes | Span
 _TAG_BYTES = 128
 
 
+class Gap(NamedTuple):
+    """Lost sound: ``length_s`` seconds are missing after ``at_s`` seconds of decoded sound."""
+
+    at_s: float
+    length_s: float
+
+
 @dataclass(frozen=True)
 class Part:
     """One recording in a file: the input of a decoder.
@@ -34,6 +41,9 @@ class Part:
 
     For an MP3 file that does not state its length, ``samples`` is the number of samples in each
     channel, and ``claimed_bytes`` the size from which mpg123 estimates that number or a larger one.
+
+    ``gaps`` are estimates of lost sound, ``length_s`` is the length that the file states, with the
+    gaps; None: it states none.
     """
 
     kind: str
@@ -41,6 +51,8 @@ class Part:
     notes: tuple[Note, ...] = ()
     samples: int | None = None
     claimed_bytes: int = 0
+    gaps: tuple[Gap, ...] = ()
+    length_s: float | None = None
 
 
 def merge_spans(segments: Iterable[Segment]) -> tuple[Segment, ...]:
@@ -77,6 +89,14 @@ def cut_segments(segments: Iterable[Segment], start: int) -> tuple[Segment, ...]
             rest += [segment[start:]] if start < size else []
         start = max(0, start - size)
     return tuple(rest)
+
+
+def cut_off_notes(found: int, promised: int) -> tuple[Note, ...]:
+    """Return a note if fewer bytes of samples are present than the header states."""
+    if found >= promised:
+        return ()
+    text = f"the sound file ends early: {found:,} of {promised:,} bytes of samples are present"
+    return (Note("cut_off", text),)
 
 
 def read_at(stream: BinaryIO, position: int, size: int) -> bytes:

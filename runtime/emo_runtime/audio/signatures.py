@@ -19,10 +19,10 @@ _AT_START = {
     b"\x02#!SILK": Signature("SILK", "silk"),
     b"\x1a\x45\xdf\xa3": Signature("WebM or Matroska", "webm", "matroska"),
     b"\x30\x26\xb2\x75\x8e\x66\xcf\x11": Signature("WMA (ASF)", "wma", "asf"),
-    b"caff": Signature("Core Audio (CAF)", "caf"),
-    b"riff\x2e\x91\xcf\x11": Signature("Wave64", "w64"),
-    b"Creative Voice File": Signature("VOC", "voc"),
-    b"NIST_1A": Signature("NIST SPHERE", "sph"),
+    b"caff": Signature("Core Audio (CAF)", "caf", "caf"),
+    b"riff\x2e\x91\xcf\x11": Signature("Wave64", "w64", "w64"),
+    b"Creative Voice File": Signature("VOC", "voc", "voc"),
+    b"NIST_1A": Signature("NIST SPHERE", "sph", "nistsphere"),
     b"MAC ": Signature("Monkey's Audio", "ape"),
     b"wvpk": Signature("WavPack", "wv"),
     b"FLV\x01": Signature("FLV", "flv"),
@@ -31,8 +31,17 @@ _AT_START = {
     b"\x00\x00\x01\xba": Signature("MPEG program stream", "mpg"),
     b"TTA1": Signature("True Audio (TTA)", "tta"),
     b"\x0b\x77": Signature("AC-3", "ac3"),
+    b"\x7f\xfe\x80\x01": Signature("DTS", "dts"),
+    b"\x64\xa3": Signature("IRCAM", "sf"),
+    b" paf": Signature("Ensoniq PARIS", "paf"),
     b"MThd": Signature("MIDI (notes, not sound)", "mid"),
 }
+_CHUNKED = {
+    b"AVI ": Signature("AVI", "avi"),
+    b"QLCM": Signature("QCP", "qcp"),
+    b"8SVX": Signature("8SVX", "8svx"),
+}
+_GSM_BYTES, _GSM_MAGIC, _GSM_FRAMES = 33, 0xD, 16
 _3GP_BRANDS = (b"3gp", b"3g2", b"3gr", b"3gs", b"3ge")
 _MP4_ATOMS = {b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
 _OTHER_FILES = {
@@ -45,7 +54,10 @@ _OTHER_FILES = {
     b"version https://git-lfs": "a Git LFS pointer, not the file itself",
 }
 _BASE64 = re.compile(rb"(data:[\w/+.;=-]*,)?[A-Za-z0-9+/_\r\n-]{64,}={0,2}\s*")
-_UNKNOWN = "its first bytes are of no known format"
+_UNKNOWN = (
+    "its first bytes are of no known format; samples without a header are given as an array "
+    "and a rate"
+)
 _TEXT = re.compile(rb"[\t\n\r\x20-\x7e\x80-\xff]+")
 
 
@@ -53,10 +65,14 @@ def find_signature(head: bytes) -> Signature | None:
     """Return the format of a sound file that is not passed to libsndfile; None if unknown."""
     if head[4:8] == b"ftyp" or head[4:8] in _MP4_ATOMS:
         return _mp4_signature(head)
-    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-        return Signature("AVI", "avi")
+    if head[:4] in {b"RIFF", b"FORM"} and head[8:12] in _CHUNKED:
+        return _CHUNKED[head[8:12]]
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
         return Signature("AAC (ADTS)", "aac", "aac")
+    if len(head) > _GSM_FRAMES * _GSM_BYTES and all(
+        head[at] >> 4 == _GSM_MAGIC for at in range(0, _GSM_FRAMES * _GSM_BYTES, _GSM_BYTES)
+    ):
+        return Signature("GSM 6.10 without a header", "gsm")
     if len(head) > 376 and head[0] == head[188] == head[376] == 0x47:
         return Signature("MPEG transport stream", "ts")
     return next((found for magic, found in _AT_START.items() if head.startswith(magic)), None)

@@ -21,6 +21,7 @@ _DECODED_TAGS = {0x0001, 0x0002, 0x0003, 0x0006, 0x0007, 0x0011, 0x0031, 0x0038}
 _EXTENSIBLE = 0xFFFE
 _TAG_NAMES = {
     0x0014: "G.723",
+    0x0020: "Yamaha ADPCM",
     0x0040: "G.721",
     0x0042: "G.723.1",
     0x0045: "G.726",
@@ -29,17 +30,22 @@ _TAG_NAMES = {
     0x0083: "G.729",
     0x00FF: "AAC",
     0x0140: "G.726",
+    0x028F: "G.722",
     0x0160: "WMA",
     0x0161: "WMA",
     0x1600: "AAC",
     0x1602: "AAC",
+    0x2000: "AC-3",
+    0x704F: "Opus",
     0x706D: "AAC",
     0xA109: "Speex",
     0xA106: "AAC",
+    0xF1AC: "FLAC",
 }
 _MAX_CHUNKS = 10_000
 _MAX_TRAILING_CHUNKS = 100
 _MAX_FORMAT_BYTES = 4096
+_MIN_UNUSED_BYTES = 4096
 _SEARCH_BYTES = 1 << 20
 # Writers into a pipe do not know the length: 0xFFFFFFFF, 0x80000000, 0x7FFFF000 and similar values
 # mean "to the end of the file".
@@ -145,7 +151,7 @@ def _data_span(
         length = left
     if length <= left:
         data = Span(position, position + length)
-        return data, _trailing_notes(stream, data, order)
+        return data, _trailing_notes(stream, data, span.end, order)
     # Some writers count their own header as samples, or as a part of it.
     headers = {8, 36, 44, 46, 58, position - span.start, position - span.start - 8}
     is_header_counted = length - left in headers
@@ -168,7 +174,7 @@ def _are_chunks(stream: BinaryIO, span: Span, order: str) -> bool:
     return position - span.end in {0, 1}
 
 
-def _trailing_notes(stream: BinaryIO, data: Span, order: str) -> tuple[Note, ...]:
+def _trailing_notes(stream: BinaryIO, data: Span, end: int, order: str) -> tuple[Note, ...]:
     """A note if other samples follow: a second ``data`` chunk, or a second file."""
     header = struct.Struct(f"{order}4sI")
     position = data.end
@@ -180,13 +186,27 @@ def _trailing_notes(stream: BinaryIO, data: Span, order: str) -> tuple[Note, ...
             text = "a second recording follows in the file; only the first was used"
             return (Note("trailing_data", text),)
         if len(head) < 8 or head[:4] not in _KNOWN_CHUNKS:
-            break
+            return _unused_notes(stream, Span(position, end), head)
         kind, length = header.unpack(head[:8])
         if kind == b"data" and length:
             text = "the file has several chunks of samples; only the first was used"
             return (Note("trailing_data", text),)
         position += 8 + length + length % 2
     return ()
+
+
+def _unused_notes(stream: BinaryIO, rest: Span, head: bytes) -> tuple[Note, ...]:
+    """A note if many bytes follow that are neither chunks, a tag nor zeros."""
+    size = rest.end - rest.start
+    is_tag = head[:3] in {b"ID3", b"TAG", b"APE"}
+    if (
+        size < _MIN_UNUSED_BYTES
+        or is_tag
+        or not any(read_at(stream, rest.start, _MIN_UNUSED_BYTES))
+    ):
+        return ()
+    text = f"{size:,} bytes after the samples were not used: the length in the header may be wrong"
+    return (Note("trailing_data", text),)
 
 
 def _format_tag(form: bytes, order: str) -> int:

@@ -238,3 +238,128 @@ def test_level_and_bandwidth():
         [note] = measure(soxr.resample(CLIP, RATE, rate), rate).notes(8_000)
         assert note.code == "narrow_band"
     assert measure(CLIP, RATE).notes(8_000) == ()
+
+
+@pytest.mark.parametrize("kind", [("OGG", "OPUS"), ("OGG", "VORBIS"), ("MP3", None)])
+@pytest.mark.parametrize("damage", ["lost", "zeros"])
+def test_silence_takes_the_place_of_lost_sound(kind, damage):
+    clip = np.tile(CLIP, 3)
+    data = as_file(clip, RATE, *kind)
+    at = len(data) // 2
+    hole = bytes(2000) if damage == "zeros" else b""
+    with open_recording(data[:at] + hole + data[at + 2000 :]) as recording:
+        assert recording.duration_s == pytest.approx(3 * S, abs=0.002)
+        for start in (0.5, 3 * S - 1.0):
+            piece = recording.slice(start, start + 0.5).samples
+            around = clip[round((start - 0.05) * RATE) : round((start + 0.55) * RATE)]
+            assert similarity(piece, RATE, around) > 0.85
+        assert [note.code for note in recording.notes] == ["damaged"]
+        silence = np.abs(recording.slice(0, 3 * S).samples[: 3 * RATE * 3].reshape(-1, 160))
+        assert (silence.max(axis=1) == 0).any()
+
+
+def test_silence_takes_the_place_of_a_lost_page_of_flac():
+    data = (FILES / "flac.oga").read_bytes()
+    pages = [position for position in range(len(data)) if data.startswith(b"OggS", position)]
+    lost = len(pages) // 2
+    with open_recording(data[: pages[lost]] + data[pages[lost + 1] :]) as recording:
+        assert recording.duration_s == pytest.approx(S, abs=0.001)
+        np.testing.assert_allclose(
+            recording.slice(S - 0.5, S).samples, CLIP[-RATE // 2 :], atol=1e-4
+        )
+
+
+@needs_av
+def test_silence_takes_the_place_of_lost_packets():
+    data = bytearray((FILES / "voz.m4a").read_bytes())
+    whole = decode(bytes(data)).duration_s
+    middle = data.index(b"mdat") + len(data) // 2
+    data[middle : middle + 900] = bytes(900)
+    assert decode(bytes(data)).duration_s < whole - 0.05
+    with open_recording(bytes(data)) as recording:
+        assert recording.duration_s == pytest.approx(whole, abs=0.001)
+    assert [note.code for note in recording.notes] == ["damaged"]
+
+
+@pytest.mark.parametrize("kind", [("WAV", None), ("FLAC", None), ("OGG", "OPUS"), ("AIFF", None)])
+@pytest.mark.parametrize(
+    "junk", [bytes(700), b"\n", b"HTTP/1.1 200 OK\r\n\r\n", b"\xff\xfb\x90" * 9]
+)
+def test_other_bytes_before_a_recording_are_skipped(kind, junk):
+    data = as_file(CLIP, RATE, *kind)
+    np.testing.assert_array_equal(decode(junk + data).samples, decode(data).samples)
+
+
+@pytest.mark.parametrize("kind", [("AIFF", None), ("AU", None)])
+@pytest.mark.parametrize("rest", [b"abc", bytes(3000), b"FORM" + b"\xff" * 50])
+def test_what_follows_the_samples_is_ignored(kind, rest):
+    data = as_file(CLIP, RATE, *kind)
+    sound = decode(data + rest)
+    np.testing.assert_array_equal(sound.samples, decode(data).samples)
+    assert sound.notes == ()
+
+
+@pytest.mark.parametrize("kind", ["WAV", "AIFF", "AU", "FLAC", "MP3", "OGG"])
+def test_a_second_recording_of_another_format_is_noted(kind):
+    first = as_file(CLIP, RATE, kind)
+    other = as_file(CLIP, RATE, "OGG" if kind == "WAV" else "WAV")
+    sound = decode(first + other)
+    assert [note.code for note in sound.notes] == ["trailing_data"]
+    assert len(sound.samples) == len(decode(first).samples)
+
+
+def test_a_wav_header_with_a_smaller_length_is_noted():
+    data = bytearray(as_file(CLIP, RATE))
+    at = data.index(b"data") + 4
+    data[at : at + 4] = (RATE * 2).to_bytes(4, "little")
+    sound = decode(bytes(data))
+    assert sound.duration_s == 1
+    [note] = sound.notes
+    assert note.code == "trailing_data"
+    assert "length in the header" in note.message
+
+
+def test_an_aiff_file_of_a_pipe_and_a_cut_one():
+    data = as_file(CLIP, RATE, "AIFF")
+    at = data.index(b"SSND") + 4
+    piped = data[:at] + bytes(4) + data[at + 4 :]
+    np.testing.assert_array_equal(decode(piped).samples, decode(data).samples)
+    cut = decode(data[: len(data) // 2])
+    assert [note.code for note in cut.notes] == ["cut_off"]
+    assert cut.duration_s == pytest.approx(S / 2, abs=0.01)
+    with pytest.raises(AudioError, match="no usable 'SSND' chunk"):
+        decode(data[: at - 4])
+
+
+def test_an_ogg_file_without_its_beginning_is_named():
+    with pytest.raises(AudioError, match="beginning of the recording is missing"):
+        decode(as_file(np.tile(CLIP, 9), RATE, "OGG", "OPUS")[9000:])
+
+
+@needs_av
+def test_an_incomplete_mp4_or_webm_is_named():
+    mp4, webm = (FILES / "voz.m4a").read_bytes(), (FILES / "grabacion.webm").read_bytes()
+    with pytest.raises(AudioError, match=r"index \(moov\) is missing"):
+        decode(mp4[: len(mp4) // 2])
+    sound = decode(webm[: len(webm) // 2])
+    assert 0.5 < sound.duration_s < S - 0.5
+    assert sound.notes == () or [note.code for note in sound.notes] == ["cut_off"]
+
+
+@needs_av
+def test_what_follows_a_foreign_recording_does_not_matter():
+    for name in ("speex.ogg", "adts.aac"):
+        data = (FILES / name).read_bytes()
+        sound = decode(data + as_file(CLIP, RATE))
+        assert sound.duration_s == pytest.approx(decode(data).duration_s, abs=0.001)
+        assert sound.notes
+
+
+@needs_av
+@needs_ffmpeg
+@pytest.mark.parametrize("suffix", ["caf", "w64"])
+def test_formats_of_speech_corpora_are_decoded_by_the_extra(suffix, tmp_path):
+    path = tmp_path / f"clip.{suffix}"
+    (tmp_path / "clip.wav").write_bytes(as_file(CLIP, RATE))
+    subprocess.run(["ffmpeg", "-v", "quiet", "-i", tmp_path / "clip.wav", path], check=True)
+    np.testing.assert_allclose(decode(path).samples[: len(CLIP)], CLIP, atol=1e-4)
