@@ -21,7 +21,7 @@ _AT_START = {
     b"\x30\x26\xb2\x75\x8e\x66\xcf\x11": Signature("WMA (ASF)", "wma", "asf"),
     b"caff": Signature("Core Audio (CAF)", "caf", "caf"),
     b"riff\x2e\x91\xcf\x11": Signature("Wave64", "w64", "w64"),
-    b"Creative Voice File": Signature("VOC", "voc", "voc"),
+    b"Creative Voice File": Signature("VOC", "voc"),
     b"NIST_1A": Signature("NIST SPHERE", "sph", "nistsphere"),
     b"MAC ": Signature("Monkey's Audio", "ape"),
     b"wvpk": Signature("WavPack", "wv"),

@@ -1,9 +1,8 @@
-"""Transcripts of cloud services: AWS, Azure, Google, Deepgram, AssemblyAI, OpenAI, Speechmatics."""
+"""Transcripts of cloud services: AWS, Azure, Google, Deepgram, AssemblyAI, Speechmatics."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 from emo_runtime.text.cues import RawCue
 from emo_runtime.text.transcript_fields import (
@@ -15,11 +14,10 @@ from emo_runtime.text.transcript_fields import (
     list_of,
     objects,
     seconds_of,
-    speaker_of,
 )
+from emo_runtime.text.words import Word, sentences
 
 _TICKS_PER_S = 10_000_000
-_PAUSE_S = 1.0
 
 
 def aws_segments(segments: Sequence[Any]) -> Iterator[RawCue]:
@@ -98,7 +96,7 @@ def google_results(results: Sequence[Any]) -> Iterator[RawCue]:
     for result in objects(results):
         best = next(iter(objects(result.get("alternatives"))), {})
         words = [
-            _Word(
+            Word(
                 str(item.get("word", "")),
                 _google_seconds(first_of(item, ("startTime", "startOffset", "start_time")) or 0),
                 _google_seconds(first_of(item, ("endTime", "endOffset", "end_time"))),
@@ -109,7 +107,7 @@ def google_results(results: Sequence[Any]) -> Iterator[RawCue]:
         tag = result.get("channelTag")
         channel = tag - 1 if isinstance(tag, int) and tag > 0 else None
         if len({word.speaker for word in words}) > 1:
-            for cue in _sentences(words):
+            for cue in sentences(words):
                 yield replace(cue, channel=channel)
             continue
         whole = _google_seconds(
@@ -142,7 +140,7 @@ def deepgram_channels(channels: Sequence[Any]) -> Iterator[RawCue]:
                     )
             continue
         words = [
-            _Word(
+            Word(
                 str(item.get("punctuated_word") or item.get("word") or ""),
                 seconds_of(item.get("start")),
                 seconds_of(item.get("end")),
@@ -150,7 +148,7 @@ def deepgram_channels(channels: Sequence[Any]) -> Iterator[RawCue]:
             )
             for item in objects(best.get("words"))
         ]
-        for cue in _sentences(words):
+        for cue in sentences(words):
             yield replace(cue, channel=place)
 
 
@@ -160,15 +158,14 @@ def assembly_utterances(utterances: Sequence[Any]) -> Iterator[RawCue]:
         yield cue_of(item, item.get("start"), item.get("end"), 1000.0)
 
 
-def words_of(words: Sequence[Any]) -> Iterator[RawCue]:
-    """Words without segments: OpenAI's in seconds, AssemblyAI's in milliseconds."""
-    found = []
-    for item in objects(words):
-        scale = 1.0 if "word" in item else 1000.0
-        start, end = seconds_of(item.get("start"), scale), seconds_of(item.get("end"), scale)
-        text = str(item.get("word", item.get("text", ""))).strip()
-        found.append(_Word(text, start, end, speaker_of(item)))
-    return _sentences(found)
+def sentences_of(items: Sequence[Any]) -> Iterator[RawCue]:
+    """Sentences: AssemblyAI's in whole milliseconds; Twilio's, NeMo's and Parakeet's in seconds."""
+    for item in objects(items):
+        start, end = first_of(item, ("start", "start_time")), first_of(item, ("end", "end_time"))
+        scale = 1000.0 if isinstance(start, int) and isinstance(end, int) else 1.0
+        cue = cue_of(item, start, end, scale)
+        channel = item.get("media_channel")  # Twilio counts from 1
+        yield replace(cue, channel=channel - 1) if isinstance(channel, int) and channel > 0 else cue
 
 
 def _google_seconds(value: object) -> float | None:
@@ -181,7 +178,7 @@ def _google_seconds(value: object) -> float | None:
 
 def _word_items(items: Sequence[Any], speakers: Mapping[str, object]) -> Iterator[RawCue]:
     """Words and punctuation of AWS Transcribe and Speechmatics."""
-    words: list[_Word] = []
+    words: list[Word] = []
     for item in objects(items):
         best = next(iter(objects(item.get("alternatives"))), {})
         text = str(best.get("content", ""))
@@ -191,43 +188,5 @@ def _word_items(items: Sequence[Any], speakers: Mapping[str, object]) -> Iterato
             start, end = seconds_of(item.get("start_time")), seconds_of(item.get("end_time"))
             known = speakers.get(str(item.get("start_time")))
             speaker = item.get("speaker_label") or best.get("speaker") or known
-            words.append(_Word(text, start, end, label_of(speaker)))
-    return _sentences(words)
-
-
-class _Word(NamedTuple):
-    """A word with its times, for layouts that have no segments."""
-
-    text: str
-    start_s: float | None
-    end_s: float | None
-    speaker: str | None
-
-
-def _sentences(words: Sequence[_Word]) -> Iterator[RawCue]:
-    """Group words into cues: a change of speaker, the end of a sentence or a pause ends one."""
-    number = 0
-    numbers = []
-    for place, word in enumerate(words):
-        before = words[place - 1] if place else None
-        if before is not None and (
-            before.speaker != word.speaker
-            or before.text.endswith((".", "?", "!", "…"))
-            or (
-                before.end_s is not None
-                and word.start_s is not None
-                and word.start_s - before.end_s > _PAUSE_S
-            )
-        ):
-            number += 1
-        numbers.append(number)
-    for _, group in groupby(zip(numbers, words, strict=True), key=lambda pair: pair[0]):
-        found = [word for _, word in group]
-        starts = [word.start_s for word in found if word.start_s is not None]
-        ends = [word.end_s for word in found if word.end_s is not None]
-        yield RawCue(
-            starts[0] if starts else None,
-            ends[-1] if ends else None,
-            " ".join(word.text for word in found),
-            found[0].speaker,
-        )
+            words.append(Word(text, start, end, label_of(speaker)))
+    return sentences(words)

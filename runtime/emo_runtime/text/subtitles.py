@@ -1,16 +1,23 @@
 """WebVTT and SubRip subtitles, read leniently: every line with an arrow becomes a cue."""
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from emo_runtime.text.cues import RawCue
 
-_TIME = r"[-+]?\d+(?:\s?:\s?\d+){0,3}(?:\s?[.,]\s?\d+)?"
+_TIME = r"[-+]?\d+(?:\s?:\s?\d+){0,3}(?:\s?[.,]\s?\d+)?(?:\s?s\b)?"
+_EXACT = r"\d+:\d+(?::\d+)?[.,]\d+"
 _TIMING = re.compile(
     rf"\s*({_TIME})\s*(?:-{{1,3}}\s?(?:>|&gt;)|[\u2013\u2014]>|\u2192)\s*({_TIME})(?:\s.*)?$"
 )
+# The console output of Whisper and whisper.cpp: times in brackets, then the text.
+_BRACKETED = re.compile(rf"\s*\[({_TIME})\s*-{{1,3}}>\s*({_TIME})\]\s*(.*)$")
+# Two complete times and another separator (a comma in SubViewer files), alone on a line.
+_LOOSE = re.compile(rf"\s*({_EXACT})\s*(?:[^\w\s.,:]{{1,4}}|,)\s*({_EXACT})\s*$")
 _ARROW = re.compile(r"-->")
+_LETTER = re.compile(r"[^\W\d_]")
 _DIGITS = re.compile(r"\d+$")
 _BLOCKS = ("NOTE", "STYLE", "REGION")
 
@@ -36,7 +43,7 @@ def parse_subtitles(content: str) -> list[RawCue]:
     vtt = bool(lines) and lines[0].startswith("WEBVTT")
     found: list[_Open] = []
     for line, previous_is_id in _lines(lines, vtt=vtt):
-        match = _TIMING.match(line)
+        match = _timing(line)
         if match or _is_broken_timing(line, first=previous_is_id is not None):
             if found and previous_is_id and found[-1].lines:
                 found[-1].lines.pop()
@@ -54,7 +61,7 @@ def parse_time(text: str) -> float | None:
     The fraction is a decimal fraction (``,86`` is 0.86 s). A fourth part behind a colon is read as
     milliseconds if it has three digits: with two it could be a number of video frames.
     """
-    compact = text.replace(" ", "")
+    compact = text.replace(" ", "").removesuffix("s")
     match = re.fullmatch(r"([-+]?)(\d+(?::\d+){0,3})(?:[.,](\d+))?", compact)
     if match is None:
         return None
@@ -82,7 +89,7 @@ def _lines(lines: Sequence[str], *, vtt: bool) -> Iterator[tuple[str, bool | Non
     place = 0
     if vtt:  # The header ends at a blank line, or where the first cue starts.
         place = 1
-        while place < len(lines) and lines[place].strip() and not _TIMING.match(lines[place]):
+        while place < len(lines) and lines[place].strip() and not _timing(lines[place]):
             place += 1
     first_of_block, previous = True, ""
     number = 0
@@ -93,11 +100,11 @@ def _lines(lines: Sequence[str], *, vtt: bool) -> Iterator[tuple[str, bool | Non
             first_of_block, previous = True, ""
             yield "", None
             continue
-        if vtt and first_of_block and line.split()[0] in _BLOCKS and not _TIMING.match(line):
-            while place < len(lines) and lines[place].strip() and not _TIMING.match(lines[place]):
+        if vtt and first_of_block and line.split()[0] in _BLOCKS and not _timing(line):
+            while place < len(lines) and lines[place].strip() and not _timing(lines[place]):
                 place += 1
             continue
-        is_timing = _TIMING.match(line) is not None or _ARROW.search(line) is not None
+        is_timing = _timing(line) is not None or _ARROW.search(line) is not None
         identifier = is_timing and previous != "" and _is_identifier(previous, number)
         yield line, True if identifier else False if first_of_block else None
         if is_timing:
@@ -118,20 +125,32 @@ def _is_identifier(previous: str, number: int) -> bool:
     if it counts the cues (from 0 or 1).
     """
     if previous.startswith("^"):
-        return _TIMING.match(previous[1:]) is None
+        return _timing(previous[1:]) is None
     digits = _DIGITS.match(previous[1:])
     return digits is not None and int(previous[1:]) in {number, number + 1}
+
+
+def _timing(line: str) -> re.Match[str] | None:
+    """Match a timing line: the groups are start, end and, of some formats, the text.
+
+    Wide forms of digits and colons are read as the usual ones, invisible characters are ignored.
+    """
+    if not line.isascii():
+        line = unicodedata.normalize("NFKC", line)
+        line = "".join(c for c in line if unicodedata.category(c) != "Cf")
+    return _TIMING.match(line) or _BRACKETED.match(line) or _LOOSE.match(line)
 
 
 def _is_broken_timing(line: str, *, first: bool) -> bool:
     """True for a malformed timing line.
 
-    Inside the text an arrow is text, unless one side has digits and a colon.
+    Inside the text an arrow is text, unless a time is next to it and no word before it.
     """
     if not _ARROW.search(line):
         return False
     left, _, right = line.partition("-->")
-    return first or any(re.search(r"\d\s*:\s*\d", side) for side in (left, right))
+    has_time = any(re.search(r"\d\s*:\s*\d", side) for side in (left, right))
+    return first or (has_time and not _LETTER.search(left))
 
 
 def _open(match: re.Match[str] | None, line: str) -> _Open:
@@ -143,4 +162,5 @@ def _open(match: re.Match[str] | None, line: str) -> _Open:
         problem = f"its times cannot be read: {line.strip()[:60]!r}"
     elif end < start:
         problem = f"it ends at {end:g} s, before its start at {start:g} s"
-    return _Open((start, end), problem, [])
+    text = match[3] if match.re is _BRACKETED else ""
+    return _Open((start, end), problem, [text] if text else [])

@@ -11,7 +11,16 @@ Json = Mapping[str, Any]
 
 _DECIMAL = r"(\d+(?:\.\d*)?|\.\d+)"
 _ISO_DURATION = re.compile(rf"PT(?:{_DECIMAL}H)?(?:{_DECIMAL}M)?(?:{_DECIMAL}S)?", re.IGNORECASE)
-_TEXT_KEYS = ("text", "transcript", "sentence", "utterance", "content")
+_TEXT_KEYS = (
+    "pred_text",
+    "text",
+    "transcript",
+    "sentence",
+    "utterance",
+    "content",
+    "segment",
+    "transcription",
+)
 _SPEAKER_KEYS = ("speaker", "speaker_label", "speakerId", "speaker_id")
 
 

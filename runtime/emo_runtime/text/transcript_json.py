@@ -16,18 +16,36 @@ from emo_runtime.text.cloud_transcripts import (
     contact_lens,
     deepgram_channels,
     google_results,
-    words_of,
+    sentences_of,
 )
 from emo_runtime.text.cues import MAX_ROUNDING_S, RawCue
 from emo_runtime.text.transcript_fields import cue_of, end_of, first_of, json_type, seconds_of
+from emo_runtime.text.word_transcripts import (
+    deepgram_events,
+    ibm_results,
+    rev_monologues,
+    soniox_tokens,
+    vosk_results,
+    words_of,
+)
 
-_START_KEYS = ("start", "start_s", "start_time", "startTime", "begin", "from", "offset")
-_END_KEYS = ("end", "end_s", "end_time", "endTime", "stop", "to")
+_START_KEYS = (
+    "start",
+    "start_s",
+    "start_time",
+    "startTime",
+    "begin",
+    "from",
+    "offset",
+    "time_begin",
+)
+_END_KEYS = ("end", "end_s", "end_time", "endTime", "stop", "to", "time_end")
 _TIME_KEYS = {*_START_KEYS, "timestamp", "start_ms"}
 # Keys under which services and scripts put the document of a recognizer.
 _WRAPPERS = ("result", "results", "response", "output", "data", "transcript", "transcription",
-             "cues", "items")  # fmt: skip
-_MAX_WRAPPERS = 3
+             "cues", "items", "prediction", "timestamp")  # fmt: skip
+_MAX_WRAPPERS = 4
+_TUPLE_FIELDS = 5
 
 
 def parse_json(content: str, name: str) -> list[RawCue]:
@@ -40,14 +58,15 @@ def parse_json(content: str, name: str) -> list[RawCue]:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
         if isinstance(error, json.JSONDecodeError) and error.msg == "Extra data":
-            return parse_json_lines(content, name)
+            return _concatenated(content.lstrip(), name)
         raise TextError(f"{name}: not valid JSON: {str(error)[:200]}.") from None
     reader = _layout(document)
     if reader is None:
         raise TextError(
             f"{name}: unknown layout of a transcript ({_found(document)}). Supported: "
             "WhisperX, Whisper, faster-whisper, whisper.cpp, Hugging Face pipelines, OpenAI, "
-            "Deepgram, AssemblyAI, Speechmatics, AWS Transcribe, Amazon Connect, Google and Azure."
+            "Deepgram, AssemblyAI, Speechmatics, AWS Transcribe, Amazon Connect, Google, Azure, "
+            "ElevenLabs, Gladia, IBM, NeMo, Rev AI, Soniox, Twilio and Vosk."
         )
     cues = [_checked(cue) for cue in reader(document)]
     if not cues and not _is_empty(document):
@@ -66,32 +85,98 @@ def parse_json_lines(content: str, name: str) -> list[RawCue]:
                 raise TextError(
                     f"{name}, line {number}: not valid JSON: {str(error)[:200]}."
                 ) from None
-    if len(segments) == 1 and _layout(segments[0]) is not None:
+    return _json_documents(segments, content, name)
+
+
+def _json_documents(documents: list[Any], content: str, name: str) -> list[RawCue]:
+    """Read several JSON documents: one transcript, events of a recognizer, or segments."""
+    if len(documents) == 1 and _layout(documents[0]) is not None:
         return parse_json(content, name)
-    return [_checked(cue) for cue in _segments(segments)]
+    return [_checked(cue) for cue in (_events(documents) or _segments)(documents)]
+
+
+def _concatenated(content: str, name: str) -> list[RawCue]:
+    """Read JSON documents that follow each other, also over several lines (Vosk)."""
+    decoder, place, documents = json.JSONDecoder(), 0, []
+    try:
+        while place < len(content):
+            document, place = decoder.raw_decode(content, place)
+            documents.append(document)
+            place += len(content[place:]) - len(content[place:].lstrip())
+    except (ValueError, RecursionError):
+        return parse_json_lines(content, name)  # names the line
+    return _json_documents(documents, content, name)
 
 
 def _layout(document: Any, depth: int = 0) -> Callable[[Any], Iterable[RawCue]] | None:
     """Return the reader of a document's layout."""
     if isinstance(document, list):
-        if len(document) == 2 and isinstance(document[0], list):
-            return _inside(0, document, depth)  # faster-whisper's pair of segments and information
-        objects = [item for item in document if isinstance(item, dict)]
-        if any("RecognitionStatus" in item for item in objects):
-            return azure_results
-        known = len(objects) == len(document) and (
-            not document or any(not _TIME_KEYS.isdisjoint(item) for item in objects)
-        )
-        return _segments if known else None
+        return _layout_of_list(document, depth)
     if not isinstance(document, dict):
         return None
+    if reader := _events([document]):
+        return lambda whole: reader([whole])
     for key, reader in _LAYOUTS.items():
         place: Any = document
         for part in key.split("."):
             place = place.get(part) if isinstance(place, dict) else None
         if isinstance(place, list):
             return reader
-    return next((found for key in _WRAPPERS if (found := _inside(key, document, depth))), None)
+    wrappers = _WRAPPERS if len(document) > 1 else tuple(document)
+    return next((found for key in wrappers if (found := _inside(key, document, depth))), None)
+
+
+def _layout_of_list(document: list[Any], depth: int) -> Callable[[Any], Iterable[RawCue]] | None:
+    if len(document) == 2 and isinstance(document[0], list) and not _is_named_tuple(document[0]):
+        return _inside(0, document, depth)  # faster-whisper's pair of segments and information
+    if document and all(_is_named_tuple(item) for item in document):
+        return _faster_whisper_tuples
+    objects = [item for item in document if isinstance(item, dict)]
+    known = len(objects) == len(document) and (
+        not document or any(not _TIME_KEYS.isdisjoint(item) for item in objects)
+    )
+    return _events(document) or (_segments if known else None)
+
+
+def _events(items: Sequence[Any]) -> Callable[[Any], Iterable[RawCue]] | None:
+    """Return the reader of a recognizer's messages, recognized by the keys of any of them."""
+    keys = {key for item in items if isinstance(item, dict) for key in item}
+    if "RecognitionStatus" in keys:
+        return azure_results
+    if {"is_final", "channel"} <= keys:
+        return deepgram_events
+    if any(_is_vosk(item) for item in items):
+        return vosk_results
+    return None
+
+
+def _is_vosk(item: Any) -> bool:
+    if not isinstance(item, dict):
+        return False
+    best = item.get("alternatives")
+    words = best[0] if isinstance(best, list) and best else item
+    words = words.get("result") if isinstance(words, dict) else None
+    return (
+        isinstance(words, list)
+        and bool(words)
+        and isinstance(words[0], dict)
+        and "word" in words[0]
+    )
+
+
+def _is_named_tuple(item: Any) -> bool:
+    """True for a segment of older versions of faster-whisper: id, seek, start, end, text, ..."""
+    return (
+        isinstance(item, list)
+        and len(item) >= _TUPLE_FIELDS
+        and isinstance(item[4], str)
+        and all(isinstance(value, int | float) for value in item[:4])
+    )
+
+
+def _faster_whisper_tuples(segments: Sequence[Any]) -> Iterator[RawCue]:
+    for segment in segments:
+        yield RawCue(seconds_of(segment[2]), seconds_of(segment[3]), segment[4])
 
 
 def _inside(key: Any, document: Any, depth: int) -> Callable[[Any], Iterable[RawCue]] | None:
@@ -153,6 +238,15 @@ def _whisper_cpp(segments: Sequence[Any]) -> Iterator[RawCue]:
         yield cue_of(segment, times.get("from"), times.get("to"), scale)
 
 
+def _google_or_ibm(document: Any) -> Iterable[RawCue]:
+    """Google's results, or those of IBM, which have lists of words with times."""
+    results = document["results"]
+    best = [(item.get("alternatives") or [{}])[0] for item in results if isinstance(item, dict)]
+    if any(isinstance(item, dict) and "timestamps" in item for item in best):
+        return ibm_results(results, document.get("speaker_labels"))
+    return google_results(results)
+
+
 _LAYOUTS: dict[str, Callable[[Any], Iterable[RawCue]]] = {
     "segments": lambda document: _segments(document["segments"]),
     "transcription": lambda document: _whisper_cpp(document["transcription"]),
@@ -161,7 +255,7 @@ _LAYOUTS: dict[str, Callable[[Any], Iterable[RawCue]]] = {
     "results.channels": lambda document: deepgram_channels(document["results"]["channels"]),
     "results.audio_segments": lambda document: aws_segments(document["results"]["audio_segments"]),
     "results.items": lambda document: aws_results(document["results"]),
-    "results": lambda document: google_results(document["results"]),
+    "results": _google_or_ibm,
     "recognizedPhrases": lambda document: azure_phrases(document["recognizedPhrases"]),
     "phrases": lambda document: azure_phrases(document["phrases"]),
     "result.transcription.utterances": (
@@ -169,7 +263,12 @@ _LAYOUTS: dict[str, Callable[[Any], Iterable[RawCue]]] = {
     ),
     "utterances": lambda document: assembly_utterances(document["utterances"]),
     "Transcript": lambda document: contact_lens(document["Transcript"]),
+    "monologues": lambda document: rev_monologues(document["monologues"]),
+    "sentences": lambda document: sentences_of(document["sentences"]),
+    "paragraphs": lambda document: sentences_of(document["paragraphs"]),
+    "segment": lambda document: _segments(document["segment"]),
     "words": lambda document: words_of(document["words"]),
+    "tokens": lambda document: soniox_tokens(document["tokens"]),
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from emo_runtime.arguments import check_count
 from emo_runtime.errors import ArgumentError, TextError
-from emo_runtime.tables import TableError, decode_text
+from emo_runtime.tables import TableError, decode_text, detect_encoding
 from emo_runtime.text.cues import Cue, RawCue, resolve_times, with_channel
 from emo_runtime.text.markup import Markup, clean_cues
 from emo_runtime.text.subtitles import parse_subtitles
@@ -31,7 +31,7 @@ CueSource = str | os.PathLike[str] | Iterable[Cue | Mapping[str, Any]]
 MAX_TRANSCRIPT_BYTES = 64 << 20
 _MAX_CHANNEL = 255
 _JSON = re.compile(r"[\[{]\s*[\[{\"\]}]")
-_FORMATS = ".vtt, .srt, .json, .jsonl or .tsv"
+_FORMATS = ".vtt, .srt, .sbv, .json, .jsonl or .tsv"
 
 
 def read_transcript(
@@ -196,6 +196,8 @@ def _decode_json(data: bytes) -> str:
     except TableError:
         if data[:2] in {b"\xff\xfe", b"\xfe\xff"} or b"\0" in data[:4]:
             return decode_text(data)
+        if (encoding := detect_encoding(data)) == "cp1252":
+            return decode_text(data, encoding)
         return data.decode("utf-8-sig", "replace")
 
 
@@ -254,6 +256,7 @@ def _guess(content: str) -> Callable[[str, str], list[RawCue]] | None:
 _READERS: dict[str, Callable[[str, str], list[RawCue]]] = {
     ".vtt": _subtitles,
     ".srt": _subtitles,
+    ".sbv": _subtitles,
     ".json": parse_json,
     ".jsonl": parse_json_lines,
     ".ndjson": parse_json_lines,

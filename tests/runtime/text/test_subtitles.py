@@ -127,3 +127,38 @@ def test_a_cue_with_wrong_times_is_kept_with_its_problem(line, problem):
     assert wrong.text == "hola"
     assert wrong.problem.startswith(problem)
     assert (right.start_s, right.end_s, right.text, right.problem) == (4.0, 5.0, "sigo", None)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "00:00:01,000 ==> 00:00:02,500",
+        "00:00:01,000 - 00:00:02,500",
+        "0:00:01.000,0:00:02.500",
+        "1.0s --> 2.5s",
+        "\u200e00:00:01,000\u200b --> 00:00:02,500",
+        "00\uff1a00\uff1a01,000 --> 00\uff1a00\uff1a02,500",
+        "\uff10\uff10:01,000 --> 00:02,500",
+    ],
+)
+def test_other_separators_and_invisible_characters(line):
+    first, second = parse_subtitles(f"1\n00:00,000 --> 00:00,500\nhola\n\n2\n{line}\nadiós\n")
+    assert (first.text, second.text, second.problem) == ("hola", "adiós", None)
+    assert (second.start_s, second.end_s) == (1.0, 2.5)
+
+
+def test_the_console_output_of_whisper():
+    content = "[00:00.000 --> 00:03.860]  Buenos días\n[00:00:04.260 --> 00:00:09.214]   No.\n"
+    cues = parse_subtitles(content)
+    assert [(cue.start_s, cue.end_s, cue.text.strip()) for cue in cues] == [
+        (0.0, 3.86, "Buenos días"),
+        (4.26, 9.214, "No."),
+    ]
+
+
+@pytest.mark.parametrize("text", ["de 10:30 --> 11:00 estoy libre", "10:30:00 - 11", "a --> b"])
+def test_arrows_and_times_in_the_text_are_text(text):
+    cues = parse_subtitles(
+        f"00:01.000 --> 00:02.000\nhola\n{text}\n\n00:03.000 --> 00:04.000\nno\n"
+    )
+    assert [cue.text for cue in cues] == [f"hola\n{text}", "no"]
