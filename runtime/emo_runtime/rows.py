@@ -113,6 +113,8 @@ def read_rows(
     kind = layout.kind
     if kind is None:
         first = stream.readline()
+        if first.lstrip().startswith("[{"):
+            raise RowError("a JSON array. Write JSON Lines: one object on each line.")
         kind = "jsonl" if first.lstrip().startswith("{") else "csv"
         lines = itertools.chain([first], stream)
     records = _from_json_lines(lines) if kind == "jsonl" else _from_csv(lines, layout)
@@ -146,7 +148,8 @@ def _from_csv(
         )
     except TableError as error:
         raise RowError(str(error)) from None
-    if not set(columns) & set(wanted):
+    names = _names_in_other_case(columns, (*wanted, "id", "speaker"))
+    if not {names.get(name, name) for name in columns} & set(wanted):
         raise RowError(
             f"{missing_column(columns, wanted)} Options: --text-column, --audio-column, "
             "--delimiter, --encoding."
@@ -155,7 +158,14 @@ def _from_csv(
         if isinstance(record, TableError):
             yield record
         else:
-            yield {key: value for key, value in record.items() if value != ""}
+            yield {names.get(key, key): value for key, value in record.items() if value != ""}
+
+
+def _names_in_other_case(columns: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:
+    """Return the wanted name of each column that differs from it in upper and lower case only."""
+    known = set(columns)
+    missing = {name.lower(): name for name in wanted if name not in known}
+    return {name: missing.pop(name.lower()) for name in columns if name.lower() in missing}
 
 
 def _from_json_lines(lines: Iterable[str]) -> Iterator[Mapping[str, object] | TableError]:

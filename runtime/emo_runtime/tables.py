@@ -13,6 +13,7 @@ from emo_runtime.errors import EmoError
 
 DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE_BYTES = 1 << 20
+_ZIP = b"PK\x03\x04"
 _MAX_FIELD_CHARACTERS = 64 << 20
 _CP1252_CHARACTERS = (
     "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜßàáâãäåæçèéêëìíîïñòóôõöøùúûü"
@@ -104,7 +105,10 @@ def open_table(path: Path, encoding: str | None = None) -> Iterator[TextIO]:
 def decoded(file: io.RawIOBase, encoding: str | None = None) -> Iterator[TextIO]:
     """Decode an unbuffered binary file in its detected or given encoding; it may be a pipe."""
     buffered = io.BufferedReader(file, _SAMPLE_BYTES)
-    name = _known(encoding or detect_encoding(buffered.peek(_SAMPLE_BYTES)))
+    sample = buffered.peek(_SAMPLE_BYTES)
+    if sample.startswith(_ZIP):
+        raise TableError("an Excel workbook or a ZIP archive. Save it as CSV.")
+    name = _known(encoding or detect_encoding(sample))
     errors = "surrogateescape" if name.startswith("utf-8") else "replace"
     stream = io.TextIOWrapper(
         buffered, "utf-8-sig" if name == "utf-8" else name, errors=errors, newline=""
@@ -132,8 +136,8 @@ def read_records(
         TableError: the delimiter is not a single character, or a column name occurs twice.
     """
     csv.field_size_limit(_MAX_FIELD_CHARACTERS)
-    rest = iter(lines)
-    header = next(rest, "")
+    rest = _Lines(lines)
+    header = next((line for line in rest if line.strip("\r\n")), "")
     if header.lower().startswith("sep=") and len(header.rstrip("\r\n")) == len("sep=") + 1:
         delimiter = delimiter or header[len("sep=")]
         header = next(rest, "")
@@ -142,11 +146,32 @@ def read_records(
         delimiter = detect_delimiter(header, wanted)
     if len(delimiter) != 1 or delimiter in '"\r\n':
         raise TableError(f"delimiter {delimiter!r}: give one character, such as ';', or 'tab'.")
-    reader = csv.reader(itertools.chain([header], rest), delimiter=delimiter)
+    rest.put_back(header)
+    reader = csv.reader(rest, delimiter=delimiter)
     columns = [name.strip() for name in next(reader, [])]
     if twice := sorted({name for name in columns if columns.count(name) > 1}):
         raise TableError(f"the header has the column {twice[0]!r} more than once.")
-    return columns, _records(reader, columns)
+    return columns, _records(reader, columns, rest, delimiter)
+
+
+class _Lines:
+    """The lines of a table; those of the current row are kept."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = iter(lines)
+        self.row: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.row.append(line)
+        return line
+
+    def put_back(self, line: str) -> None:
+        """Return ``line`` as the next one."""
+        self._lines = itertools.chain([line], self._lines)
 
 
 def missing_column(columns: Iterable[str], wanted: Iterable[str]) -> str:
@@ -159,9 +184,10 @@ def missing_column(columns: Iterable[str], wanted: Iterable[str]) -> str:
 
 
 def _records(
-    reader: "Iterator[list[str]]", columns: list[str]
+    reader: "Iterator[list[str]]", columns: list[str], lines: _Lines, delimiter: str
 ) -> Iterator[dict[str, str] | TableError]:
     while True:
+        lines.row.clear()
         try:
             fields = next(reader)
         except StopIteration:
@@ -171,10 +197,25 @@ def _records(
             continue
         if not fields:
             continue
+        if len(lines.row) > 1 and _has_open_quote(lines.row, delimiter):
+            yield TableError(
+                f"a quote is not closed: {len(lines.row)} lines up to the end of the file are one "
+                "row."
+            )
+            continue
         if len(fields) != len(columns):
             yield TableError(f"the row has {len(fields)} fields, the header names {len(columns)}.")
             continue
         yield dict(zip(columns, fields, strict=True))
+
+
+def _has_open_quote(row: list[str], delimiter: str) -> bool:
+    """True if the file ends inside a quoted field."""
+    try:
+        list(csv.reader(row, delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        return "unexpected end of data" in str(error)
+    return False
 
 
 def pick_column(

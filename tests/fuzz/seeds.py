@@ -40,6 +40,14 @@ def seeds() -> dict[str, list[bytes]]:
             b'"start": 0.0, "end": 0.5}]}]}]}}',
             b'\x02{"recognizedPhrases": [{"offset": "PT0S", "duration": "PT1.5S", "nBest": '
             b'[{"display": "Hola."}]}]}',
+            b'\x02{"result": [{"word": "hola", "start": 0.1, "end": 0.4}], "text": "hola"}\n'
+            b'{"result": [{"word": "no", "start": 4, "end": 4.5}], "text": "no"}',
+            b'\x02{"monologues": [{"speaker": 0, "elements": [{"type": "text", "value": "hola", '
+            b'"ts": 0.1, "end_ts": 0.4}, {"type": "punct", "value": "."}]}]}',
+            b'\x02{"results": [{"alternatives": [{"timestamps": [["hola", 0.1, 0.4]]}]}], '
+            b'"speaker_labels": [{"from": 0.1, "to": 0.4, "speaker": 0}]}',
+            b'\x02{"tokens": [{"text": "ho", "start_ms": 100, "end_ms": 200, "speaker": "1"}]}',
+            b'\x02[[1, 0, 0.0, 1.5, "hola", [1], -0.1]]',
             b'\x03{"start": 0, "end": 1.5, "text": "hola"}\n{"start": 2, "end": 3, "text": "no"}',
             b"\x04start\tend\ttext\n0\t1500\thola\n",
         ],

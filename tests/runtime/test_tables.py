@@ -148,3 +148,35 @@ def test_sound_in_a_column_of_paths_is_not_echoed(tmp_path, prefix, encode):
     assert isinstance(row.utterance, RowError)
     assert "looks like base64" in str(row.utterance)
     assert len(str(row.utterance)) < 200
+
+
+def test_an_open_quote_is_an_error_of_its_row():
+    lines = ["id,text\n", '1,"hola\n', "2,a\n"]
+    _, records = read_records(lines, ["text"])
+    [error] = records
+    assert isinstance(error, TableError)
+    assert "a quote is not closed: 2 lines" in str(error)
+    _, records = read_records(["id,text\n", '1,"hola\n', 'a"\n', "2,b\n"], ["text"])
+    assert list(records) == [{"id": "1", "text": "hola\na"}, {"id": "2", "text": "b"}]
+
+
+def test_blank_lines_before_the_header():
+    columns, records = read_records(["\n", "\r\n", "id;text\n", "1;hola\n"], ["text"])
+    assert (columns, list(records)) == (["id", "text"], [{"id": "1", "text": "hola"}])
+
+
+def test_a_workbook_is_named():
+    with pytest.raises(TableError, match="Excel workbook"), decoded(io.BytesIO(b"PK\x03\x04")):
+        pass
+
+
+def test_column_names_in_other_case_and_a_json_array(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("ID,TEXT\n7,hola\n")
+    with open_rows(str(path), RowFormat(), None) as rows:
+        [row] = rows
+    assert (row.id, row.utterance.text) == ("7", "hola")
+    array = tmp_path / "rows.txt"
+    array.write_text('[{"text": "hola"}]')
+    with open_rows(str(array), RowFormat(), None) as rows, pytest.raises(RowError, match="array"):
+        next(rows)

@@ -114,8 +114,8 @@ def _layout(document: Any, depth: int = 0) -> Callable[[Any], Iterable[RawCue]] 
         return _layout_of_list(document, depth)
     if not isinstance(document, dict):
         return None
-    if reader := _events([document]):
-        return lambda whole: reader([whole])
+    if (events := _events([document])) is not None:
+        return _single(events)
     for key, reader in _LAYOUTS.items():
         place: Any = document
         for part in key.split("."):
@@ -124,6 +124,11 @@ def _layout(document: Any, depth: int = 0) -> Callable[[Any], Iterable[RawCue]] 
             return reader
     wrappers = _WRAPPERS if len(document) > 1 else tuple(document)
     return next((found for key in wrappers if (found := _inside(key, document, depth))), None)
+
+
+def _single(reader: Callable[[Any], Iterable[RawCue]]) -> Callable[[Any], Iterable[RawCue]]:
+    """Return a reader of one item from a reader of lists."""
+    return lambda document: reader([document])
 
 
 def _layout_of_list(document: list[Any], depth: int) -> Callable[[Any], Iterable[RawCue]] | None:

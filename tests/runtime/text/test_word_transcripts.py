@@ -1,6 +1,7 @@
 """JSON with words or sentences of each service, as its documentation shows it."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def sonix(words):
     return parts
 
 
-LAYOUTS = {
+LAYOUTS: dict[str, tuple[Any, list[Any]]] = {
     "ElevenLabs": (
         {"text": "", "words": [
             part for w, s, e, who in WORDS for part in (
