@@ -8,7 +8,7 @@ import pytest
 
 from emo_export.evaluation.rows import golden_clip, read_rows, shipped_sentences
 from emo_models.labels import LABELS
-from emo_runtime.bundle.manifest import Audio
+from emo_runtime.bundle.front_ends import MeanMfccSettings
 from emo_runtime.errors import EmoError
 from helpers.corpora import meacorpus_texts, needs
 
@@ -82,8 +82,8 @@ def test_sound_of_the_rows_is_read(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "clip.wav", samples, rate)
     path = tmp_path / "rows.csv"
     path.write_text("text,audio\nHola,clip.wav\nAdiós,\n", encoding="utf-8")
-    real, made_up = read_rows(path).mfcc(Audio())
-    expected = MeanMfcc(Audio())(load_audio(tmp_path / "clip.wav", 22_050))
+    real, made_up = read_rows(path).mfcc(MeanMfccSettings())
+    expected = MeanMfcc(MeanMfccSettings())(load_audio(tmp_path / "clip.wav", 22_050))
     assert np.abs(real - expected).max() < 1e-3
     assert np.abs(made_up - expected).max() > 1
     assert np.isfinite(made_up).all()
