@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_runtime.errors import AudioError
+from emo_runtime.errors import ArgumentError, AudioError
 
 Floats = NDArray[np.float32]
 
@@ -58,9 +58,17 @@ class Speaker:
         return len(self._sum)
 
     def add(self, vector: Floats) -> None:
-        """Add the audio vector [width] of one utterance."""
+        """Add the audio vector [width] of one utterance. Raises ArgumentError."""
+        try:
+            values = np.asarray(vector, np.float64)
+        except (TypeError, ValueError):
+            values = np.empty(0)
+        if values.shape != (self.width,) or not np.isfinite(values).all():
+            raise ArgumentError(
+                f"vector of type {type(vector).__name__:.40}: give {self.width} finite numbers."
+            )
         with self._lock:
-            self._sum = self._sum + vector
+            self._sum = self._sum + values
             self._count += 1
 
     def mean(self, population: NDArray[np.float64], weight: float) -> Floats:

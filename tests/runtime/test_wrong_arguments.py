@@ -101,8 +101,28 @@ CALLS = {
     "set_text": lambda r, a, b: r.stream(sample_rate=8000).set_text(a),
     "open bundle": lambda r, a, b: EmotionRecognizer.open(a, public_key=b),
     "read_transcript": lambda r, a, b: read_transcript(a, b),
+    "read_transcript options": lambda r, a, b: read_transcript("a.vtt", encoding=a, markup=b),
     "load a profile": lambda r, a, b: Speaker.load(a),
+    "add to a profile": lambda r, a, b: Speaker(3, "a").add(a),
+    "turns": lambda r, a, b: _turns(r.stream(sample_rate=8000, prefix_s=1.0), a, b),
+    "apartial": lambda r, a, b: run(_ask(r.stream(sample_rate=8000), a)),
 }
+
+
+def _turns(stream, transcript, keep_open):
+    stream.begin()
+    stream.set_text(transcript)
+    stream.partial()
+    stream.finish(keep_open=keep_open)
+    stream.reset()
+
+
+async def _ask(stream, transcript):
+    stream.set_text(transcript)
+    await stream.apartial()
+    await stream.afinish()
+
+
 # A string is a path here, and messages name paths.
 PATHS = {
     *("recognize audio", "recognize both", "arecognize", "utterances", "timeline"),
