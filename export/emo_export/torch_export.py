@@ -105,7 +105,7 @@ def speech_graph(
         torch.onnx.export(
             _SpeechOutputs(checkpoint.module, outputs).eval(),  # the exporter restores its mode
             (features.float(),),
-            path,
+            str(path),  # of another type, a file with external data is refused
             input_names=[name],
             output_names=list(outputs),
             dynamic_axes={name: axes} | {str(output): {0: "batch"} for output in outputs},
