@@ -13,13 +13,13 @@ from transformers import (
     MODEL_MAPPING,
 )
 
-from emo_export.checkpoints.feature_extractor import PREPROCESSOR, read_front_end
+from emo_export.checkpoints.feature_extractor import check_feature_width, read_front_end
 from emo_export.checkpoints.speech import SpeechCheckpoint
 from emo_export.options import SpeechPooling
 from emo_models.errors import CheckpointError
 from emo_models.modeling.load import quiet, read_weights, refuse_lost_weights, refuse_regression
 from emo_models.modeling.source import CONFIG, read_config, weights_sha256
-from emo_runtime.bundle.front_ends import FrontEndSettings, KaldiFbankSettings, LogMelSettings
+from emo_runtime.bundle.front_ends import FrontEndSettings
 
 ARCHITECTURES = (
     "wav2vec2",
@@ -58,7 +58,7 @@ def read_huggingface_speech(
     _refuse_other_kinds(directory, values)
     config = CONFIG_MAPPING[values["model_type"]].from_dict(dict(values))
     front_end = read_front_end(directory)
-    _check_sizes(directory, config, front_end)
+    check_feature_width(directory, config, front_end)
     is_classifier = str(_class_name(values)).endswith(_CLASSIFIERS)
     if pooling is None and not is_classifier:
         raise CheckpointError(
@@ -175,25 +175,6 @@ def _refuse_other_kinds(directory: Path, values: Mapping[str, Any]) -> None:
         raise CheckpointError(
             f"{where}: add_adapter is true: an adapter that shortens the sequence is not "
             "supported. Give a model without it."
-        )
-
-
-def _check_sizes(directory: Path, config: Any, front_end: FrontEndSettings) -> None:
-    given: int | None
-    wanted: int | None
-    if isinstance(front_end, LogMelSettings):
-        given, wanted = front_end.n_mels, getattr(config, "num_mel_bins", None)
-    elif isinstance(front_end, KaldiFbankSettings):
-        given = front_end.n_mels * front_end.stack
-        wanted = getattr(config, "feature_projection_input_dim", None) or getattr(
-            config, "num_mel_bins", None
-        )
-    else:
-        given, wanted = 1, 1 if hasattr(config, "conv_dim") else None
-    if given != wanted:
-        raise CheckpointError(
-            f"{directory}: {PREPROCESSOR} describes features of width {given}, the network of "
-            f"{CONFIG} reads {wanted}. The two files are of different models."
         )
 
 

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import Wav2Vec2BertConfig, Wav2Vec2BertModel
 
-from emo_export.checkpoints.feature_extractor import read_front_end
+from emo_export.checkpoints.feature_extractor import check_feature_width, read_front_end
 from emo_export.checkpoints.speech import SpeechCheckpoint
 from emo_models.errors import CheckpointError, one_line
 from emo_models.labels import LABELS
@@ -95,6 +95,7 @@ def read_speech_emotion(source: str, kind: Kind | None = None) -> SpeechEmotionM
     front_end = read_front_end(directory, max_frames=_MAX_FRAMES)
     if not isinstance(front_end, KaldiFbankSettings):
         raise CheckpointError(f"{directory}: its feature extractor is not that of Wav2Vec2-BERT.")
+    check_feature_width(directory, config, front_end)
     width = _width(path, state)
     kind = _kind(path, state, kind or _named_kind(source, values))
     labels = _labels(directory, values, state)
