@@ -63,7 +63,11 @@ def export(options: Options, done: Callable[[Step], None] = lambda _: None) -> R
     with run("check"):
         check(checkpoints)
         if checkpoints.speech is not None and "int8-qdq" in options.precisions:
-            raise EmoError("--precision int8-qdq is made of text graphs only: leave it out.")
+            raise EmoError(
+                "--precision int8-qdq is for bundles without a speech graph: its ranges are fitted "
+                "to transcripts only. Leave it out, and give --precision fp32 for OpenVINO's "
+                "provider."
+            )
         _check_labels(checkpoints, evaluation, calibration_rows)
         for part in filter(None, {checkpoints.text, checkpoints.encoder}):
             check_tokenizer(part, part.bundle_tokenizer, evaluation.texts)

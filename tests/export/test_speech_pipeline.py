@@ -169,6 +169,16 @@ def test_speech_networks_that_are_refused(
         export(options(Sources(speech=str(directory))))
 
 
+def test_int8_qdq_of_a_speech_graph_is_refused(
+    maker: Any, options: Callable[..., Options], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emo_export.pipeline.require_nncf", lambda: None)
+    sources = Sources(speech=str(maker.speech()))
+    with pytest.raises(EmoError, match="ranges are fitted to transcripts only") as caught:
+        export(options(sources, precisions=("int8-qdq",)))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_fusion_network_of_another_speech_encoder_is_refused(
     maker: Any, options: Callable[..., Options]
 ) -> None:
