@@ -69,7 +69,8 @@ def main() -> None:
 @click.option(
     "--checkpoint",
     type=click.Path(),
-    help="With --peers: the checkpoint of the bundle, a folder with text/ and fusion/.",
+    help="With --peers: the checkpoint of the bundle, a folder with text/ and fusion/; for a "
+    "bundle with a speech graph, the speech model or a folder with speech/ and encoder/.",
 )
 @click.option("--text-only", is_flag=True, help="Use transcripts without sound.")
 @click.option(
@@ -177,7 +178,7 @@ def compare_reports(old: str, new: str, tolerance: float, as_json: bool) -> None
 
 
 def _plan(options: dict[str, Any]) -> "Plan":
-    from emo_bench.engines.registry import OURS, RIVALS
+    from emo_bench.engines.registry import OURS, RIVALS, SPEECH_RIVALS
     from emo_bench.runner.plan import Plan
     from emo_bench.workload import Workload
     from emo_runtime.bundle.reader import open_bundle
@@ -187,12 +188,17 @@ def _plan(options: dict[str, Any]) -> "Plan":
     sound_alone = set(tasks) == {"audio"}
     if sound_alone and options["text_only"]:
         raise click.UsageError("--text-only: the bundle answers sound alone.")
+    with_audio = sound_alone or ("fusion" in tasks and not options["text_only"])
     path = None if options["bundle"] is None else str(bundle.path.resolve())
     ours = {"bundle": path, "provider": options["provider"], "variant": options["variant"]}
     engines = [(OURS, ours)]
     if options["peers"]:
-        checkpoint = _checkpoint(options["checkpoint"])
-        engines += [(name, {"checkpoint": checkpoint}) for name in RIVALS]
+        speech = with_audio and any(
+            graph.kind == "speech" for graph in bundle.manifest.graphs.values()
+        )
+        checkpoint = _checkpoint(options["checkpoint"], speech=speech)
+        rivals = SPEECH_RIVALS if speech else RIVALS
+        engines += [(name, {"checkpoint": checkpoint}) for name in rivals]
     return Plan(
         engines=engines,
         workload=Workload(
@@ -200,7 +206,7 @@ def _plan(options: dict[str, Any]) -> "Plan":
             audio=_resolved(options["audio"]),
             count=min(options["samples"], 256),
             seed=options["seed"],
-            with_audio=sound_alone or ("fusion" in tasks and not options["text_only"]),
+            with_audio=with_audio,
             with_text=not sound_alone,
         ),
         scenarios=options["scenarios"] or _DEFAULT_SCENARIOS,
@@ -216,13 +222,19 @@ def _plan(options: dict[str, Any]) -> "Plan":
     )
 
 
-def _checkpoint(path: str | None) -> str:
+def _checkpoint(path: str | None, *, speech: bool) -> str:
     """Return the folder of the rivals' weights. Raises Failure."""
     if path is None:
         raise click.UsageError(
             "--peers needs --checkpoint: the checkpoint from which the bundle was exported."
         )
-    if not (Path(path) / "text" / "config.json").is_file():
+    if speech:
+        if not any((Path(path) / part / "config.json").is_file() for part in ("", "speech")):
+            raise Failure(
+                f"{path}: no config.json and no speech/config.json. Give the directory of the "
+                "speech model, or a folder with speech/ and encoder/ (or text/ and fusion/)."
+            )
+    elif not (Path(path) / "text" / "config.json").is_file():
         raise Failure(f"{path}: no text/config.json. Give a folder with text/ and fusion/.")
     return str(Path(path).resolve())
 

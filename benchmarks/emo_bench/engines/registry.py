@@ -32,6 +32,16 @@ RIVALS = {
     "openvino-nncf-int8": Rival("openvino", "int8", ("openvino", "nncf")),
     "ctranslate2-int8": Rival("ctranslate2", "int8", ("ctranslate2",)),
 }
+# For bundles with a speech graph. optimum exports few architectures, and not Wav2Vec2-BERT.
+SPEECH_RIVALS = {
+    "speech-emotion": Rival("speech", "toolkit"),
+    "speech-pytorch-fp32": Rival("speech", "pytorch fp32"),
+    "speech-pytorch-int8": Rival("speech", "pytorch int8"),
+    "speech-onnxruntime-fp32": Rival("speech", "onnxruntime fp32"),
+    "speech-optimum-int8": Rival("speech", "optimum int8", ("optimum",)),
+    "speech-openvino-fp32": Rival("speech", "openvino fp32", ("openvino",)),
+}
+_ALL = {**RIVALS, **SPEECH_RIVALS}
 
 
 def open_engine(name: str, options: dict[str, Any]) -> Engine:
@@ -40,9 +50,9 @@ def open_engine(name: str, options: dict[str, Any]) -> Engine:
         return EmoEngine(**options)
     if name == "sleeper":
         return _open("emo_bench.engines.fake", options)
-    rival = RIVALS.get(name)
+    rival = _ALL.get(name)
     if rival is None:
-        raise EmoError(f"unknown engine {name!r}. Known: {', '.join([OURS, *RIVALS])}.")
+        raise EmoError(f"unknown engine {name!r}. Known: {', '.join([OURS, *_ALL])}.")
     for module in (*_CHECKPOINT_READERS, *rival.needs):
         if importlib.util.find_spec(module) is None:
             raise EmoError(f"{module} is not installed.")
