@@ -175,7 +175,7 @@ class PretrainRecipe:
 
 @dataclass(frozen=True)
 class SpeechRecipe:
-    """Training of a speech network on the first layers of a pretrained Whisper encoder."""
+    """Training of a speech network: of a Whisper encoder's last layers, or from scratch."""
 
     layers: int = _option(3, "First encoder layers that are used.", **_COUNT)
     fine_tune: int = _option(2, "Last of these layers that are fine-tuned; 0: head only.", min=0)
@@ -200,6 +200,14 @@ class SpeechRecipe:
         0.75, "Balance of labels in a corpus: 0 none, 1 the same weight for each.", **_SHARE
     )
     copies: int = _option(3, "Random recordings of each clip beside clean and telephone.", min=0)
+    time_mask: float = _option(
+        0.0, "SpecAugment: largest share of a clip's frames that a step hides.", **_SHARE_BELOW_ONE
+    )
+    channel_mask: float = _option(
+        0.0, "SpecAugment: largest share of the channels that a step hides.", **_SHARE_BELOW_ONE
+    )
+    width: int = _option(192, "Width of a network that is trained from scratch.", **_COUNT)
+    heads: int = _option(4, "Its attention heads.", **_COUNT)
     bf16: bool = _option(False, "Compute in bfloat16 (weights stay float32).")
     soft_share: float = _soft_share()
     seed: int = _option(42, "Seed of augmentation, order, profiles and dropout.", min=0)

@@ -175,7 +175,9 @@ def fusion(**options: Any) -> None:
               help="Table of clips with file, speaker and label; each is one corpus.")  # fmt: skip
 @click.option("--test", type=_FILE, multiple=True, help="Table of clips to report on.")
 @table_options()
-@click.option("--encoder", required=True, help="Directory or Hub id of a Whisper checkpoint.")
+@click.option("--encoder", help="Directory or Hub id of a Whisper checkpoint.")
+@click.option("--from-scratch", is_flag=True,
+              help="Train a new encoder (--layers, --width, --heads).")  # fmt: skip
 @click.option("--base", help="Hub id of --encoder, where that is a directory: tensors that "
               "training leaves unchanged are then not written.")  # fmt: skip
 @click.option("--leave-one-out", is_flag=True,
@@ -186,10 +188,15 @@ def fusion(**options: Any) -> None:
 @recipe_options(SpeechRecipe)
 def speech(**options: Any) -> None:
     """Train a speech network: a Whisper encoder's first layers and a linear head."""
+    if (options["encoder"] is None) != options["from_scratch"]:
+        raise click.UsageError("give either --encoder or --from-scratch.")
+    if options["from_scratch"] and options["base"] is not None:
+        raise click.UsageError("--base is the Hub id of --encoder: leave it out.")
     require_extra("train", "torch", "rich", "safetensors")
     write, everything = _begin(options)
     recipe, layout = take_recipe(SpeechRecipe, options), take_layout(options)
     labels = parse_labels(given) if (given := options.pop("labels")) else ()
+    options.pop("from_scratch")
     from emo_models.runs.speech import SpeechRun, run_speech
 
     run = SpeechRun(**options, layout=layout, labels=labels, options=everything)

@@ -171,9 +171,30 @@ class SpeechEncoder(nn.Module):
         below_peak = power - power.amax(1, keepdim=True)
         return torch.sigmoid((below_peak + self.config.gate_range_db) / self.config.gate_slope_db)
 
+    def initialize(self, seed: int) -> None:
+        """Set random weights for training from scratch; positions are sinusoids as in Whisper."""
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                if name.endswith("embed_positions.weight"):
+                    parameter.copy_(_sinusoids(*parameter.shape))
+                elif parameter.ndim > 1:
+                    limit = parameter[0].numel() ** -0.5
+                    parameter.copy_(limit * torch.randn(parameter.shape, generator=generator))
+                elif name.endswith("bias"):
+                    parameter.zero_()
+
     def load_whisper(self, state: Mapping[str, Tensor]) -> None:
         """Load the weights of a `WhisperModel` checkpoint (names with the prefix `encoder.`)."""
         self.load_state_dict({name: state[f"encoder.{name}"] for name in self.state_dict()})
+
+
+def _sinusoids(positions: int, width: int) -> Tensor:
+    """Return sines and cosines of geometrically spaced wave lengths up to 10,000 frames."""
+    count = width - width // 2
+    rates = torch.exp(-math.log(10_000) / max(1, count - 1) * torch.arange(count))
+    angles = torch.arange(positions)[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], 1)[:, :width]
 
 
 class SpeechEmotionModel(nn.Module):

@@ -1,7 +1,11 @@
-"""The speech encoder in two parts: frozen first layers, and last layers that are fine-tuned."""
+"""The speech encoder in two parts: frozen first layers, and last layers that are fine-tuned.
+
+A network that is trained from scratch has no frozen part: its convolutions read padded features.
+"""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 
 import torch
@@ -23,6 +27,29 @@ def first_states(encoder: SpeechEncoder, features: Tensor, layers: int) -> tuple
     for layer in list(encoder.layers)[:layers]:
         states = layer(states, bias)
     return states, gate
+
+
+class Convolutions(nn.Module):
+    """What an encoder has before its first layer, for batches of features of several lengths."""
+
+    def __init__(self, encoder: SpeechEncoder) -> None:
+        super().__init__()
+        self.conv1 = copy.deepcopy(encoder.conv1)
+        self.conv2 = copy.deepcopy(encoder.conv2)
+        self.embed_positions = copy.deepcopy(encoder.embed_positions)
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Return states [batch, (frames + 1) // 2, width].
+
+        Args:
+            features: [batch, n_mels, frames], 0 beyond the length of each row.
+            lengths: Frames of each row.
+        """
+        inside = torch.arange(features.shape[2]) < lengths[:, None]
+        states = functional.gelu(self.conv1(features)) * inside.unsqueeze(1)
+        states = functional.gelu(self.conv2(states)).transpose(1, 2)
+        with_positions: Tensor = states + self.embed_positions.weight[: states.shape[1]]
+        return with_positions
 
 
 def last_embedding(

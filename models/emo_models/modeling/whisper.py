@@ -1,4 +1,4 @@
-"""Read the encoder of a pretrained Whisper checkpoint."""
+"""The encoder of a pretrained Whisper checkpoint, or a new one of the same architecture."""
 
 from __future__ import annotations
 
@@ -20,6 +20,30 @@ class PretrainedWhisper:
 
     encoder: SpeechEncoder
     weights: dict[str, Tensor]
+
+
+def new_encoder(
+    *, layers: int, width: int, heads: int, labels: tuple[str, ...], seed: int
+) -> PretrainedWhisper:
+    """Return an encoder with random weights, to be trained from scratch.
+
+    Raises:
+        CheckpointError: The width is not a multiple of the number of heads.
+    """
+    try:
+        shape = SpeechConfig(
+            width=width,
+            heads=heads,
+            inner=4 * width,
+            layers=layers,
+            pooled_layers=_pooled(layers),
+            labels=labels,
+        )
+    except ValueError as error:
+        raise CheckpointError(f"{error}.") from None
+    encoder = SpeechEncoder(shape)
+    encoder.initialize(seed)
+    return PretrainedWhisper(encoder.eval(), dict(encoder.state_dict()))
 
 
 def load_whisper_encoder(
@@ -55,7 +79,7 @@ def load_whisper_encoder(
             inner=config["encoder_ffn_dim"],
             positions=config["max_source_positions"],
             layers=layers,
-            pooled_layers=tuple(range(max(1, layers - 1), layers + 1)),
+            pooled_layers=_pooled(layers),
             labels=labels,
         )
         encoder = SpeechEncoder(shape)
@@ -66,3 +90,8 @@ def load_whisper_encoder(
             f"{directory}: not a complete Whisper checkpoint with {WEIGHTS}: {one_line(error)}"
         ) from None
     return PretrainedWhisper(encoder.eval(), weights)
+
+
+def _pooled(layers: int) -> tuple[int, ...]:
+    """The last two layers."""
+    return tuple(range(max(1, layers - 1), layers + 1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from emo_models.evaluation.leave_one_corpus_out import (
 )
 from emo_models.modeling.speech import SpeechEmotionModel
 from emo_models.modeling.speech_base import tensors_sha256
-from emo_models.modeling.whisper import PretrainedWhisper, load_whisper_encoder
+from emo_models.modeling.whisper import PretrainedWhisper, load_whisper_encoder, new_encoder
 from emo_models.recipes import SpeechRecipe
 from emo_models.runs.progress import epoch_bar, row_bar
 from emo_models.runs.state import begin_run, finish_run, rows_sha256
@@ -32,6 +32,7 @@ from emo_models.training.loop import History
 from emo_models.training.speech import head_of, train_speech, tuned_embeddings
 from emo_models.training.speech_features import (
     CLEAN,
+    NOTHING,
     TELEPHONE,
     Condition,
     SpeechFeatures,
@@ -51,7 +52,7 @@ class SpeechRun:
 
     Attributes:
         train: Tables of clips with speakers; each is a corpus.
-        encoder: Directory or Hub id of a Whisper checkpoint.
+        encoder: Directory or Hub id of a Whisper checkpoint; None: train from scratch.
         output: Directory of the run.
         test: Tables to report on.
         base: Hub id that the checkpoint names for the tensors that training left unchanged; they
@@ -64,7 +65,7 @@ class SpeechRun:
     """
 
     train: tuple[Path, ...]
-    encoder: str
+    encoder: str | None
     output: Path
     test: tuple[Path, ...] = ()
     base: str | None = None
@@ -85,9 +86,11 @@ def run_speech(
         CheckpointError: The encoder is not available or incomplete.
     """
     utterances = read_utterances(run.train, run.layout, run.labels, recipe.soft_share)
+    if run.encoder is None:
+        recipe = replace(recipe, fine_tune=recipe.layers)
     _check(run, recipe, utterances)
     tests = {path.stem: read_utterances([path], run.layout, utterances.labels) for path in run.test}
-    whisper = load_whisper_encoder(run.encoder, layers=recipe.layers, labels=utterances.labels)
+    whisper = _encoder(run, recipe, utterances.labels)
     identity = {
         "options": dict(run.options),
         "encoder weights": tensors_sha256(whisper.weights, whisper.weights),
@@ -128,7 +131,9 @@ def run_speech(
         "leave_one_corpus_out": _table(held_out, temperature),
         "test": _table(tested, temperature),
     }
-    base = run.base or (None if Path(run.encoder).is_dir() else run.encoder)
+    base = run.base
+    if base is None and run.encoder is not None and not Path(run.encoder).is_dir():
+        base = run.encoder
     save_speech(
         run.output / CHECKPOINT,
         network,
@@ -160,7 +165,7 @@ class _Session:
             self.whisper.encoder,
             utterances,
             self.run.cache or self.run.output / "features",
-            frozen=self.recipe.layers - self.recipe.fine_tune,
+            frozen=self._frozen,
             seed=self.recipe.seed,
         )
 
@@ -207,8 +212,26 @@ class _Session:
         return found
 
     @property
+    def _frozen(self) -> int:
+        if self.run.encoder is None:
+            return NOTHING
+        return self.recipe.layers - self.recipe.fine_tune
+
+    @property
     def _weight(self) -> float:
         return self.recipe.adaptation_weight
+
+
+def _encoder(run: SpeechRun, recipe: SpeechRecipe, labels: tuple[str, ...]) -> PretrainedWhisper:
+    if run.encoder is not None:
+        return load_whisper_encoder(run.encoder, layers=recipe.layers, labels=labels)
+    return new_encoder(
+        layers=recipe.layers,
+        width=recipe.width,
+        heads=recipe.heads,
+        labels=labels,
+        seed=recipe.seed,
+    )
 
 
 def _file_name(name: str) -> str:

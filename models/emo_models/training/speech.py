@@ -1,5 +1,7 @@
 """Training of a speech network: a linear head, then the encoder's last layers with it.
 
+From scratch, these are all layers and the convolutions before them.
+
 Speaker adaptation is part of the training: each clip's embedding minus the mean of a random number
 of other clips of its speaker, shrunk towards the population mean as the runtime does it. The
 embeddings of the other clips are those of the last step that computed them.
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +32,11 @@ from emo_models.data.speakers import (
 )
 from emo_models.evaluation.metrics import macro_f1
 from emo_models.modeling.speech import SpeechEmotionModel, SpeechEncoder
-from emo_models.modeling.speech_states import last_embedding
+from emo_models.modeling.speech_states import Convolutions, last_embedding
 from emo_models.recipes import SpeechRecipe
 from emo_models.training.loop import History, check_finite, train_epochs
-from emo_models.training.speech_features import Clip, Condition, SpeechFeatures
+from emo_models.training.spec_augment import spec_augment
+from emo_models.training.speech_features import NOTHING, Clip, Condition, SpeechFeatures
 from emo_models.training.speech_head import LinearHead, train_head
 from emo_runtime.adaptation import SpeakerAdaptation
 
@@ -58,7 +62,7 @@ def train_speech(
     epoch is kept. Nothing is chosen by a held-out corpus.
 
     Args:
-        encoder: Pretrained; not changed.
+        encoder: Pretrained, or new where the features have nothing frozen; not changed.
         features: Clips after the encoder.
         numbers: Numbers of the training clips in ``features``.
         conditions: Recording conditions of the training.
@@ -76,7 +80,7 @@ def train_speech(
     tuning = _Tuning(encoder, head, np.stack(bank), first=features.frozen)
     optimizer = torch.optim.AdamW(
         [
-            {"params": list(tuning.layers.parameters()), "weight_decay": recipe.weight_decay},
+            {"params": tuning.encoder_parameters(), "weight_decay": recipe.weight_decay},
             {"params": list(tuning.head.parameters()), "weight_decay": 10 * recipe.weight_decay},
         ],
         lr=recipe.learning_rate,
@@ -94,7 +98,7 @@ def train_speech(
             rows = rng.choice(len(numbers), recipe.batch_size, p=weights)
             kinds = rng.integers(len(conditions), size=len(rows))
             clips = [
-                cropped(features.clip(int(numbers[row]), conditions[kind]), recipe.crop_s, rng)
+                _augmented(features.clip(int(numbers[row]), conditions[kind]), recipe, rng)
                 for row, kind in zip(rows, kinds, strict=True)
             ]
             done = epoch * steps + step
@@ -114,7 +118,7 @@ def train_speech(
             )
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(tuning.layers.parameters(), 1.0)
+            nn.utils.clip_grad_norm_(tuning.encoder_parameters(), 1.0)
             optimizer.step()
             tuning.remember(rows, kinds, embedding.detach(), recipe.averaging)
             total += check_finite(float(loss.detach()), epoch)
@@ -149,8 +153,10 @@ def tuned_embeddings(
     clips = [features.clip(int(number), condition) for number in numbers]
     if features.frozen == network.config.layers:
         return np.stack([clip.embedding for clip in clips])
-    layers = list(network.encoder.layers)[features.frozen :]
-    rows = [_embed(layers, [clip], network.encoder, features.frozen) for clip in clips]
+    first = features.frozen
+    layers = list(network.encoder.layers)[max(first, 0) :]
+    front = Convolutions(network.encoder) if first == NOTHING else None
+    rows = [_embed(layers, [clip], network.encoder, first, front) for clip in clips]
     embeddings: Floats = torch.cat(rows).numpy()
     return embeddings
 
@@ -178,8 +184,19 @@ def cropped(clip: Clip, duration_s: float, rng: np.random.Generator) -> Clip:
         start = int(rng.integers(len(clip.gate) - length + 1))
         if speech[start + length] - speech[start] > 0.5 * min(length, speech[-1]):
             break
-    part = slice(start, start + length)
-    return Clip(clip.states[part], clip.gate[part], clip.embedding)
+    gate = clip.gate[start : start + length]
+    # Features have two frames for each value of the gate.
+    each = 2 if len(clip.states) > len(clip.gate) else 1
+    return Clip(clip.states[each * start : each * (start + length)], gate, clip.embedding)
+
+
+def _augmented(clip: Clip, recipe: SpeechRecipe, rng: np.random.Generator) -> Clip:
+    part = cropped(clip, recipe.crop_s, rng)
+    if not (recipe.time_mask or recipe.channel_mask):
+        return part
+    return replace(
+        part, states=spec_augment(part.states, recipe.time_mask, recipe.channel_mask, rng)
+    )
 
 
 class _Tuning(nn.Module):
@@ -196,12 +213,16 @@ class _Tuning(nn.Module):
         self._encoder = [encoder]  # in a list: not a part of the state
         self._first = first
         scale = bank.reshape(-1, bank.shape[2]).std(0) + 1e-6
-        self.layers = nn.ModuleList(copy.deepcopy(list(encoder.layers)[first:]))
+        self.layers = nn.ModuleList(copy.deepcopy(list(encoder.layers)[max(first, 0) :]))
+        self.front = Convolutions(encoder) if first == NOTHING else None
+        if self.front is not None:
+            self.front.embed_positions.requires_grad_(False)
         self.head = nn.Linear(*head.weight.shape)
         with torch.no_grad():
             self.head.weight.copy_(torch.from_numpy(head.weight.T * scale))
             self.head.bias.copy_(torch.from_numpy(head.bias))
         self.averaged_layers = copy.deepcopy(self.layers).requires_grad_(False)
+        self.averaged_front = copy.deepcopy(self.front)
         self.averaged_head = copy.deepcopy(self.head).requires_grad_(False)
         self.register_buffer("scale", torch.from_numpy(scale))
         self.register_buffer("mean", torch.from_numpy(head.adaptation.population).float())
@@ -209,7 +230,12 @@ class _Tuning(nn.Module):
 
     def embed(self, clips: Sequence[Clip]) -> Tensor:
         """Return the embeddings [clips, width] of the layers that are trained."""
-        return _embed(list(self.layers), clips, self._encoder[0], self._first)
+        return _embed(list(self.layers), clips, self._encoder[0], self._first, self.front)
+
+    def encoder_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of the encoder that are trained."""
+        front = [] if self.front is None else list(self.front.parameters())
+        return [*self.layers.parameters(), *(item for item in front if item.requires_grad)]
 
     def set_mean(self, utterances: Utterances) -> None:
         """Set the population mean to that of the last known embeddings."""
@@ -240,10 +266,13 @@ class _Tuning(nn.Module):
     def remember(self, rows: Ints, kinds: Ints, embedding: Tensor, rate: float) -> None:
         """Keep the embeddings of a step, and update the moving averages."""
         self.bank[torch.from_numpy(kinds), torch.from_numpy(rows)] = embedding
-        for averages, trained in (
+        pairs: list[tuple[nn.Module, nn.Module]] = [
             (self.averaged_layers, self.layers),
             (self.averaged_head, self.head),
-        ):
+        ]
+        if self.front is not None and self.averaged_front is not None:
+            pairs.append((self.averaged_front, self.front))
+        for averages, trained in pairs:
             for average, value in zip(averages.parameters(), trained.parameters(), strict=True):
                 average.lerp_(value, rate)
 
@@ -255,8 +284,10 @@ class _Tuning(nn.Module):
             weight, self.averaged_head.bias.numpy(), SpeakerAdaptation(mean, adaptation_weight, "")
         )
         network = _assembled(encoder, head)
-        for number, layer in enumerate(self.averaged_layers, self._first):
+        for number, layer in enumerate(self.averaged_layers, max(self._first, 0)):
             network.encoder.layers[number].load_state_dict(layer.state_dict())
+        if self.averaged_front is not None:
+            network.encoder.load_state_dict(self.averaged_front.state_dict(), strict=False)
         return network
 
 
@@ -273,15 +304,22 @@ def _assembled(encoder: SpeechEncoder, head: LinearHead) -> SpeechEmotionModel:
 
 
 def _embed(
-    layers: Sequence[nn.Module], clips: Sequence[Clip], encoder: SpeechEncoder, first: int
+    layers: Sequence[nn.Module],
+    clips: Sequence[Clip],
+    encoder: SpeechEncoder,
+    first: int,
+    front: nn.Module | None,
 ) -> Tensor:
     longest = max(len(clip.gate) for clip in clips)
     states = torch.zeros(len(clips), longest, encoder.config.width)
+    if front is not None:
+        states = _convolved(clips, front)
     gate = torch.zeros(len(clips), longest)
     padding = torch.ones(len(clips), longest, dtype=torch.bool)
     for number, clip in enumerate(clips):
         length = len(clip.gate)
-        states[number, :length] = torch.from_numpy(clip.states)
+        if front is None:
+            states[number, :length] = torch.from_numpy(clip.states)
         gate[number, :length] = torch.from_numpy(clip.gate)
         padding[number, :length] = False
     return last_embedding(
@@ -289,6 +327,15 @@ def _embed(
         states,
         gate,
         padding,
-        first=first,
+        first=max(first, 0),
         pooled_layers=encoder.config.pooled_layers,
     )
+
+
+def _convolved(clips: Sequence[Clip], front: nn.Module) -> Tensor:
+    lengths = [len(clip.states) for clip in clips]
+    features = torch.zeros(len(clips), clips[0].states.shape[1], max(lengths))
+    for number, clip in enumerate(clips):
+        features[number, :, : lengths[number]] = torch.from_numpy(clip.states.T)
+    states: Tensor = front(features, torch.tensor(lengths))
+    return states

@@ -27,6 +27,8 @@ from emo_runtime.errors import AudioError
 # Change it with the computation, so that results of an older one are not read from a cache.
 _VERSION = 1
 _VOICES = 4
+# Number of frozen layers of a network that is trained from scratch: not even the convolutions.
+NOTHING = -1
 LEVEL = Level(target_dbfs=-23.0, max_gain_db=60.0)
 
 
@@ -61,7 +63,8 @@ class Clip:
     """A clip after the encoder.
 
     Attributes:
-        states: After the frozen layers, float16 [time, width]; empty where all are frozen.
+        states: After the frozen layers, float16 [time, width]; empty where all are frozen. Where
+            nothing is frozen, the features [frames, n_mels], two frames for each time.
         gate: Weight of each frame, float16 [time].
         embedding: Of the whole pretrained encoder, float32 [width].
     """
@@ -172,6 +175,9 @@ class SpeechFeatures:
         if self.frozen == self._encoder.config.layers:
             nothing = np.empty(0, np.float16)
             return Clip(nothing, nothing, embedding)
+        if self.frozen == NOTHING:
+            gate = self._encoder.speech_gate(features)[:, ::2]
+            return Clip(features[0].T.half().numpy(), gate[0].half().numpy(), embedding)
         states, gate = first_states(self._encoder, features, self.frozen)
         return Clip(states[0].half().numpy(), gate[0].half().numpy(), embedding)
 

@@ -125,6 +125,31 @@ def test_test_tables_and_a_head_without_fine_tuning(
     load_speech(tmp_path / "run" / "checkpoint")  # a directory without --base: all tensors
 
 
+def test_a_network_from_scratch(speech_tables: tuple[Path, Path], tmp_path: Path) -> None:
+    first, second = speech_tables
+    result = run(
+        "--train", first, "--test", second, "--from-scratch", "--layers", 2, "--width", 16,
+        "--heads", 2, "--time-mask", 0.2, "--channel-mask", 0.2, "--learning-rate", 3e-3,
+        "--output", tmp_path / "run", *SMALL, "--epochs", 6,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    network = load_speech(tmp_path / "run" / "checkpoint")
+    assert (network.config.layers, network.config.width, network.config.inner) == (2, 16, 64)
+    metrics = json.loads((tmp_path / "run" / "checkpoint" / "metrics.json").read_text())
+    assert metrics["recipe"]["channel_mask"] == 0.2
+    # A constant answer has a macro-F1 of 1/6.
+    assert metrics["test"]["clean"]["second"]["n=5"]["macro_f1"] > 0.5
+
+
+@pytest.mark.parametrize("options", [(), ("--from-scratch", "--encoder", "a/whisper")])
+def test_an_encoder_or_none(
+    speech_tables: tuple[Path, Path], tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    result = run("--train", speech_tables[0], "--output", tmp_path / "run", *options)
+    assert result.exit_code == 2
+    assert "give either --encoder or --from-scratch" in result.output
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

@@ -7,17 +7,20 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from transformers import WhisperConfig
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from emo_models.data.corpora import TableFormat
 from emo_models.data.speakers import Profile, Utterances, population_mean, read_utterances
 from emo_models.errors import CheckpointError, DataError
 from emo_models.modeling.speech import SpeechEncoder
-from emo_models.modeling.speech_states import first_states, last_embedding
-from emo_models.modeling.whisper import load_whisper_encoder
+from emo_models.modeling.speech_states import Convolutions, first_states, last_embedding
+from emo_models.modeling.whisper import load_whisper_encoder, new_encoder
 from emo_models.recipes import SpeechRecipe
 from emo_models.training.speech import cropped, head_of, train_speech, tuned_embeddings
 from emo_models.training.speech_features import (
     CLEAN,
+    NOTHING,
     TELEPHONE,
     Clip,
     Condition,
@@ -79,6 +82,20 @@ def test_both_parts_of_the_encoder_equal_the_whole(encoder: SpeechEncoder, first
         )
         torch.testing.assert_close(found[:1], encoder(long), atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(found[1:], encoder(short), atol=1e-5, rtol=1e-5)
+
+
+def test_convolutions_of_padded_features_equal_the_whole(encoder: SpeechEncoder) -> None:
+    """Padding must not reach the last frames through the second convolution."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        encoder.conv1.bias.normal_()
+        long, short = torch.randn(1, 20, 80) / 4, torch.randn(1, 20, 51) / 4
+        features = torch.zeros(2, 20, 80)
+        features[0], features[1, :, :51] = long[0], short[0]
+        found = Convolutions(encoder)(features, torch.tensor([80, 51]))
+        (a, _), (b, _) = (first_states(encoder, x, 0) for x in (long, short))
+    torch.testing.assert_close(found[0], a[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found[1, :26], b[0], atol=1e-5, rtol=1e-5)
 
 
 def test_encoded_clips_come_from_the_runtimes_front_end(
@@ -199,6 +216,43 @@ def test_fine_tuning_changes_the_last_layers_and_learns(
             expected, _ = network(torch.from_numpy(mel.whole(samples).parts[0]))
         # The cached states are float16.
         np.testing.assert_allclose(found[number], expected[0], atol=0.02)
+
+
+def test_training_from_scratch_learns_the_convolutions_too(
+    clips: Utterances, tmp_path: Path
+) -> None:
+    made = new_encoder(layers=2, width=16, heads=2, labels=("anger", "joy", "neutral"), seed=1)
+    features = SpeechFeatures(made.encoder, clips, tmp_path, frozen=NOTHING, seed=0)
+    numbers = np.arange(len(clips.rows))
+    recipe = replace(RECIPE, layers=2, epochs=8, time_mask=0.2, channel_mask=0.2, averaging=0.1)
+    network, history = train_speech(made.encoder, features, numbers, conditions(0), recipe)
+    before, after = made.encoder.state_dict(), network.encoder.state_dict()
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    assert same == {"embed_positions.weight"}
+    assert history.losses[-1] < 0.9 * history.losses[0]
+    # The same network as a whole; features in the cache are float16.
+    found = tuned_embeddings(network, features, numbers[:4], CLEAN)
+    mel = LogMel(front_end_settings(made.encoder))
+    for number in range(4):
+        samples = load_audio(str(clips.rows[number].audio), 16_000)
+        with torch.no_grad():
+            expected, _ = network(torch.from_numpy(mel.whole(samples).parts[0]))
+        np.testing.assert_allclose(found[number], expected[0], atol=0.02)
+
+
+def test_a_new_encoder_is_the_seeds() -> None:
+    def weights(seed: int) -> torch.Tensor:
+        made = new_encoder(layers=1, width=16, heads=2, labels=("a", "b"), seed=seed)
+        return made.encoder.layers[0].fc1.weight
+
+    assert torch.equal(weights(1), weights(1))
+    assert not torch.equal(weights(1), weights(2))
+    # Whisper's table of positions, from its definition: the first column of sines is sin(time).
+    table = new_encoder(layers=1, width=16, heads=2, labels=("a", "b"), seed=0).encoder
+    positions = WhisperEncoder(WhisperConfig(d_model=16, encoder_layers=0)).embed_positions.weight
+    torch.testing.assert_close(table.embed_positions.weight, positions, atol=1e-4, rtol=1e-4)
+    with pytest.raises(CheckpointError, match="width 16 is not a multiple of heads 3"):
+        new_encoder(layers=1, width=16, heads=3, labels=("a", "b"), seed=0)
 
 
 def test_a_resumed_fine_tuning_equals_an_uninterrupted_one(
