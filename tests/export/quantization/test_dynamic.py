@@ -28,6 +28,7 @@ from emo_export.quantization.dynamic import (
     quantize_pairs,
 )
 from emo_export.torch_export import graph
+from emo_runtime.bundle.reader import installed_bundle, open_bundle
 
 Load = Callable[..., Checkpoints]
 
@@ -172,3 +173,24 @@ def test_pairs_do_not_saturate_without_vnni(make: Any, saturates: bool) -> None:
     activations[0], activations[1] = 255, np.where(weights[:, 0] > 0, 255, 0)
     exact = activations.astype(np.int64) @ weights.astype(np.int64)
     assert (vpmaddubsw(activations, weights) != exact).any() == saturates
+
+
+@pytest.mark.parametrize("name", ["emo-es", "emo-es-research", "emo-es-small"])
+def test_products_of_shipped_bundles_do_not_saturate(name: str) -> None:
+    """A gate on a machine with VNNI can't see it: full activations on the weights of each pair."""
+    bundle = open_bundle(installed_bundle(name))
+    found = 0
+    for item in bundle.manifest.graphs.values():
+        if "int8" not in item.variants:
+            continue
+        model = onnx.load(bundle.path / item.variants["int8"].file)
+        constants = {tensor.name: tensor for tensor in model.graph.initializer}
+        for node in model.graph.node:
+            if node.op_type != "MatMulInteger":
+                continue
+            weights = numpy_helper.to_array(constants[node.input[1]]).astype(int)
+            pairs = weights[0 : len(weights) // 2 * 2].reshape(-1, 2, weights.shape[1])
+            assert 255 * np.maximum(pairs, 0).sum(1).max() <= 32_767
+            assert 255 * np.minimum(pairs, 0).sum(1).min() >= -32_768
+            found += 1
+    assert found >= 8
