@@ -4,14 +4,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch import nn
+from torch.nn import functional
 from torch.nn.utils import parametrize
 from transformers import (
     CONFIG_MAPPING,
     MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING,
     MODEL_MAPPING,
 )
+from transformers.modeling_outputs import BaseModelOutput
 
 from emo_export.checkpoints.feature_extractor import check_feature_width, read_front_end
 from emo_export.checkpoints.speech import SpeechCheckpoint
@@ -19,7 +22,7 @@ from emo_export.options import SpeechPooling
 from emo_models.errors import CheckpointError
 from emo_models.modeling.load import quiet, read_weights, refuse_lost_weights, refuse_regression
 from emo_models.modeling.source import CONFIG, read_config, weights_sha256
-from emo_runtime.bundle.front_ends import FrontEndSettings
+from emo_runtime.bundle.front_ends import FrontEndSettings, LogMelSettings
 
 ARCHITECTURES = (
     "wav2vec2",
@@ -110,6 +113,8 @@ def _encoder(
     if layers is not None:
         _keep_layers(directory, model, layers)
     _fold_weight_norm(model)
+    if isinstance(front_end, LogMelSettings):
+        front_end = msgspec.structs.replace(front_end, pad_s=None, beyond_max="windows")
     width = int(config.hidden_size) * (2 if pooling == "mean_std" else 1)
     return SpeechCheckpoint(
         directory=directory,
@@ -139,7 +144,8 @@ class _Pooled(nn.Module):
 
     def __init__(self, model: nn.Module, pooling: SpeechPooling) -> None:
         super().__init__()
-        self.encoder = model.encoder if model.config.model_type == "whisper" else model  # type: ignore[union-attr]
+        is_whisper = model.config.model_type == "whisper"  # type: ignore[union-attr]
+        self.encoder = _UnpaddedWhisper(model.encoder) if is_whisper else model
         self.pooling = pooling
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, None]:
@@ -149,6 +155,26 @@ class _Pooled(nn.Module):
             return mean, None
         variance = (states - mean.unsqueeze(1)).square().mean(1)
         return torch.cat([mean, variance.sqrt()], 1), None
+
+
+class _UnpaddedWhisper(nn.Module):
+    """Whisper's encoder on sound of any length: the positions of its first frames are used.
+
+    ``WhisperEncoder`` reads 30 s only. Padded, most of the states and of the time would be silence.
+    """
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, features: torch.Tensor) -> BaseModelOutput:
+        encoder = self.encoder
+        states = functional.gelu(encoder.conv1(features))
+        states = functional.gelu(encoder.conv2(states)).transpose(1, 2)
+        states = states + encoder.embed_positions.weight[: states.shape[1]]
+        for layer in encoder.layers:
+            states = layer(states, None, None)[0]
+        return BaseModelOutput(encoder.layer_norm(states))
 
 
 def _refuse_other_kinds(directory: Path, values: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@ from emo_export.passes.optimize import optimize_speech
 from emo_export.torch_export import speech_graph
 from emo_models.errors import CheckpointError
 from emo_runtime.audio.front_end import make_front_end
+from helpers.reference_features import whisper
 from helpers.sounds import speechlike
 
 LABELS = {"id2label": dict(enumerate(("calm", "happy", "angry")))}
@@ -134,6 +135,12 @@ def test_an_encoder_gives_its_pooled_states(make: Make, name: str, pooling: str)
         directory, config=getattr(transformers, f"{name}Config")(**config)
     ).eval()
     inputs = inputs_of(directory, samples, name)
+    if name == "Whisper":
+        # It reads as many positions as it has, here those of the sound alone.
+        inputs = {"input_features": torch.from_numpy(whisper(samples))}
+        positions = shallow.encoder.embed_positions.weight[:55]
+        shallow.encoder.embed_positions = torch.nn.Embedding.from_pretrained(positions)
+        shallow.config.max_source_positions = 55
     with torch.no_grad():
         if name == "Whisper":
             states = shallow.encoder(**inputs).last_hidden_state
