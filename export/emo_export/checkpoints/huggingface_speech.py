@@ -145,11 +145,11 @@ class _Pooled(nn.Module):
     def __init__(self, model: nn.Module, pooling: SpeechPooling) -> None:
         super().__init__()
         is_whisper = model.config.model_type == "whisper"  # type: ignore[union-attr]
-        self.encoder = _UnpaddedWhisper(model.encoder) if is_whisper else model
+        self.encoder: nn.Module = _UnpaddedWhisper(model.encoder) if is_whisper else model
         self.pooling = pooling
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, None]:
-        states = self.encoder(features).last_hidden_state  # type: ignore[operator]
+        states = self.encoder(features).last_hidden_state
         mean = states.mean(1)
         if self.pooling == "mean":
             return mean, None
