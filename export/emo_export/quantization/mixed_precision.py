@@ -18,6 +18,9 @@ from emo_runtime.bundle.manifest import TaskName
 _LARGEST_KEPT_SHARE = 0.5
 _RANKING_ROWS = 64
 _RANKING_CLIPS = 8  # a speech graph is run once for each product
+# More parts than these (a network of 24 layers) are ranked in so many groups.
+_SINGLE_PARTS = 80
+_GROUPS = 32
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,8 @@ def choose_int8(optimized: Optimized, evaluator: Evaluator, gate: Gate) -> Int8:
     The parts (matrix products, the word table) are ranked by the error of quantizing each alone:
     the mean change of the probabilities over some rows. The worst are kept in float32 first, until
     the gate is met or half of the parts are kept. If the gate is never met, the best attempt is
-    returned, which ``require`` refuses.
+    returned, which ``require`` refuses. In graphs of many products, the parts are groups of
+    adjacent ones: ranking each alone would take hours.
     """
     names = [name for name in optimized.graphs if name != "fusion"]
     chosen, unrepaired, tried, scaled = {}, {}, {}, {}
@@ -84,13 +88,11 @@ def choose_int8(optimized: Optimized, evaluator: Evaluator, gate: Gate) -> Int8:
         optimized, scaling = scale_outliers(optimized, evaluator, name, _tasks_of(name, evaluator))
         if scaling is not None:
             scaled[name] = scaling
-        attempts = _attempts(optimized, evaluator, gate, name)
-        best = attempts[-1]
-        if len(attempts) > 1:
-            best = max(attempts, key=lambda attempt: attempt.rank(gate))
-            tried[name] = len(attempts) - 1
+        plain, best, repairs = _search(optimized, evaluator, gate, name)
+        if repairs:
+            tried[name] = repairs
         if best.keep:
-            unrepaired[name] = attempts[0].model
+            unrepaired[name] = plain.model
         if WORD_TABLE in best.keep:
             word_tables.append(name)
         products = optimized.products(name)
@@ -107,8 +109,14 @@ def choose_int8(optimized: Optimized, evaluator: Evaluator, gate: Gate) -> Int8:
     )
 
 
-def _attempts(optimized: Optimized, evaluator: Evaluator, gate: Gate, name: str) -> list[_Attempt]:
-    """The plain int8 graph, then repaired ones up to the first that meets the gate."""
+def _search(
+    optimized: Optimized, evaluator: Evaluator, gate: Gate, name: str
+) -> tuple[_Attempt, _Attempt, int]:
+    """Return the plain int8 graph, the best one, and the number of repaired ones that were tried.
+
+    The search ends with the first that meets the gate. Graphs can be large: only these two are
+    kept in memory.
+    """
     tasks = _tasks_of(name, evaluator)
 
     def attempt(keep: frozenset[str]) -> _Attempt:
@@ -116,20 +124,24 @@ def _attempts(optimized: Optimized, evaluator: Evaluator, gate: Gate, name: str)
         return _Attempt(keep, model, _judge(optimized, evaluator, name, model, tasks))
 
     if not gate.enforced:
-        return [_Attempt(frozenset(), variant(optimized, name, "int8"), [])]
-    attempts = [attempt(frozenset())]
-    if not missed(attempts[0].comparisons, gate) or unfit_rows(attempts[0].comparisons, ""):
-        return attempts
+        plain = _Attempt(frozenset(), variant(optimized, name, "int8"), [])
+        return plain, plain, 0
+    plain = best = attempt(frozenset())
+    if not missed(plain.comparisons, gate) or unfit_rows(plain.comparisons, ""):
+        return plain, plain, 0
     parts = optimized.repairable(name)
     keep: frozenset[str] = frozenset()
-    for part in _worst_first(optimized, evaluator, name, tasks):
+    repairs = 0
+    for group in _worst_first(optimized, evaluator, name, tasks):
         if len(keep) >= _LARGEST_KEPT_SHARE * len(parts):
             break
-        keep |= {part}
-        attempts.append(attempt(keep))
-        if not missed(attempts[-1].comparisons, gate):
+        keep |= set(group)
+        repaired = attempt(keep)
+        repairs += 1
+        best = max(best, repaired, key=lambda item: item.rank(gate))
+        if not missed(repaired.comparisons, gate):
             break
-    return attempts
+    return plain, best, repairs
 
 
 def _tasks_of(name: str, evaluator: Evaluator) -> tuple[TaskName, ...]:
@@ -157,17 +169,25 @@ def _judge(
 
 def _worst_first(
     optimized: Optimized, evaluator: Evaluator, name: str, tasks: Sequence[TaskName]
-) -> list[str]:
+) -> list[tuple[str, ...]]:
     some = evaluator.subsample(
         max(1, len(evaluator.evaluation.rows) // _RANKING_ROWS),
         _RANKING_CLIPS if name == "speech" else None,
     )
-    products = optimized.repairable(name)
+    parts = optimized.repairable(name)
 
-    def alone(product: str) -> float:
-        others = frozenset(products) - {product}
+    def alone(group: tuple[str, ...]) -> float:
+        others = frozenset(parts) - set(group)
         model = variant(optimized, name, "int8", others)
         return some.mean_change(some.ask({**optimized.graphs, name: model}), tasks)
 
-    errors = {product: alone(product) for product in products}
-    return sorted(products, key=lambda product: (-errors[product], products.index(product)))
+    groups = group_parts(parts)
+    errors = [alone(group) for group in groups]
+    order = sorted(range(len(groups)), key=lambda number: (-errors[number], number))
+    return [groups[number] for number in order]
+
+
+def group_parts(parts: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the parts one by one, or of many at most ``_GROUPS`` groups of adjacent ones."""
+    size = 1 if len(parts) <= _SINGLE_PARTS else -(-len(parts) // _GROUPS)
+    return [tuple(parts[start : start + size]) for start in range(0, len(parts), size)]

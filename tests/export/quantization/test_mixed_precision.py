@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import numpy_helper
 
 from emo_export.evaluation.gate import GateError
@@ -13,6 +15,7 @@ from emo_export.onnx_graph import Graph
 from emo_export.options import Gate, Identity, Options, Sources
 from emo_export.pipeline import export
 from emo_export.quantization.embedding import _word_lookups
+from emo_export.quantization.mixed_precision import group_parts
 
 
 def spoil(model: onnx.ModelProto) -> bool:
@@ -57,3 +60,15 @@ def test_a_gate_that_is_never_met_says_how_far_the_best_attempt_came(
     with pytest.raises(GateError, match=r"mean change .* 0\.\d+ > 1e-09.* tried \d+ graphs; its"):
         export(options(Gate(min_agreement=0, max_f1_loss=1, max_change=1e-9)))
     assert not list(tmp_path.glob("*bundle*"))
+
+
+@given(st.integers(0, 400))
+def test_parts_of_large_graphs_are_grouped(count: int) -> None:
+    parts = [f"product{number}" for number in range(count)]
+    groups = group_parts(parts)
+    assert [part for group in groups for part in group] == parts
+    if count <= 80:
+        assert all(len(group) == 1 for group in groups)
+    else:
+        assert len(groups) <= 32
+        assert len({len(group) for group in groups[:-1]}) <= 1
