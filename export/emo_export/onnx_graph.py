@@ -142,7 +142,11 @@ def size_bytes(model: onnx.ModelProto) -> int:
 
 
 def copy(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a copy of a model of any size."""
+    """Return a copy of a model of any size.
+
+    Protobuf keeps what was deleted from a message until the whole message is freed. A copy of a
+    rewritten model has only what is left.
+    """
     other = onnx.ModelProto()
     other.ir_version = model.ir_version
     other.opset_import.extend(model.opset_import)

@@ -53,21 +53,26 @@ class Optimized:
 
 
 def optimize(
-    graphs: Graphs, checkpoints: Checkpoints, precisions: Sequence[Precision]
+    graphs: dict[str, onnx.ModelProto], checkpoints: Checkpoints, precisions: Sequence[Precision]
 ) -> Optimized:
-    """Apply the exact rewrites to every graph; skip forms that no precision needs."""
+    """Apply the exact rewrites to every graph; skip forms that no precision needs.
+
+    ``graphs`` is emptied, so that each is freed as soon as its rewritten copy exists.
+    """
     owners: dict[str, TextCheckpoint] = {}
     if checkpoints.text is not None:
         owners["text"] = checkpoints.text
     if checkpoints.encoder is not None:
         owners["encoder"] = checkpoints.encoder
     result, separate, standard = {}, {}, {}
-    for name, model in graphs.items():
+    for name in list(graphs):
+        model = graphs.pop(name)
         if name == "fusion":
             result[name] = optimize_fusion(model)
             continue
         if name == "speech":
-            result[name] = optimize_speech(model)
+            result[name] = copy(optimize_speech(model))
+            del model
             continue
         heads, hidden = owners[name].heads, owners[name].hidden
         by_rows = "int8" in precisions and is_large(model)
@@ -100,6 +105,7 @@ def variant(
     }
     model = make[precision]()
     share_constants(model)
+    model = copy(model)
     clean(model)
     return model
 
