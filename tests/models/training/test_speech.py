@@ -243,7 +243,7 @@ def test_training_from_scratch_learns_the_convolutions_too(
 def test_a_new_encoder_is_the_seeds() -> None:
     def weights(seed: int) -> torch.Tensor:
         made = new_encoder(layers=1, width=16, heads=2, labels=("a", "b"), seed=seed)
-        return made.encoder.layers[0].fc1.weight
+        return made.encoder.state_dict()["layers.0.fc1.weight"]
 
     assert torch.equal(weights(1), weights(1))
     assert not torch.equal(weights(1), weights(2))
