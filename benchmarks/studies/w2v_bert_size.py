@@ -8,7 +8,7 @@ toolkit) and OUTPUT/encoder (a BERT of BETO's size). Then:
 emo-export --speech-emotion OUTPUT/speech --encoder OUTPUT/encoder --quantize --no-gate
 emo-bench --bundle bundle --peers --checkpoint OUTPUT --scenario SingleStream --threads 2
 
-24 layers need 2.8 GB on the disk, and an export of 11 GB of memory.
+24 layers take 2.8 GB on the disk; their export takes several times as much memory.
 """
 
 import argparse
