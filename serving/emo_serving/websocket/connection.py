@@ -88,7 +88,7 @@ class WebSocketConnection:
             await asyncio.shield(self._writable)
         if not self.is_connected or self._transport.is_closing():
             raise Disconnected
-        self._transport.write(build_frame(TEXT, text.encode()))
+        self._write(build_frame(TEXT, text.encode()))
 
     async def close(self, code: int, reason: str) -> None:
         """Send a close frame; the connection ends when the client has responded, or soon."""
@@ -100,7 +100,7 @@ class WebSocketConnection:
             return
         self._close_sent = True
         self._stop_pings()
-        self._transport.write(build_close(code, reason))
+        self._write(build_close(code, reason))
         self._close_timer = self._loop.call_later(_CLOSE_S, self._transport.abort)
         self._process()
 
@@ -140,7 +140,7 @@ class WebSocketConnection:
         if writable is not None and not writable.done():
             writable.set_result(None)
         if self._pong is not None and self.is_connected:
-            self._transport.write(self._pong)
+            self._write(self._pong)
         self._pong = None
 
     def _process(self) -> None:
@@ -188,8 +188,9 @@ class WebSocketConnection:
             self._end()
             if not self._close_sent:
                 self._close_sent = True
-                self._transport.write(build_close(code))
-            self._transport.close()
+                self._write(build_close(code))
+            if not self._transport.is_closing():
+                self._transport.close()
 
     def _hand_over(self, message: str | bytes, waiter: asyncio.Future[Any]) -> None:
         if self._close_sent or self._take is None:
@@ -207,9 +208,14 @@ class WebSocketConnection:
         if self._close_sent:
             return
         if self._writable is None:
-            self._transport.write(pong)
+            self._write(pong)
         else:
             self._pong = pong
+
+    def _write(self, frame: bytes) -> None:
+        # Frames are still handled after the client has gone; uvloop raises on a closed transport.
+        if not self._transport.is_closing():
+            self._transport.write(frame)
 
     def _fail(self, error: FrameError) -> None:
         """Close because of a violation. Nothing that follows it can be understood."""
@@ -240,5 +246,5 @@ class WebSocketConnection:
         else:
             self._pinged = True
             if self._writable is None:
-                self._transport.write(_PING_FRAME)
+                self._write(_PING_FRAME)
         self._schedule_ping()

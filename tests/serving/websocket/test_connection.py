@@ -20,6 +20,9 @@ class Wire:
         self.closed = False
 
     def write(self, data):
+        """Add to what was sent; like uvloop's, it raises once the transport is closed."""
+        if self.closed:
+            raise RuntimeError("unable to perform operation; the handler is closed")
         self.sent += data
 
     def pause_reading(self):
@@ -160,6 +163,25 @@ def test_what_arrived_before_the_connection_was_lost_is_handed_over():
         assert not opened.is_connected
         with pytest.raises(Disconnected):
             await opened.send("late")
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("last", [b"", build_close(1000)], ids=["lost", "closed"])
+def test_pings_of_a_client_that_has_gone_are_not_answered(last):
+    """They are handled after the connection was lost, in several turns of the event loop."""
+
+    async def scenario(opened, wire):
+        task = asyncio.create_task(opened.receive(at_once))
+        await turns(1)
+        close = frame(0x88, last[2:]) if last else b""
+        opened.data_received(frame(0x89, b"?") * 500 + close)
+        sent = len(wire.sent)
+        wire.closed = True
+        opened.connection_lost()
+        with pytest.raises(Disconnected):
+            await task
+        assert len(wire.sent) == sent
 
     run(scenario)
 
