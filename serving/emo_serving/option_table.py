@@ -24,7 +24,7 @@ namespace: give it another name, or set `enableServiceLinks: false`.
 
 def option_table() -> str:
     """Return the page."""
-    context = click.Context(main, info_name="emo-serve")
+    context = click.Context(main, info_name="emo-serve", **main.context_settings)
     rows = [
         _row(option, context)
         for option in main.params

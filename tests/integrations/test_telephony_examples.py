@@ -111,7 +111,7 @@ def test_the_compose_files_give_options_that_the_server_has(path):
     composed = yaml.safe_load(path.read_text(encoding="utf-8"))
     service = composed["services"]["emo"]
     command = emo_serving.cli.main
-    context = command.context_class(command, info_name="emo-serve")
+    context = command.context_class(command, info_name="emo-serve", **command.context_settings)
     _, rest, _ = command.make_parser(context).parse_args(args=list(service["command"]))
     assert not rest
     build = path.parent / service["build"]["context"]

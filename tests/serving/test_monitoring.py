@@ -80,7 +80,7 @@ def test_panels_are_in_a_grid_without_overlap() -> None:
 def test_the_compose_file_fits_the_server_and_its_files_exist() -> None:
     composed = yaml.safe_load((DEPLOY / "compose.monitoring.yaml").read_text())
     command = emo_serving.cli.main
-    context = command.context_class(command, info_name="emo-serve")
+    context = command.context_class(command, info_name="emo-serve", **command.context_settings)
     _, rest, _ = command.make_parser(context).parse_args(
         args=list(composed["services"]["emo"]["command"])
     )
