@@ -121,7 +121,7 @@ def _toolkit(checkpoint: Path, folder: Path) -> SpeechModel:
     config = Wav2Vec2BertConfig.from_pretrained(folder)
     network = ToolkitSound(config, state)
     head = ToolkitHead(state, read_config(folder), str(folder))
-    names = config.id2label
+    names: dict[int, str] = config.id2label or {}
     count = len(state["classifier.out_proj.weight"])
     labels = tuple(names[number] for number in sorted(names)) if len(names) == count else LABELS
     name, features = _extractor(folder, max_length=MAX_FRAMES, truncation=True)

@@ -9,8 +9,8 @@ must not depend on the machine, so weights are limited in one of two ways:
 
 - each to ``WEIGHT_LIMIT`` (7 bits, ONNX Runtime's ``reduce_range``): 2 * 255 * 64 = 32,640;
 - the sum of two adjacent ones to ``PAIR_LIMIT``: 255 * 128 = 32,640. Two large weights are seldom
-  adjacent, so the step is some 1.5 times finer. Used for speech graphs, and for graphs whose
-  channels are scaled, which makes some weights larger.
+  adjacent, so the step is some 1.5 times finer. Used for graphs whose channels are scaled, which
+  makes some weights larger.
 
 Unsigned weights would not saturate either, but were 1.4 to 1.7 times slower with VNNI (measured on
 an AMD EPYC, 8 and 32 tokens, BETO's size).

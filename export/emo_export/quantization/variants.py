@@ -99,9 +99,7 @@ def variant(
     make: dict[Precision, Callable[[], onnx.ModelProto]] = {
         "fp32": lambda: _fp32(optimized.graphs[name]),
         "fp16": lambda: half(optimized.graphs[name]),
-        "int8": lambda: _int8(
-            optimized.for_int8[name], keep, pairs=name == "speech" or name in optimized.scaled
-        ),
+        "int8": lambda: _int8(optimized.for_int8[name], keep, pairs=name in optimized.scaled),
     }
     model = make[precision]()
     share_constants(model)

@@ -27,7 +27,6 @@ from emo_export.quantization.dynamic import (
     quantize_channels,
     quantize_pairs,
 )
-from emo_export.quantization.variants import optimize, variant
 from emo_export.torch_export import graph
 from emo_runtime.bundle.reader import installed_bundle, open_bundle
 
@@ -195,17 +194,3 @@ def test_products_of_shipped_bundles_do_not_saturate(name: str) -> None:
             assert 255 * np.minimum(pairs, 0).sum(1).min() >= -32_768
             found += 1
     assert found >= 8
-
-
-def test_speech_graphs_use_eight_bits_and_pairs(maker: Any, loaded: Load) -> None:
-    checkpoints = loaded(speech=maker.speech())
-    optimized = optimize(graph(checkpoints), checkpoints, ("int8",))
-    model = variant(optimized, "speech", "int8")
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    found = [
-        np.abs(numpy_helper.to_array(constants[node.input[1]]).astype(int))
-        for node in model.graph.node
-        if node.op_type == "MatMulInteger"
-    ]
-    assert max(values.max() for values in found) > WEIGHT_LIMIT
-    assert max((values[0:-1:2] + values[1::2]).max() for values in found) <= PAIR_LIMIT
