@@ -20,13 +20,18 @@ module, name = held.split(":")
 def wait(*_, **__):
     print("at work", file=sys.stderr, flush=True)
     time.sleep(100)
-setattr(importlib.import_module(module), name, wait)
+module = importlib.import_module(module)
+getattr(module, name)  # it must be there already
+setattr(module, name, wait)
 importlib.import_module(command).main(arguments)
 """
 
 TEXT = CHECKPOINT / "text"
 COMMANDS = {
-    "predict": ("emo_runtime.cli.predict", "emo_runtime.cli.predict:open_rows", "--input", "-"),
+    "predict": (
+        *("emo_runtime.cli.predict", "emo_runtime.cli.predict_rows:open_rows"),
+        *("--input", "-"),
+    ),
     "bundle": ("emo_runtime.cli.bundle", "emo_runtime.cli.bundle:open_bundle", "verify"),
     "evaluate": (
         *("emo_models.cli.evaluate", "emo_models.evaluation.bundle:predict_bundle"),
@@ -73,7 +78,7 @@ def test_a_command_at_work_ends_and_leaves_nothing(name, number, tmp_path):
         [sys.executable, "-c", DRIVER, *COMMANDS[name]],
         cwd=work,
         env=environment(TMPDIR=str(temporary), TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "torch")),
-        stdin=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
