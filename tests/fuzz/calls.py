@@ -48,7 +48,7 @@ def answer(data: bytes) -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "websocket", "headers": [], "subprotocols": []}
+    scope = {"type": "websocket", "headers": [], "query_string": b"", "subprotocols": []}
     runner.run(answer_live(WebSocket(scope, receive, send), service))
     assert service.admission.streams == 0
     for message in sent:

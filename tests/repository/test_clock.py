@@ -27,7 +27,6 @@ def test_only_dates_in_reports_and_logs_read_the_wall_clock():
     assert found == {
         ("bench.py", "datetime.datetime.now"),
         ("request_log.py", "datetime.datetime.now"),
-        ("supervisor.py", "datetime.datetime.now"),
         # Times that protocols ask for: webhooks, Open Inference Protocol, OpenTelemetry.
         ("events.py", "datetime.datetime.now"),
         ("delivery.py", "time.time"),

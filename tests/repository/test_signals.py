@@ -92,6 +92,9 @@ def test_a_command_at_work_ends_and_leaves_nothing(name, number, tmp_path):
         _, error = process.communicate(timeout=600)
     finally:
         process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
     assert process.returncode == CODES.get((name, number), 143), error
     assert b"Traceback" not in error
     assert left_in(temporary) == set()

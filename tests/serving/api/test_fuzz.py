@@ -172,12 +172,16 @@ def test_errors_are_short_and_echo_neither_sound_nor_transcript(client, path, ki
 
 
 @pytest.mark.parametrize("message", [*SECRETS[:6], {"event": SECRET}, {"start": SECRETS}])
-def test_errors_of_live_calls_are_short_and_echo_nothing(client, message):
+def test_errors_of_live_calls_are_short_and_echo_nothing(start, message):
     parameters = {"interval_ms": SECRET, "text": SECRET}
-    start = {"event": "start", "start": {"customParameters": parameters}}
+    begin = {"event": "start", "start": {"customParameters": parameters}}
+    messages = (message, begin, {"event": "media", "media": {"payload": SECRET}}, {"event": "stop"})
+    # After the last message the server waits for more, until the connection has been idle.
+    client, checked = start(idle_s=1.0), 0
     with client.websocket_connect("/v1/stream") as socket, contextlib.suppress(WebSocketDisconnect):
-        for sent in (message, start, {"event": "media", "media": {"payload": SECRET}}):
+        for sent in messages:
             socket.send_text(json.dumps(sent))
-        socket.send_text('{"event": "stop"}')
         while True:
             assert_short_and_silent(socket.receive_json())
+            checked += 1
+    assert checked
