@@ -16,6 +16,8 @@ Body = TypeVar("Body")
 
 # A field's name is the client's data.
 _UNKNOWN_FIELD = re.compile("unknown field `.*`")
+# As in "Invalid value 'pause' - at `$.event`".
+_INVALID_VALUE = re.compile(r"^(Invalid (?:enum )?value) .*?(?= - at `\$|$)", re.DOTALL)
 TASKS: tuple[TaskName, ...] = get_args(TaskName)
 _TASKS: dict[str, TaskName] = {task: task for task in TASKS}
 
@@ -187,7 +189,8 @@ def check_task(task: str | None) -> TaskName | None:
 def reason_of(error: Exception) -> str:
     """Return the first line of a decoding error, which never quotes the body."""
     if isinstance(error, msgspec.DecodeError):
-        return _UNKNOWN_FIELD.sub("an unknown field", str(error).partition("\n")[0])[:200]
+        unquoted = _INVALID_VALUE.sub(r"\1", str(error))
+        return _UNKNOWN_FIELD.sub("an unknown field", unquoted.partition("\n")[0])[:200]
     return "not UTF-8." if isinstance(error, UnicodeError) else "nested too deeply."
 
 
