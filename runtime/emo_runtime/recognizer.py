@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, get_args
 
 from emo_runtime.arguments import check_flag
 from emo_runtime.audio.decode import MAX_DURATION_S, AudioSource
@@ -454,8 +454,10 @@ def _choose_tasks(manifest: Manifest, wanted: Iterable[TaskName] | None) -> tupl
     chosen = tuple(manifest.tasks) if wanted is None else tuple(wanted)
     for name in chosen:
         if name not in manifest.tasks:
+            # A name that is no task may be a transcript in the wrong place: it is not quoted.
+            task = f"task {name!r}" if name in get_args(TaskName) else "such task"
             raise TaskError(
-                f"the bundle {manifest.name!r:.60} has no task {name!r:.40} (its tasks: "
+                f"the bundle {manifest.name!r:.60} has no {task} (its tasks: "
                 f"{', '.join(manifest.tasks)})."
             )
     return chosen

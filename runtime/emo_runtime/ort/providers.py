@@ -108,7 +108,11 @@ def _short_name(requested: object) -> str:
         short = by_own_name.get(requested, requested.lower())
         if short in PROVIDERS or short == "auto":
             return short
-    hint = did_you_mean(requested, ("auto", *PROVIDERS)) if isinstance(requested, str) else ""
+    hint = ""
+    if isinstance(requested, str):
+        # The closest name to "gpu" would be "cpu".
+        wanted = "cuda" if requested.casefold() == "gpu" else requested
+        hint = did_you_mean(wanted, ("auto", *PROVIDERS))
     raise ProviderError(
         f"provider {shown(requested)} is not known.{hint} Use one of: auto, {', '.join(PROVIDERS)}."
     )

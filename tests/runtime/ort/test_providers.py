@@ -157,7 +157,13 @@ def test_names_of_providers(name):
 
 @pytest.mark.parametrize("name", ["gpu", "", "auto ", "CUDAexecutionprovider"])
 def test_unknown_names(name):
-    with pytest.raises(ProviderError, match=r"is not known\. Use one of: auto, cpu, cuda"):
+    with pytest.raises(ProviderError, match=r"is not known\..* Use one of: auto, cpu, cuda"):
+        choose_providers(name, FakeRuntime([CUDA, CPU]))
+
+
+@pytest.mark.parametrize(("name", "meant"), [("gpu", "cuda"), ("GPU", "cuda"), ("cudaa", "cuda")])
+def test_a_wrong_name_gets_a_suggestion(name, meant):
+    with pytest.raises(ProviderError, match=f"Did you mean '{meant}'"):
         choose_providers(name, FakeRuntime([CUDA, CPU]))
 
 
