@@ -30,7 +30,11 @@ def exchange(address, *parts):
 
 
 CLOSE = b"Connection: close\r\n\r\n"
-CHUNKED = b"POST /v1/recognize HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+# A body of JSON is read whole before the request is answered.
+CHUNKED = (
+    b"POST /v1/recognize HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n"
+)
 
 
 def test_a_head_within_the_limit_is_accepted(serving):
