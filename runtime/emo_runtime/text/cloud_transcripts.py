@@ -89,7 +89,7 @@ def google_results(results: Sequence[Any]) -> Iterator[RawCue]:
     Without words a phrase starts where the one before it ends. Speechmatics has a list of words
     under the same key.
     """
-    if any(item.get("type") in {"word", "punctuation"} for item in objects(results)):
+    if any(item.get("type") in ("word", "punctuation") for item in objects(results)):
         yield from _word_items(results, {})
         return
     before: dict[int | None, float | None] = {}

@@ -19,7 +19,14 @@ from emo_runtime.text.cloud_transcripts import (
     sentences_of,
 )
 from emo_runtime.text.cues import MAX_ROUNDING_S, RawCue
-from emo_runtime.text.transcript_fields import cue_of, end_of, first_of, json_type, seconds_of
+from emo_runtime.text.transcript_fields import (
+    cue_of,
+    end_of,
+    first_of,
+    json_type,
+    objects,
+    seconds_of,
+)
 from emo_runtime.text.word_transcripts import (
     deepgram_events,
     ibm_results,
@@ -246,8 +253,8 @@ def _whisper_cpp(segments: Sequence[Any]) -> Iterator[RawCue]:
 def _google_or_ibm(document: Any) -> Iterable[RawCue]:
     """Google's results, or those of IBM, which have lists of words with times."""
     results = document["results"]
-    best = [(item.get("alternatives") or [{}])[0] for item in results if isinstance(item, dict)]
-    if any(isinstance(item, dict) and "timestamps" in item for item in best):
+    best = [next(iter(objects(item.get("alternatives"))), {}) for item in objects(results)]
+    if any("timestamps" in item for item in best):
         return ibm_results(results, document.get("speaker_labels"))
     return google_results(results)
 

@@ -100,9 +100,9 @@ def deepgram_events(events: Iterable[Any]) -> Iterator[RawCue]:
         if isinstance(text, str) and text.strip():
             start, length = seconds_of(event.get("start")), seconds_of(event.get("duration"))
             index = list_of(event.get("channel_index"))
-            several = len(index) == 2 and isinstance(index[1], int) and index[1] > 1
+            counted = len(index) == 2 and all(isinstance(number, int) for number in index)
             cue = RawCue(start, end_of(start, length), text)
-            yield replace(cue, channel=int(index[0])) if several else cue
+            yield replace(cue, channel=index[0]) if counted and index[1] > 1 else cue
 
 
 def _timed(item: Json) -> Word:
