@@ -80,7 +80,7 @@ def main() -> None:
 )
 @click.option("--audio", type=click.Path(), help="Folder of the sound files of --texts.")
 @click.option("--samples", type=click.IntRange(1), default=1000, show_default=True,
-              help="Queries of each round.")  # fmt: skip
+              help="Queries of each scenario, over all rounds.")  # fmt: skip
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True,
               help="Rounds of each scenario.")  # fmt: skip
 @click.option(
@@ -95,7 +95,7 @@ def main() -> None:
 @click.option("--calls", type=click.IntRange(1), default=48, show_default=True,
               help="Number of live calls of the stream scenario.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True,
-              help="Seed of the order of utterances.")  # fmt: skip
+              help="Seed of the utterances and arrivals.")  # fmt: skip
 @click.option(
     "--output", type=click.Path(), help="Write report.json, report.md and plots to this folder."
 )
