@@ -25,6 +25,9 @@ TRANSCRIPT_SUFFIXES = (".vtt", ".srt", ".json", ".jsonl", ".tsv", ".txt")
 
 Version = tuple[int, int]
 
+# The first bytes of each line of answers.
+_START = b'{"file": '
+
 
 @dataclass(frozen=True)
 class Found:
@@ -166,7 +169,7 @@ class AnsweredFiles:
         self._stream.seek(0)
         end = 0
         for line in self._stream:
-            if not line.endswith(b"\n"):
+            if not line.endswith(b"\n") and line[: len(_START)] == _START[: len(line)]:
                 self._stream.truncate(end)
                 break
             end += len(line)

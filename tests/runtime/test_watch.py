@@ -153,7 +153,9 @@ def test_one_process_writes_to_a_record(tmp_path):
     AnsweredFiles(output).__exit__()
 
 
-@pytest.mark.parametrize("content", ['{"label": "joy"}\n', "label,score\n", "[]\n"])
+@pytest.mark.parametrize(
+    "content", ['{"label": "joy"}\n', '{"label": "joy"}', "label,score\n", "label", "[]\n"]
+)
 def test_another_file_is_not_a_record_and_is_left_as_it_is(tmp_path, content):
     output = tmp_path / "other.csv"
     output.write_text(content)
