@@ -18,6 +18,21 @@ from emo_runtime.recognizer import EmotionRecognizer
 from emo_runtime.text.transcripts import Markup, read_transcript
 from emo_runtime.watch import AnsweredFiles, FolderWatch, Found, Version, head
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _seconds(option: str, name: str, text: str, default: float, least: float = 0) -> Any:
+    """Return an option of ``--watch`` whose value is a number of seconds."""
+    return click.option(
+        option,
+        name,
+        type=click.FloatRange(least),
+        default=default,
+        show_default=True,
+        help=f"With --watch: seconds {text}.",
+    )
+
+
 # Parameters that make sense with --watch only.
 WATCH_ONLY = ("once", "settle_s", "poll_s", "transcript_s")
 _OPTIONS = [
@@ -27,32 +42,12 @@ _OPTIONS = [
         help="Answer the sound files of this folder as they arrive, one JSON line each.",
     ),
     click.option("--once", is_flag=True, help="With --watch: end when all files are answered."),
-    click.option(
-        "--settle",
-        "settle_s",
-        type=click.FloatRange(0),
-        default=2.0,
-        show_default=True,
-        help="With --watch: seconds without a change after which a file is complete.",
-    ),
-    click.option(
-        "--poll",
-        "poll_s",
-        type=click.FloatRange(0.01),
-        default=1.0,
-        show_default=True,
-        help="With --watch: seconds between two looks at the folder.",
-    ),
-    click.option(
-        "--wait-transcript",
-        "transcript_s",
-        type=click.FloatRange(0),
-        default=0.0,
-        show_default=True,
-        help="With --watch: seconds that a sound file waits for its transcript.",
+    _seconds("--settle", "settle_s", "without a change after which a file is complete", 2.0),
+    _seconds("--poll", "poll_s", "between two looks at the folder", 1.0, least=0.01),
+    _seconds(
+        "--wait-transcript", "transcript_s", "that a sound file waits for its transcript", 0.0
     ),
 ]
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 # A transcript of one utterance in plain text. The runtime cuts the text much earlier.
 _MAX_TEXT_BYTES = 1 << 20
@@ -142,14 +137,16 @@ def _answer(
 
 
 def _read_text(path: Path, encoding: str | None) -> str:
-    with path.open("rb") as stream:
-        data = stream.read(_MAX_TEXT_BYTES)
     try:
+        with path.open("rb") as stream:
+            data = stream.read(_MAX_TEXT_BYTES)
         return data.decode(encoding or "utf-8-sig").strip()
     except (UnicodeDecodeError, LookupError):
         raise TextError(
             f"{path.name}: not text in {encoding or 'UTF-8'}. Give its --encoding."
         ) from None
+    except OSError as error:
+        raise TextError(f"{path.name}: can't be read: {error.strerror}.") from None
 
 
 def _has_error(document: dict[str, Any]) -> bool:

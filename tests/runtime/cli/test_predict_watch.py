@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from emo_runtime import EmotionRecognizer
 from emo_runtime.cli.predict import main
+from emo_runtime.watch import FolderWatch
 from helpers.corpora import CLIPS
 from helpers.processes import environment, wait_until
 
@@ -68,6 +69,27 @@ def test_bad_files_are_lines_too_and_the_rest_is_answered(folder, bundle):
     kinds = {item["file"]: item.get("kind") for item in lines(result.stdout)}
     assert kinds == {"a.wav": "AudioError", "b.wav": "AudioError", "c.flac": None,
                      "d.flac": "TextError"}  # fmt: skip
+
+
+def test_a_transcript_that_disappears_is_an_error_of_its_file_only(folder, bundle, monkeypatch):
+    find = FolderWatch.poll
+
+    def find_and_remove_transcripts(watch, is_done):
+        found = find(watch, is_done)
+        for item in found:
+            if item.transcript is not None:
+                item.transcript.unlink()
+        return found
+
+    monkeypatch.setattr(FolderWatch, "poll", find_and_remove_transcripts)
+    for name in ("a", "b", "c"):
+        shutil.copy(CLIPS / "miedo.flac", folder / f"{name}.flac")
+    (folder / "a.txt").write_text("hola")
+    (folder / "b.vtt").write_text("WEBVTT\n\n00:00.000 --> 00:01.000\nhola\n")
+    result = watch(folder, bundle, "--once")
+    assert result.exit_code == 1
+    kinds = {item["file"]: item.get("kind") for item in lines(result.stdout)}
+    assert kinds == {"a.flac": "TextError", "b.flac": "TextError", "c.flac": None}
 
 
 def test_a_growing_file_is_answered_once_and_a_restart_repeats_nothing(folder, bundle, tmp_path):
