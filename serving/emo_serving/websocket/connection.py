@@ -21,7 +21,7 @@ from emo_serving.websocket.frames import (
 # Frames that are handled before other connections have their turn: a client can send 40,000 of 6
 # bytes at once.
 _FRAMES_AT_ONCE = 64
-# Time for the client's side of the closing handshake.
+# Time for the client's side of the closing handshake, and for reading what was sent before.
 _CLOSE_S = 3.0
 _PING_TIMEOUT = 1011
 _PING_FRAME = build_frame(PING, b"alive?")
@@ -98,10 +98,7 @@ class WebSocketConnection:
         """Send a close frame. What arrives until the client's is discarded."""
         if self._close_sent or self._transport.is_closing():
             return
-        self._close_sent = True
-        self._stop_pings()
-        self._write(build_close(code, reason))
-        self._close_timer = self._loop.call_later(_CLOSE_S, self._transport.abort)
+        self._send_close(build_close(code, reason))
         self._process()
 
     def data_received(self, data: bytes) -> None:
@@ -145,7 +142,9 @@ class WebSocketConnection:
 
     def _process(self) -> None:
         """Handle frames while somebody wants them; then read on, or pause reading."""
-        self._continuation = None
+        if self._continuation is not None:
+            self._continuation.cancel()
+            self._continuation = None
         try:
             for _ in range(_FRAMES_AT_ONCE):
                 if not (self._close_sent or self._is_awaited()):
@@ -187,8 +186,7 @@ class WebSocketConnection:
             code, _ = parse_close(payload)  # type: ignore[arg-type]
             self._end()
             if not self._close_sent:
-                self._close_sent = True
-                self._write(build_close(code))
+                self._send_close(build_close(code))
             if not self._transport.is_closing():
                 self._transport.close()
 
@@ -216,6 +214,13 @@ class WebSocketConnection:
         # Frames are still handled after the client has gone; uvloop raises on a closed transport.
         if not self._transport.is_closing():
             self._transport.write(frame)
+
+    def _send_close(self, frame: bytes) -> None:
+        """Send a close frame; even to a client that reads nothing the connection ends soon."""
+        self._close_sent = True
+        self._stop_pings()
+        self._write(frame)
+        self._close_timer = self._loop.call_later(_CLOSE_S, self._transport.abort)
 
     def _fail(self, error: FrameError) -> None:
         """Close because of a violation. Nothing that follows it can be understood."""

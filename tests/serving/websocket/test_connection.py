@@ -17,7 +17,7 @@ class Wire:
     def __init__(self):
         self.sent = b""
         self.reading = True
-        self.closed = False
+        self.closed = self.aborted = False
 
     def write(self, data):
         """Add to what was sent; like uvloop's, it raises once the transport is closed."""
@@ -36,7 +36,8 @@ class Wire:
     def close(self):
         self.closed = True
 
-    abort = close
+    def abort(self):
+        self.closed = self.aborted = True
 
     def is_closing(self):
         return self.closed
@@ -252,6 +253,22 @@ def test_a_close_frame_is_answered(sent, reply):
         assert wire.sent == reply
         assert wire.closed == (reply[2:4] not in {b"\x03\xea", b"\x03\xef"})
         opened.connection_lost()
+
+    run(scenario)
+
+
+def test_a_client_that_closes_and_reads_nothing_is_disconnected(monkeypatch):
+    monkeypatch.setattr(module, "_CLOSE_S", 0.01)
+
+    async def scenario(opened, wire):
+        opened.pause_writing()
+        waiting = asyncio.create_task(opened.receive(at_once))
+        await turns(1)
+        opened.data_received(frame(0x88, b"\x03\xe8"))
+        with pytest.raises(Disconnected):
+            await waiting
+        while not wire.aborted:  # the transport waits until its buffer has been read
+            await asyncio.sleep(0.01)
 
     run(scenario)
 
