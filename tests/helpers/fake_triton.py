@@ -18,6 +18,7 @@ import numpy as np
 from google.protobuf import text_format
 
 from emo_runtime.ort.session import load_onnxruntime
+from helpers.modules import load_module
 
 TYPES = {"TYPE_INT64": ("INT64", np.int64), "TYPE_FP32": ("FP32", np.float32)}
 
@@ -25,11 +26,7 @@ TYPES = {"TYPE_INT64": ("INT64", np.int64), "TYPE_FP32": ("FP32", np.float32)}
 def schema() -> Any:
     """Triton's ``model_config_pb2``; not by its package, which imports gRPC."""
     [root] = importlib.util.find_spec("tritonclient").submodule_search_locations
-    path = Path(root) / "grpc" / "model_config_pb2.py"
-    spec = importlib.util.spec_from_file_location("model_config_pb2", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_module(Path(root) / "grpc" / "model_config_pb2.py")
 
 
 SCHEMA = schema()

@@ -1,11 +1,10 @@
 """The FastAPI example, through Starlette's test client: forms, files, limits, errors."""
 
-import importlib.util
-
 import pytest
 
 from emo_runtime import EmotionRecognizer, OverloadedError
 from helpers.corpora import CLIPS, ROOT
+from helpers.modules import load_module
 
 pytest.importorskip("fastapi", reason="the example needs FastAPI: run `make integrations`")
 pytest.importorskip("python_multipart", reason="forms need python-multipart")
@@ -17,10 +16,7 @@ CLIP = CLIPS / "miedo.flac"
 
 @pytest.fixture(scope="module")
 def client():
-    path = ROOT / "examples/integrations/fastapi/app.py"
-    spec = importlib.util.spec_from_file_location("fastapi_example", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_module(ROOT / "examples/integrations/fastapi/app.py")
     with TestClient(module.app) as opened:
         yield opened
 

@@ -1,13 +1,12 @@
 """The Gradio example: the function, and the running page through Gradio's own client."""
 
-import importlib.util
-
 import numpy as np
 import pytest
 import soundfile
 
 from emo_runtime import EmotionRecognizer
 from helpers.corpora import CLIPS, ROOT
+from helpers.modules import load_module
 
 gradio = pytest.importorskip("gradio", reason="the example needs Gradio: run `make integrations`")
 client = pytest.importorskip("gradio_client", reason="part of Gradio")
@@ -18,10 +17,7 @@ CLIP = CLIPS / "miedo.flac"
 
 @pytest.fixture(scope="module")
 def example():
-    path = ROOT / "examples/integrations/gradio/demo.py"
-    spec = importlib.util.spec_from_file_location("gradio_example", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_module(ROOT / "examples/integrations/gradio/demo.py")
     yield module
     module.demo.close()
     module.recognizer.close()

@@ -5,7 +5,6 @@ stand-ins have the interface of its documentation (Custom Graph Components).
 """
 
 import base64
-import importlib.util
 import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -15,6 +14,7 @@ import yaml
 
 from emo_runtime import EmotionRecognizer
 from helpers.corpora import CLIPS, ROOT
+from helpers.modules import load_module
 from helpers.servers import running_server
 
 FOLDER = ROOT / "examples/integrations/rasa"
@@ -68,12 +68,7 @@ def component_class():
         added[name] = ModuleType(name)
         vars(added[name]).update(names.get(name, {}))
     sys.modules.update(added)
-    spec = importlib.util.spec_from_file_location(
-        "emotion_component", FOLDER / "emotion_component.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module.EmotionComponent
+    yield load_module(FOLDER / "emotion_component.py").EmotionComponent
     for name in added:
         del sys.modules[name]
 

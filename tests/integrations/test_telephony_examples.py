@@ -1,7 +1,6 @@
 """The Twilio and Asterisk examples: TwiML, webhook, events of a call, compose files."""
 
 import contextlib
-import importlib.util
 import json
 import os
 import re
@@ -21,6 +20,7 @@ from twilio.twiml.voice_response import VoiceResponse
 import emo_serving.cli
 from emo_serving.live.dialects.twilio import Twilio
 from helpers.corpora import ROOT
+from helpers.modules import load_module
 from helpers.platform_calls import pcm
 from helpers.processes import wait_until
 from helpers.servers import running_server
@@ -30,18 +30,11 @@ CALL = "40325ec2-5efd-4bd3-805f-53576e581d13"
 COMPOSE = [FOLDER / "twilio/compose.yaml", FOLDER / "asterisk/compose.yaml"]
 
 
-def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
 def voice(monkeypatch):
     """The running webhook of the Twilio example."""
     monkeypatch.setenv("PUBLIC_HOST", "emo.example.com")
-    module = load(FOLDER / "twilio/voice.py")
+    module = load_module(FOLDER / "twilio/voice.py")
     server = ThreadingHTTPServer(("127.0.0.1", 0), module.Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

@@ -1,6 +1,5 @@
 """The examples run as a reader would run them."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from emo_runtime import Answer, Cue, Moment, Timings
+from helpers.modules import load_module
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -22,13 +22,6 @@ def run(script: str, *arguments: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def load(script: str):
-    spec = importlib.util.spec_from_file_location(Path(script).stem, EXAMPLES / script)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def moment(channel: int, anger: float) -> Moment:
@@ -64,6 +57,6 @@ def test_the_call_centre_shows_every_turn_and_draws_the_call(tmp_path):
     ],
 )
 def test_an_alert_is_for_a_rise_of_the_customers_anger(angers, alerts):
-    rises = load("call_centre.py").rises_of_anger
+    rises = load_module(EXAMPLES / "call_centre.py").rises_of_anger
     assert len(list(rises(moment(1, anger) for anger in angers))) == alerts
     assert not list(rises(moment(0, anger) for anger in angers))

@@ -1,6 +1,5 @@
 """``--target triton``: read by Triton's own schema, and answering as the bundle does."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -24,6 +23,7 @@ from emo_export.triton.repository import check_repository, repository_files
 from emo_runtime import EmoError, EmotionRecognizer, SelfTestError, TaskError
 from emo_runtime.bundle.onnx_check import INT64, GraphInfo, TensorInfo
 from helpers.fake_triton import SCHEMA, models, served, type_name
+from helpers.modules import load_module
 
 TEXT = "¡Esto es una vergüenza!"
 ONNX_TYPES = {onnx.TensorProto.INT64: "TYPE_INT64", onnx.TensorProto.FLOAT: "TYPE_FP32"}
@@ -58,14 +58,9 @@ def repository(written: tuple[Path, Path]) -> Path:
 
 
 def client_of(repository: Path) -> Any:
-    spec = importlib.util.spec_from_file_location("client", repository / "client.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
     # Its bytecode would be a folder in the repository.
     with mock.patch.object(sys, "dont_write_bytecode", True):
-        spec.loader.exec_module(module)
-    return module
+        return load_module(repository / "client.py")
 
 
 def dims_of(tensor: Any) -> list[int]:
