@@ -1,7 +1,7 @@
 """A Rasa NLU component that asks emo-serve for the emotion of each message.
 
 Copy this file into your Rasa project. It needs the standard library only: Rasa Open Source 3.6 runs
-on Python 3.8 to 3.10, and emo-runtime on 3.11 or newer, so that the two talk over HTTP.
+on Python 3.8 to 3.10, and emo-runtime on 3.11 or newer; so the component sends HTTP requests.
 
     pipeline:
       - name: emotion_component.EmotionComponent
