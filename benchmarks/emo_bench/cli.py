@@ -87,7 +87,7 @@ def main() -> None:
     "--duration",
     type=click.FloatRange(0.1),
     help="Time limit in seconds for each scenario and engine (stream: at least 15).  "
-    "[default: all scenarios together take two minutes; with --peers 8 s each]",
+    "[default: all scenarios together at most two minutes; with --peers 8 s each]",
 )
 @execution_options
 @click.option("--bound", type=click.FloatRange(0.001), default=100.0, show_default=True,

@@ -44,8 +44,9 @@ _CHECKED = 64
 _CHECKING_SHARE = 0.05
 # Halvings of the interval of rates: its width is below 10 % of the capacity after four.
 _RATES_TRIED = 4
+# Shortest run of calls: utterances last about 9 s, and few would be complete in a shorter one.
 _STREAM_S = 15.0
-# The longest utterance: a call that begins one at the end of its time still ends it.
+# Longest utterance: one that begins just before the end of the run is still completed.
 _LONGEST_S = 15.0
 # Idle threads of an engine spin for a while before they sleep.
 _SETTLE_S = 0.3
@@ -235,10 +236,10 @@ class BenchmarkRun:
             return
         plan = self._plan
         self._on_progress(f"{run.name}: {plan.calls} live calls")
-        # Utterances last about 9 s: shorter runs would contain few complete ones.
-        duration_s = max(self._limit_s("stream"), _STREAM_S)
+        duration_s = self._limit_s("stream")
         if self._budget is not None:
-            duration_s = max(duration_s - _LONGEST_S, _STREAM_S)
+            duration_s -= _LONGEST_S
+        duration_s = max(duration_s, _STREAM_S)
         found = _worker(run).ask(RunCalls(plan.calls, duration_s, plan.seed), CallsResult)
         feed = np.array(found.feed_ms)
         run.measurements.append(

@@ -11,6 +11,7 @@ from emo_bench.report.schema import Measurement, measure
 from emo_bench.runner.client import run_python
 from emo_bench.workload import Sample
 
+# Fewest processes, whatever the time limit.
 _LEAST = 3
 
 
