@@ -33,6 +33,8 @@ def _count_fields(data: memoryview, descriptor: Descriptor | None, budget: int, 
     while at < end:
         budget -= 1
         key, at = _varint(data, at)
+        if not 8 <= key < 1 << 32:  # some implementations of protobuf keep 32 bits of a key
+            raise RequestError(_MALFORMED)
         number, wire_type = key >> 3, key & 7
         if wire_type == _VARINT:
             _, at = _varint(data, at)

@@ -74,6 +74,12 @@ def test_the_worst_messages_of_the_maximum_size_are_quick(name):
     assert time.process_time() - begun < 0.2
 
 
+@pytest.mark.parametrize("key", [b"\x02", b"\xaa\x80\x80\x80\x10", b"\xaa\x80\x80\x80\x80\x01"])
+def test_field_numbers_that_protobuf_does_not_have_are_refused(key):
+    with pytest.raises(RequestError):
+        decode_message(REQUEST, key + b"\x00")
+
+
 def test_groups_and_truncated_fields_are_refused():
     for data in (b"\x2b\x2c", b"\x0a\x05ab", b"\x0a", b"\x09\x00", b"\x0a\xff\xff\xff\xff\x7f"):
         with pytest.raises(RequestError):

@@ -4,6 +4,7 @@ Twilio Media Streams introduced these events. A dialect lists the events that it
 documents, with a ``start`` event of its own; every other event is an error.
 """
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -20,9 +21,9 @@ class Event(msgspec.Struct, tag_field="event"):
 class StartEvent(Event, tag="start"):
     """The stream begins. Each platform has a subclass with its own fields."""
 
+    @abstractmethod
     def to_start(self) -> messages.Start:
         """Return the start of an utterance. Raises RequestError for a wrong format or option."""
-        raise NotImplementedError
 
 
 class MediaBody(msgspec.Struct):
