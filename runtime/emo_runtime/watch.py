@@ -7,6 +7,7 @@ seconds. Polling works on every file system, including those of other machines.
 import contextlib
 import json
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -121,9 +122,9 @@ class FolderWatch:
     def _transcript_of(self, sound: Path, now: float) -> tuple[Path | None, bool]:
         """Return the transcript of a sound file, if any, and False while it is changing."""
         for suffix in TRANSCRIPT_SUFFIXES:
-            path = sound.with_suffix(suffix)
-            if path in self._seen:
-                return path, now - self._seen[path][1] >= self._settle_s
+            for path in (sound.with_suffix(suffix), sound.with_suffix(suffix.upper())):
+                if path in self._seen:
+                    return path, now - self._seen[path][1] >= self._settle_s
         return None, True
 
 
@@ -206,7 +207,7 @@ def _files(folder: Path) -> Iterator[tuple[Path, Version]]:
                 continue
             with contextlib.suppress(OSError):  # removed since it was listed
                 status = path.stat()
-                if path.is_file():
+                if stat.S_ISREG(status.st_mode):
                     yield path, (status.st_size, status.st_mtime_ns)
 
 

@@ -91,6 +91,14 @@ def test_a_transcript_of_the_same_stem_is_found_and_must_be_complete(folder, clo
     assert found.transcript == folder / "a.vtt"
 
 
+def test_suffixes_in_upper_case(folder, clock):
+    watch = FolderWatch(folder, settle_s=0, clock=clock)
+    (folder / "A.WAV").write_bytes(b"1")
+    (folder / "A.TXT").write_text("hola")
+    [found] = watch.poll(nothing_done)
+    assert found.transcript.name == "A.TXT"
+
+
 def test_sound_waits_for_its_transcript_as_long_as_asked(folder, clock):
     watch = FolderWatch(folder, settle_s=1, transcript_s=10, clock=clock)
     (folder / "a.wav").write_bytes(b"1")
