@@ -57,14 +57,15 @@ def cgroup_quota(
         _, _, membership = line.partition(":")
         controllers, _, path = membership.partition(":")
         if path and not controllers:
-            quotas += [_quota_v2(folder) for folder in _upwards(root, path)]
+            quotas += [_quota_v2(folder) for folder in cgroup_folders(root, path)]
         elif "cpu" in controllers.split(","):
-            quotas += [_quota_v1(folder) for folder in _upwards(root / "cpu", path)]
+            quotas += [_quota_v1(folder) for folder in cgroup_folders(root / "cpu", path)]
     limits = [quota for quota in quotas if quota is not None]
     return min(limits) if limits else None
 
 
-def _upwards(root: Path, path: str) -> list[Path]:
+def cgroup_folders(root: Path, path: str) -> list[Path]:
+    """Return the folders of a cgroup and of its parents, up to ``root``."""
     # In a container the path may not exist below the mount; the root is then the container's.
     folder = root / path.lstrip("/")
     return [parent for parent in (folder, *folder.parents) if parent.is_relative_to(root)]

@@ -5,7 +5,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from emo_runtime.cpu import cgroup_quota, usable_cores
+from emo_runtime.cpu import cgroup_folders, cgroup_quota, usable_cores
 from emo_runtime.ort import huge_pages
 
 # Instruction sets that decide which kernels run.
@@ -47,9 +47,8 @@ def memory_limit(
         _, _, membership = line.partition(":")
         controllers, _, path = membership.partition(":")
         if path and not controllers:
-            folder = root / path.lstrip("/")
-            parents = [item for item in (folder, *folder.parents) if item.is_relative_to(root)]
-            limits += [(read_text(parent / "memory.max") or "").strip() for parent in parents]
+            folders = cgroup_folders(root, path)
+            limits += [read_text(folder / "memory.max") or "" for folder in folders]
     numbers = [int(limit) for limit in limits if limit.isdecimal()]
     return min(numbers) if numbers else None
 
