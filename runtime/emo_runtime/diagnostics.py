@@ -15,7 +15,7 @@ from emo_runtime.bundle.reader import DEFAULT, installed_bundle, installed_names
 from emo_runtime.errors import EmoError, SelfTestError
 from emo_runtime.machine import describe_machine
 from emo_runtime.ort.providers import PROVIDERS, explain_distributions, installed_distributions
-from emo_runtime.provider_trial import Trial, try_in_process, try_provider
+from emo_runtime.provider_trial import Trial, graphs_of, try_in_process
 from emo_runtime.recognizer import EmotionRecognizer
 from emo_runtime.requirements import DISTRIBUTION, extras, requirements_of
 from emo_runtime.version import __version__
@@ -41,7 +41,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class BundleCheck:
-    """Result of hashing a bundle and of its self-test."""
+    """Result of hashing a bundle and of its self-test; ``differs``: the self-test failed."""
 
     name: str
     version: str | None = None
@@ -50,6 +50,7 @@ class BundleCheck:
     ok: bool = False
     difference: float | None = None
     graphs: dict[str, str] | None = None
+    differs: bool = False
     error: str | None = None
 
 
@@ -141,15 +142,13 @@ def check_bundle(name: str) -> BundleCheck:
         bundle = open_bundle(name)
         version, path = bundle.manifest.version, str(bundle.path)
         bundle.verify()
-        with EmotionRecognizer.open(path, providers="cpu") as recognizer:
-            graphs = {
-                graph: f"{found['precision']} on {found['providers'][0]}"
-                for graph, found in recognizer.describe()["graphs"].items()
-            }
+        with EmotionRecognizer.open(path, providers="cpu", self_test=False) as recognizer:
+            graphs = graphs_of(recognizer)
             difference = recognizer.self_test()
     except EmoError as error:
-        kind = "self-test: " if isinstance(error, SelfTestError) else ""
-        return BundleCheck(name, version, path, default, error=f"{kind}{error}")
+        differs = isinstance(error, SelfTestError)
+        message = f"self-test: {error}" if differs else str(error)
+        return BundleCheck(name, version, path, default, differs=differs, error=message)
     return BundleCheck(name, version, path, default, True, difference, graphs)
 
 
@@ -164,12 +163,14 @@ def _try_providers(checks: list[BundleCheck], on_step: Step) -> list[Trial]:
     usable = sorted((check for check in checks if check.ok), key=lambda check: not check.default)
     if not usable:
         return []
+    tested = usable[0]
     trials = []
     for name in PROVIDERS:
+        if name == "cpu":  # the check of the bundle was on the CPU
+            trials.append(Trial(name, True, True, tested.difference, tested.graphs))
+            continue
         on_step(f"provider {name}")
-        bundle = str(usable[0].path)
-        tried = try_provider(name, bundle) if name == "cpu" else try_in_process(name, bundle)
-        trials.append(tried)
+        trials.append(try_in_process(name, str(tested.path)))
     return trials
 
 
@@ -204,11 +205,12 @@ def _distribution_problems() -> list[Problem]:
 
 def _bundle_problems(checks: list[BundleCheck]) -> list[Problem]:
     problems = [
-        Problem("gate" if check.error.startswith("self-test") else "error",
-                f"bundle {Path(check.name).name}: {check.error}")
+        Problem(
+            "gate" if check.differs else "error", f"bundle {Path(check.name).name}: {check.error}"
+        )
         for check in checks
         if check.error is not None
-    ]  # fmt: skip
+    ]
     if installed_bundle(DEFAULT) is None:
         message = f"the default bundle {DEFAULT} is not installed: name a bundle in every call."
         problems.append(Problem("warning", message))

@@ -42,16 +42,20 @@ def try_provider(provider: str, bundle: str) -> Trial:
     """Run the self-test of a bundle with one provider, in this process."""
     graphs = None
     try:
-        with EmotionRecognizer.open(bundle, providers=provider) as recognizer:
-            described = recognizer.describe()["graphs"]
-            graphs = {
-                name: f"{graph['precision']} on {graph['providers'][0]}"
-                for name, graph in described.items()
-            }
+        with EmotionRecognizer.open(bundle, providers=provider, self_test=False) as recognizer:
+            graphs = graphs_of(recognizer)
             difference = recognizer.self_test()
     except EmoError as error:
         return Trial(provider, True, graphs is not None, None, graphs, str(error))
     return Trial(provider, True, True, difference, graphs)
+
+
+def graphs_of(recognizer: EmotionRecognizer) -> dict[str, str]:
+    """Return the precision and the provider of each graph, such as "fp32 on cpu"."""
+    return {
+        name: f"{graph['precision']} on {graph['providers'][0]}"
+        for name, graph in recognizer.describe()["graphs"].items()
+    }
 
 
 def try_in_process(provider: str, bundle: str) -> Trial:

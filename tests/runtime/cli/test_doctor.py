@@ -4,6 +4,8 @@ import getpass
 import importlib.metadata
 import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from emo_runtime import EmoError, EmotionRecognizer, SelfTestError, diagnostics
 from emo_runtime.cli.doctor import main
 from emo_runtime.diagnostics import diagnose
 from emo_runtime.ort import providers
-from emo_runtime.provider_trial import Trial, try_in_process, try_provider
+from emo_runtime.provider_trial import try_in_process, try_provider
 from emo_runtime.requirements import requirements_of
 from helpers.mutate import flip_byte
 from helpers.processes import run_python
@@ -154,19 +156,41 @@ def test_a_provider_that_is_not_installed(bundle):
     assert try_in_process("cpu", str(bundle)).attached
 
 
-def test_a_provider_that_crashes_or_hangs_is_reported(monkeypatch, bundle):
-    trial = "emo_runtime.provider_trial.subprocess.run"
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "its process ended with code"),
+        ("print('the message of a driver')", "its process ended with code 0"),
+        ("import time; time.sleep(600)", "no answer in time"),
+    ],
+    ids=["crashes", "prints", "hangs"],
+)
+def test_a_provider_that_crashes_or_hangs_is_reported(monkeypatch, bundle, code, reason):
+    def run_other(_, **settings):
+        return real_run([sys.executable, "-c", code], **settings)
 
-    class Done:
-        stdout = b"some driver's message\n"
-        returncode = -11
-
+    real_run = subprocess.run
     monkeypatch.setattr("emo_runtime.provider_trial.is_installed", lambda *_: True)
-    monkeypatch.setattr(trial, lambda *_, **__: Done())
+    monkeypatch.setattr("emo_runtime.provider_trial.subprocess.run", run_other)
+    if reason == "no answer in time":
+        monkeypatch.setattr("emo_runtime.provider_trial.TIME_LIMIT_S", 0.2)
     found = try_in_process("cuda", str(bundle))
-    assert found == Trial(
-        "cuda", True, error="cuda did not attach: its process ended with code -11."
-    )
+    assert (found.provider, found.installed, found.attached) == ("cuda", True, False)
+    assert found.error.startswith(f"cuda did not attach: {reason}")
+
+
+def test_a_provider_with_other_answers_is_attached(monkeypatch, bundle, tmp_path):
+    """Also if the bundle was never tested before on this machine."""
+
+    def differ(*_):
+        raise SelfTestError("differs by 0.3")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(EmotionRecognizer, "self_test", differ)
+    found = try_provider("cpu", str(bundle))
+    assert found.attached
+    assert found.error == "differs by 0.3"
+    assert found.graphs
 
 
 def test_a_provider_that_does_not_attach(monkeypatch, bundle):
