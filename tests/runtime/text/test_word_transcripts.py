@@ -20,7 +20,7 @@ def vosk(words):
     }
 
 
-def sonix(words):
+def soniox(words):
     parts = []
     for word, start, end, who in words:
         middle = len(word) // 2
@@ -85,7 +85,7 @@ LAYOUTS: dict[str, tuple[Any, list[Any]]] = {
             {"from": s, "to": e, "speaker": who} for _, s, e, who in WORDS]},
         TURNS,
     ),
-    "Soniox": ({"id": "x", "text": HELLO, "tokens": sonix(WORDS)}, TURNS),
+    "Soniox": ({"id": "x", "text": HELLO, "tokens": soniox(WORDS)}, TURNS),
     "Twilio": (
         {"sentences": [
             {"media_channel": 1, "start_time": str(s), "end_time": str(e), "transcript": text}
