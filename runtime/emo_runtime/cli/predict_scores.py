@@ -18,7 +18,7 @@ def write_scores(
 ) -> int:
     """Write a CSV table: the columns of the input and ``score_LABEL`` for each label.
 
-    The columns are those of the first row that can be read. Paths in the column ``audio`` become
+    A row without one of the columns has an empty cell. Paths in the column ``audio`` become
     absolute. The table replaces an existing file when it is complete.
 
     Returns:
@@ -28,6 +28,7 @@ def write_scores(
         Failure: rows failed; they are left out of the table.
         EmoError: the file can't be written.
     """
+    own = [f"{_PREFIX}{label}" for label in labels]
     rows, failed = [], []
     for row, answer in answers:
         if isinstance(answer, EmoError):
@@ -36,17 +37,16 @@ def write_scores(
         record = dict(row.record)
         if record.get(audio) is not None and not isinstance(row.utterance, EmoError):
             record[audio] = os.path.abspath(str(row.utterance.audio))  # noqa: PTH100
-        rows.append(record | {f"{_PREFIX}{label}": answer.scores[label] for label in labels})
+        scores = [f"{answer.scores[label]:.6f}" for label in labels]
+        rows.append(record | dict(zip(own, scores, strict=True)))
     names = dict.fromkeys(name for record in rows for name in record)
-    own = [f"{_PREFIX}{label}" for label in labels]
     columns = [*(name for name in names if name not in own), *own]
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
             writer.writeheader()
-            for record in rows:
-                writer.writerow({k: _cell(v) for k, v in record.items()})
+            writer.writerows(rows)
         temporary.replace(path)
     except OSError as error:
         raise EmoError(f"{path}: can't be written: {error.strerror}.") from None
@@ -58,7 +58,3 @@ def write_scores(
             f"first: {failed[0]}"
         )
     return len(rows)
-
-
-def _cell(value: object) -> object:
-    return f"{value:.6f}" if isinstance(value, float) else value
