@@ -70,9 +70,13 @@ def read_token_file(path: Path) -> tuple[Token, ...]:
     """Read tokens from a file: one token as plain text, or several in TOML (``*.toml``).
 
     Raises:
-        TokenError: The file has no token, isn't valid TOML, or a name or token occurs twice.
+        TokenError: The file is not UTF-8, has no token, isn't valid TOML, or a name or token occurs
+            twice.
     """
-    content = path.read_text(encoding="utf-8")
+    try:
+        content = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise TokenError(f"{path}: is not UTF-8. Write the token into it as text.") from None
     if path.suffix != ".toml":
         secret = content.strip()
         if not secret:

@@ -58,6 +58,13 @@ def test_an_empty_file_is_refused(tmp_path, content):
         read_token_file(tmp_path / "token")
 
 
+@pytest.mark.parametrize("name", ["token", "tokens.toml"])
+def test_a_binary_file_is_refused(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\xff\xfe")
+    with pytest.raises(TokenError, match="is not UTF-8"):
+        read_token_file(tmp_path / name)
+
+
 def test_a_token_is_found_by_its_secret():
     tokens = (Token("one", "a"), Token("otro ñ", "b"))
     assert find_token(tokens, "otro ñ") is tokens[1]

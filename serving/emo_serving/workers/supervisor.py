@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
+import click
 from prometheus_client.multiprocess import mark_process_dead
 
 from emo_runtime import ArgumentError, ClosedError, EmoError, EmotionRecognizer
@@ -363,7 +364,7 @@ class Supervisor:
         files = self._fingerprints()
         try:
             settings, recognizers = self._open(self_test=True)
-        except (EmoError, OSError) as error:
+        except (EmoError, OSError, click.UsageError) as error:
             self._failed_files = files
             self._memory.count_failed_restart()
             log_server_event("restart_failed", error=str(error))

@@ -240,12 +240,25 @@ def test_sighup_replaces_the_workers_without_losing_an_answer(tmp_path, recogniz
 def test_a_restart_that_fails_leaves_the_workers_as_they_are(tmp_path):
     token = tmp_path / "token"
     token.write_text("one", encoding="ascii")
-    with running_server("--workers", "2", "--token-file", str(token)) as server:
+    twilio = tmp_path / "twilio.toml"
+    twilio.write_text('[[tokens]]\nname = "a"\ntoken = "a"\n', encoding="ascii")
+    options = ("--token-file", str(token), "--twilio-auth-token-file", str(twilio))
+    with running_server("--workers", "2", *options) as server:
         before = workers_of(server)
+
+        def fail(count: int) -> None:
+            server.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: len(events(server, "restart_failed")) == count)
+            assert workers_of(server) == before
+
         token.unlink()
-        server.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: bool(events(server, "restart_failed")))
-        assert workers_of(server) == before
+        fail(1)
+        token.write_bytes(b"\xff")
+        fail(2)
+        token.write_text("one", encoding="ascii")
+        with twilio.open("a", encoding="ascii") as file:  # an error in the use of the options
+            file.write('[[tokens]]\nname = "b"\ntoken = "b"\n')
+        fail(3)
         headers = {"authorization": "Bearer one"}
         assert get(f"{server.url}v1/bundle", headers=headers).status_code == 200
 
