@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import http.client
 import json
 import shutil
 import weakref
@@ -17,6 +18,7 @@ from emo_serving.models import Models
 from emo_serving.service import open_recognizer
 from emo_serving.settings import BundleSource, Settings
 from emo_serving.tokens import Token
+from helpers.processes import wait_until
 from helpers.tiny import Tiny, write_bundle
 
 TEXT = "hola estoy muy contenta con el resultado"
@@ -223,6 +225,31 @@ def test_a_replaced_bundle_takes_over_and_live_calls_end_on_the_old_one(
         "bundle_loaded",
         "bundle_failed",
     ]
+
+
+def test_a_request_that_is_arriving_is_answered_by_the_new_bundle(
+    serving, tmp_path, folder, expected
+):
+    at = tmp_path / "served"
+    shutil.copytree(folder / "a", at)
+    running = serving(bundles=(BundleSource(str(at), "a"),), tokens=TOKENS, model_control=True)
+    tensor = {"name": "text", "shape": [1], "datatype": "BYTES", "data": [TEXT]}
+    body = json.dumps({"inputs": [tensor]}).encode()
+
+    first, second = (http.client.HTTPConnection(*running.address, timeout=300) for _ in range(2))
+    first.putrequest("POST", "/v2/models/a/infer")
+    for name, value in ONE.items() | {("Content-Length", str(len(body)))}:
+        first.putheader(name, value)
+    first.endheaders(body[:9])
+    wait_until(lambda: running.service.admission.buffered_bytes > 0)
+    replace_bundle(at, 1, tmp_path)
+    second.request("POST", "/v2/repository/models/a/load", headers=ONE)
+    assert second.getresponse().read() == b"{}"
+    first.send(body[9:])
+    reply = json.loads(first.getresponse().read())
+    assert reply["outputs"][1]["data"] == list(expected["b"].values())
+    first.close()
+    second.close()
 
 
 def test_changed_files_are_noticed_once_they_are_complete(tmp_path, folder, expected):

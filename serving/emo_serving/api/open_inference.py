@@ -160,12 +160,12 @@ async def model_infer(request: Request) -> Response:
     """JSON or binary tensors. If one row fails, the whole request fails."""
     service: Service = request.app.state.service
     settings = service.settings
-    model = _model(request)
     declared = request.headers.get(_HEADER)
     if declared is not None and not (declared.isascii() and declared.isdigit()):
         raise RequestError(f"{_HEADER} must be a number of bytes.")
     limit = settings.max_body_bytes if media_type(request) == BINARY else settings.max_json_bytes
     async with received_body(request, settings, service.admission, limit) as body:
+        model = _model(request)  # only now: it could be replaced while the body arrives
         length = None if declared is None else int(declared[:20])
         inference = parse_inference(body, length, settings.max_batch)
         answers = await infer(service, model, inference, client_of(request.scope))
