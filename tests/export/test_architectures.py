@@ -12,29 +12,8 @@ from emo_export.options import Gate, Identity, Options, Sources
 from emo_export.pipeline import export
 from emo_runtime import EmotionRecognizer
 from emo_runtime.bundle.text_preparation import TextPreparation
+from studies.architectures import DEBERTA, MODERN, OFFSET, SHAPE
 
-SHAPE = {
-    "vocab_size": 600,
-    "hidden_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 128,
-    "max_position_embeddings": 80,
-}
-OFFSET = {"max_position_embeddings": 82, "pad_token_id": 1}
-SPECIAL = {"pad_token_id": 0, "cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2,
-           "eos_token_id": 3}  # fmt: skip
-DEBERTA = {
-    "relative_attention": True,
-    "position_buckets": 16,
-    "pos_att_type": ["p2c", "c2p"],
-    "share_att_key": True,
-    "norm_rel_ebd": "layer_norm",
-    "position_biased_input": False,
-    "type_vocab_size": 0,
-    "pooler_hidden_size": 64,
-}
-MODERN = {**SPECIAL, "local_attention": 16, "num_hidden_layers": 4, "reference_compile": False}
 # Largest size of the float32 graph in bytes: shared weights are stored once.
 ARCHITECTURES: dict[str, tuple[dict[str, Any], int]] = {
     "DebertaV2": (DEBERTA, 520_000),
@@ -49,10 +28,7 @@ ARCHITECTURES: dict[str, tuple[dict[str, Any], int]] = {
 @pytest.fixture
 def make(maker: Any) -> Callable[[str], Path]:
     def directory(name: str) -> Path:
-        from_labels = {"id2label": dict(enumerate("abcdef"))}
-        config = getattr(transformers, f"{name}Config")(
-            **{**SHAPE, **ARCHITECTURES[name][0], **from_labels}
-        )
+        config = getattr(transformers, f"{name}Config")(**{**SHAPE, **ARCHITECTURES[name][0]})
         network = getattr(transformers, f"{name}ForSequenceClassification")
         return Path(maker.other(name, network(config)))
 
@@ -89,7 +65,7 @@ def test_a_multi_label_classifier_with_prepared_text(
 ) -> None:
     """Sigmoid scores and pysentimiento's preparation, against transformers."""
     config = transformers.BertConfig(
-        **SHAPE, id2label=dict(enumerate("abcd")), problem_type="multi_label_classification"
+        **{**SHAPE, "id2label": dict(enumerate("abcd"))}, problem_type="multi_label_classification"
     )
     directory = maker.other("multi", transformers.BertForSequenceClassification(config))
     preparation = TextPreparation(lowercase=True, replace=("users", "hashtags"))

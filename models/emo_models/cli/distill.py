@@ -13,7 +13,6 @@ import click
 from emo_models.cli.options import table_options, take_layout
 from emo_models.errors import DataError
 from emo_runtime.bundle.manifest import TaskName
-from emo_runtime.bundle.reader import installed_bundle
 from emo_runtime.cli.common import Command, examples, require_extra
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -47,11 +46,11 @@ def distill(context: click.Context, /, output: Path, **options: Any) -> None:
     """
     require_extra("train", "torch", "transformers", "rich", "safetensors")
     recipe, arguments = _student(options["student"])
+    from emo_models.evaluation.bundle import find_bundle
     from emo_models.runs.distill import SOFT_LABELS, read_unlabelled, write_soft_labels
     from emo_models.runs.progress import row_bar
 
-    named = options["teacher"]
-    teacher = (None if Path(named).is_dir() else installed_bundle(named)) or Path(named)
+    teacher = find_bundle(options["teacher"]) or Path(options["teacher"])
     chosen: TaskName = options["task"] or _TASKS[recipe]
     rows = read_unlabelled(options["data"], chosen, take_layout(options))
     with row_bar("teacher", len(rows)) as on_row:

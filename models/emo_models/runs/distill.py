@@ -49,16 +49,16 @@ def write_soft_labels(
     path, mark = output / SOFT_LABELS, output / _IDENTITY
     with EmotionRecognizer.open(teacher, tasks=[task]) as recognizer:
         labels = recognizer.labels
-    identity = _identity(teacher, rows, task)
-    if path.exists() and mark.exists() and mark.read_text(encoding="utf-8").strip() == identity:
-        return labels
-    found = predict_bundle(teacher, rows, task, on_row=on_row)
-    if abs(found.probabilities.sum(axis=1) - 1).max() > 1e-3:
+        multi_label = recognizer.manifest.tasks[task].activation == "sigmoid"
+    if multi_label:
         raise DataError(
             f"{teacher}: its task {task} is multi-label: its scores do not add up to 1. Give a "
             "teacher with one label for each utterance."
         )
-    atomic_text(path, _table(rows, found))
+    identity = _identity(teacher, rows, task)
+    if path.exists() and mark.exists() and mark.read_text(encoding="utf-8").strip() == identity:
+        return labels
+    atomic_text(path, _table(rows, predict_bundle(teacher, rows, task, on_row=on_row)))
     atomic_text(mark, identity + "\n")
     return labels
 

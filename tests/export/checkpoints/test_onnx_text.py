@@ -29,17 +29,9 @@ from emo_export.verify_bundle import compare_with_reference
 from emo_models.errors import CheckpointError
 from emo_runtime import EmotionRecognizer
 from emo_runtime.bundle.reader import open_bundle
+from helpers.hub_cache import snapshot
+from studies.architectures import OFFSET, SHAPE
 
-SHAPE = {
-    "vocab_size": 600,
-    "hidden_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 128,
-    "max_position_embeddings": 80,
-    "id2label": dict(enumerate("abcdef")),
-}
-OFFSET = {"max_position_embeddings": 82, "pad_token_id": 1}
 CLASSIFIERS: dict[str, dict[str, Any]] = {"Bert": {}, "Roberta": OFFSET}
 # The sentence of a transcript, and one that is cut at the last position.
 TEXTS = ("no puedo más , esto es una vergüenza", "casa " * 200)
@@ -286,10 +278,7 @@ def test_directories_that_are_refused(bert: Path, maker: Any) -> None:
 def test_a_graph_from_the_cache_of_the_hub(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    repository = tmp_path / "hub" / "models--someone--clasificador"
-    shutil.copytree(bert, repository / "snapshots" / "abc")
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text("abc")
+    shutil.copytree(bert, snapshot(tmp_path / "hub", "someone/clasificador"))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     checkpoints = load(Sources("someone/clasificador"))
     assert checkpoints.text is not None

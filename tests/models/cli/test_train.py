@@ -7,24 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from emo_models.checkpoint import load_fusion
 from emo_models.cli.evaluate import main as evaluate
-from emo_models.cli.train import main
 from emo_models.labels import LABELS
 from emo_models.modeling.load import load_text
 from helpers.corpora import DATA, needs
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def good(*arguments: object) -> str:
-    result = run(*arguments)
-    assert result.exit_code == 0, result.output
-    return result.output
+from helpers.emo_train import good, run
 
 
 @pytest.fixture(scope="module")

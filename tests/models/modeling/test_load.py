@@ -27,6 +27,7 @@ from emo_models.errors import CheckpointError
 from emo_models.modeling.encoders import Head, new_classifier
 from emo_models.modeling.load import load_encoder, load_text
 from emo_models.modeling.source import checkpoint_directory, weights_sha256
+from helpers.hub_cache import snapshot
 
 SIZE = {
     "hidden_size": 16,
@@ -232,13 +233,11 @@ def test_betos_hub_directory(beto: Path) -> None:
 def test_a_hub_id_is_read_from_the_offline_cache(
     beto: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    repository = tmp_path / "cache" / "models--somebody--beto"
-    shutil.copytree(beto, repository / "snapshots" / "abc123")
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text("abc123")
+    directory = snapshot(tmp_path / "cache", "somebody/beto")
+    shutil.copytree(beto, directory)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    assert checkpoint_directory("somebody/beto") == repository / "snapshots" / "abc123"
+    assert checkpoint_directory("somebody/beto") == directory
     assert load_encoder("somebody/beto").sha256 == weights_sha256(beto)
     with pytest.raises(CheckpointError, match="not available from the Hub or its local cache"):
         load_encoder("somebody/absent")

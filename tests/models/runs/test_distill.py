@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 from torch.nn import functional
 
 from emo_export.cli import main as export
-from emo_models.cli.train import main
 from emo_models.data.corpora import Needs, read_csv
 from emo_models.data.soft_labels import soft_matrix
 from emo_models.evaluation.bundle import predict_bundle
@@ -21,22 +20,13 @@ from emo_models.labels import LABELS
 from emo_models.training.speech_head import minimize
 from emo_runtime import EmotionRecognizer
 from emo_runtime.cli.predict import main as predict
+from helpers.emo_train import good, run
 
 WORDS = (
     "vergüenza furia rabia", "asco mentira corrupción", "miedo pánico terror",
     "alegría fiesta feliz", "informe reunión lunes", "pena llanto triste",
 )  # fmt: skip
 EVERY = [word for words in WORDS for word in words.split()]
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def good(*arguments: object) -> str:
-    result = run(*arguments)
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +213,22 @@ def test_fusion_reads_soft_labels(
         losses.append(metrics["epochs"]["loss"][-1])
     entropy = -(0.4 * np.log(0.4) + 0.6 * np.log(0.3))  # no network is below that of its targets
     assert losses[0] < 0.5 < entropy < losses[1] + 0.01
+
+
+def test_multi_label_teachers_are_refused_before_they_are_asked(
+    folder: Path,
+    tiny_bundle: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("emo_models.runs.distill.predict_bundle", None)
+    (tmp_path / "s.toml").write_text("recipe = 'text'")
+    teacher = tiny_bundle(activation="sigmoid")
+    result = run("distill", "--teacher", teacher, "--data", folder / "held.csv", "--student",
+                 tmp_path / "s.toml", "--output", tmp_path / "run")  # fmt: skip
+    assert result.exit_code == 1
+    assert "its task text is multi-label" in result.output
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner, Result
 from scipy.special import log_softmax
 
 from emo_models.checkpoint import load_fusion, load_speech
-from emo_models.cli.train import main
 from emo_models.data.corpora import Needs, read_csv
 from emo_models.data.speakers import FIRST, Profile
 from emo_models.data.speech_embeddings import (
@@ -27,19 +25,10 @@ from emo_models.modeling.load import load_text
 from emo_models.modeling.source import weights_sha256
 from emo_runtime.audio.decode import load_audio
 from emo_runtime.audio.log_mel import LogMel
+from helpers.emo_train import good, run
 
 LABELS = ("anger", "joy", "neutral")
 WORDS = {"anger": "furia rabia", "joy": "fiesta feliz", "neutral": "informe lunes"}
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def good(*arguments: object) -> str:
-    result = run(*arguments)
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 @pytest.fixture(scope="module")

@@ -5,14 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from safetensors.torch import load_file
 
-from emo_models.cli.train import main
 from emo_models.labels import LABELS
 from emo_models.mixture_recipe import MixtureRecipe, SoftLabels, Source, TextAugmentation
 from emo_models.modeling.inference import predict_logits, token_ids
 from emo_models.modeling.load import load_text
+from helpers.emo_train import good, run
 from helpers.markdown import read_blocks
 
 WORDS = {
@@ -45,16 +44,6 @@ join = 0.5
 
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "models" / "text-mixture.md"
-
-
-def run(command: str, *arguments: object) -> Result:
-    return CliRunner().invoke(main, [command, *(str(argument) for argument in arguments)])
-
-
-def good(command: str, *arguments: object) -> str:
-    result = run(command, *arguments)
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from emo_models.cli.evaluate import main as emo_evaluate
 from emo_models.cli.train import main as emo_train
 from emo_models.labels import LABELS
 from helpers.corpora import ROOT
+from helpers.hub_cache import snapshot
 from helpers.markdown import read_blocks
 
 PAGE = ROOT / "docs" / "models" / "reproducing-the-paper.md"
@@ -41,6 +42,7 @@ FULL = {
     "num_attention_heads": 12,
     "intermediate_size": 3072,
 }
+BETO = "dccuchile/bert-base-spanish-wwm-cased"
 FULL_VOCABULARY = 31_002
 WORDS = ("vergüenza furia", "asco mentira", "miedo pánico", "fiesta feliz", "informe lunes",
          "pena llanto")  # fmt: skip
@@ -116,18 +118,10 @@ def run_the_page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not list(Path("runs").rglob("state*"))
 
 
-def snapshot(folder: Path) -> Path:
-    """The directory of BETO's files in a Hub cache."""
-    repository = folder / "hub" / "models--dccuchile--bert-base-spanish-wwm-cased"
-    (repository / "refs").mkdir(parents=True)
-    (repository / "refs" / "main").write_text("abc")
-    return repository / "snapshots" / "abc"
-
-
 def test_every_command_of_the_page(
     encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub_directory(snapshot(tmp_path), encoder, SMALL)
+    hub_directory(snapshot(tmp_path / "hub", BETO), encoder, SMALL)
     run_the_page(tmp_path, monkeypatch)
 
 
@@ -136,7 +130,7 @@ def test_every_command_of_the_page_at_the_size_of_beto(
     encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """12 x 768 with 31,002 entries and random weights, all epochs, on the small corpus."""
-    hub_directory(snapshot(tmp_path), encoder, FULL, FULL_VOCABULARY)
+    hub_directory(snapshot(tmp_path / "hub", BETO), encoder, FULL, FULL_VOCABULARY)
     run_the_page(tmp_path, monkeypatch)
     config = json.loads(Path("runs/task1/checkpoint/config.json").read_text())
     assert (config["num_hidden_layers"], config["hidden_size"]) == (12, 768)
