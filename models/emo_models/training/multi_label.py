@@ -21,12 +21,13 @@ def binary_loss(targets: Matrix, kind: str) -> nn.BCEWithLogitsLoss:
     Args:
         targets: training targets [rows, labels].
         kind: ``none``, ``balanced`` (rows without a label / rows with it) or ``sqrt`` of that. A
-            label without rows weighs 1.
+            label of no row, or of all rows, weighs 1: there is nothing to balance.
     """
     if kind == "none":
         return nn.BCEWithLogitsLoss()
     positive = targets.sum(axis=0)
-    weights = np.where(positive > 0, (len(targets) - positive) / np.maximum(positive, 1), 1.0)
+    negative = len(targets) - positive
+    weights = np.where((positive > 0) & (negative > 0), negative / np.maximum(positive, 1), 1.0)
     if kind == "sqrt":
         weights = np.sqrt(weights)
     return nn.BCEWithLogitsLoss(pos_weight=torch.tensor(weights, dtype=torch.float32))

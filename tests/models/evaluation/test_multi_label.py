@@ -115,5 +115,13 @@ def test_weights_balance_rows_with_and_without_a_label() -> None:
     assert binary_loss(targets, "none").pos_weight is None
 
 
+def test_a_label_of_all_rows_is_learnt() -> None:
+    targets = np.array([[True, False], [True, True]])
+    logits = torch.zeros(2, 2, requires_grad=True)
+    binary_loss(targets, "balanced")(logits, torch.from_numpy(targets * 1.0)).backward()
+    assert logits.grad is not None
+    assert (logits.grad[:, 0] < 0).all()
+
+
 def test_smoothed_targets_keep_their_side() -> None:
     assert smoothed(np.array([[True, False]]), 0.2).tolist() == [pytest.approx([0.9, 0.1])]
