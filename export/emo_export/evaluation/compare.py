@@ -171,8 +171,8 @@ def compare(
         activate(reference, temperature, multi_label=multi_label)
         - activate(found, temperature, multi_label=multi_label)
     )
-    expected, answered = (_predicted(logits, multi_label=multi_label) for logits in
-                          (reference, found))  # fmt: skip
+    expected = _predicted(reference, multi_label=multi_label)
+    answered = _predicted(found, multi_label=multi_label)
     _, sizes = np.unique(expected, axis=0, return_counts=True)
     return Comparison(
         task=task,
