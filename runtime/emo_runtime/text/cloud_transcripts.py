@@ -160,10 +160,14 @@ def assembly_utterances(utterances: Sequence[Any]) -> Iterator[RawCue]:
 
 def sentences_of(items: Sequence[Any]) -> Iterator[RawCue]:
     """Sentences: AssemblyAI's in whole milliseconds; Twilio's, NeMo's and Parakeet's in seconds."""
-    for item in objects(items):
-        start, end = first_of(item, ("start", "start_time")), first_of(item, ("end", "end_time"))
-        scale = 1000.0 if isinstance(start, int) and isinstance(end, int) else 1.0
-        cue = cue_of(item, start, end, scale)
+    timed = [
+        (item, first_of(item, ("start", "start_time")), first_of(item, ("end", "end_time")))
+        for item in objects(items)
+    ]
+    known = [time for _, *times in timed for time in times if time is not None]
+    is_whole = all(isinstance(time, int) for time in known)
+    for item, start, end in timed:
+        cue = cue_of(item, start, end, 1000.0 if is_whole else 1.0)
         channel = item.get("media_channel")  # Twilio counts from 1
         yield replace(cue, channel=channel - 1) if isinstance(channel, int) and channel > 0 else cue
 

@@ -77,15 +77,20 @@ def ibm_results(results: Sequence[Any], labels: object) -> Iterator[RawCue]:
 
 
 def soniox_tokens(tokens: Sequence[Any]) -> Iterator[RawCue]:
-    """Soniox: parts of words in milliseconds; a new word starts with a space."""
+    """Soniox: parts of words in milliseconds; a space or another speaker starts a new word."""
     words: list[Word] = []
+    is_start = True
     for item in objects(tokens):
-        text = str(item.get("text", ""))
+        text, speaker = str(item.get("text", "")), speaker_of(item)
         start, end = (seconds_of(item.get(key), 1000.0) for key in ("start_ms", "end_ms"))
-        if words and text and not text[0].isspace():
+        is_start = is_start or text[:1].isspace() or words[-1].speaker != speaker
+        if not text.strip():
+            continue
+        if is_start:
+            words.append(Word(text.strip(), start, end, speaker))
+        else:
             words[-1] = words[-1]._replace(text=words[-1].text + text.strip(), end_s=end)
-        elif text.strip():
-            words.append(Word(text.strip(), start, end, speaker_of(item)))
+        is_start = text[-1].isspace()
     return sentences(words)
 
 

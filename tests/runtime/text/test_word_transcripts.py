@@ -86,6 +86,24 @@ LAYOUTS: dict[str, tuple[Any, list[Any]]] = {
         TURNS,
     ),
     "Soniox": ({"id": "x", "text": HELLO, "tokens": soniox(WORDS)}, TURNS),
+    "Soniox, spaces alone or at the end": (
+        {"tokens": [
+            part for w, s, e, who in WORDS for part in (
+                {"text": w, "start_ms": 1000 * s, "end_ms": 1000 * e, "speaker": who},
+                {"text": " ", "start_ms": 1000 * e, "end_ms": 1000 * e, "speaker": who})]},
+        TURNS,
+    ),
+    "Soniox, no space between speakers": (
+        {"tokens": [
+            {"text": "No.", "start_ms": 0, "end_ms": 500, "speaker": "A"},
+            {"text": "Sí.", "start_ms": 600, "end_ms": 900, "speaker": "B"}]},
+        [(0.0, 0.5, "No.", "A"), (0.6, 0.9, "Sí.", "B")],
+    ),
+    "NeMo, some whole seconds": (
+        {"sentences": [{"text": "No.", "start": 0, "end": 1},
+                       {"text": "Sí.", "start": 1.5, "end": 2}]},
+        [(0.0, 1.0, "No.", None), (1.5, 2.0, "Sí.", None)],
+    ),
     "Twilio": (
         {"sentences": [
             {"media_channel": 1, "start_time": str(s), "end_time": str(e), "transcript": text}
