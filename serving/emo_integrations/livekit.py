@@ -22,9 +22,9 @@ from livekit.agents.types import (
 )
 from numpy.typing import NDArray
 
-from emo_runtime import Answer, EmoError, EmotionRecognizer
+from emo_integrations.metadata import METADATA_KEY, answer_metadata
+from emo_runtime import EmoError, EmotionRecognizer
 
-METADATA_KEY = "emotion"
 # The wrapped stream repeats failed connections itself.
 _NO_RETRY = APIConnectOptions(max_retry=0, timeout=DEFAULT_API_CONNECT_OPTIONS.timeout)
 _PREFIX_S = 0.3
@@ -39,7 +39,7 @@ class EmotionSTT(STT):
     ``confidence``, ``scores``, ``uncertain`` and ``notes``. It is recognized from the transcript
     and the sound of the utterance: between the transcript's times if the service reports them,
     else since the start of speech or the last final transcript. Everything else is passed on
-    unchanged. A transcript without an answer, such as one of too short sound, has no metadata.
+    unchanged. A transcript without an answer, such as an empty one, has no metadata.
 
     Args:
         stt: Any speech-to-text. One that can't stream is wrapped in ``stt.StreamAdapter`` first.
@@ -117,7 +117,7 @@ class EmotionSTT(STT):
         except EmoError as error:
             logger.warning("no emotion: %s", error)
             return
-        found.metadata = {**(found.metadata or {}), METADATA_KEY: _as_dict(answer)}
+        found.metadata = {**(found.metadata or {}), METADATA_KEY: answer_metadata(answer)}
         if self._tag is not None and not answer.uncertain:
             found.text = self._tag.format(
                 label=answer.label, confidence=answer.confidence, text=found.text
@@ -241,8 +241,3 @@ def _mono(frame: rtc.AudioFrame) -> NDArray[np.int16]:
     if frame.num_channels != 1:
         samples = samples.reshape(-1, frame.num_channels).mean(axis=1).astype(np.int16)
     return samples
-
-
-def _as_dict(answer: Answer) -> dict[str, Any]:
-    values = answer.to_dict()
-    return {name: values[name] for name in ("label", "confidence", "scores", "uncertain", "notes")}

@@ -27,9 +27,8 @@ from pipecat.frames.frames import (
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
+from emo_integrations.metadata import METADATA_KEY, answer_metadata
 from emo_runtime import Answer, EmoError, EmotionRecognizer, EmotionStream, Speaker
-
-METADATA_KEY = "emotion"
 
 
 @dataclass
@@ -52,8 +51,8 @@ class EmotionProcessor(FrameProcessor):
 
     A ``TranscriptionFrame`` gets ``frame.metadata["emotion"]``: a dictionary with ``label``,
     ``confidence``, ``scores``, ``uncertain`` and ``notes``. An ``EmotionFrame`` is pushed
-    downstream, and the event handler ``on_emotion`` is called with it. An utterance without an
-    answer, such as one that is too short, calls ``on_emotion_error`` with the error.
+    downstream, and the event handler ``on_emotion`` is called with it. A transcription
+    without an answer, such as an empty one, calls ``on_emotion_error`` with the error.
 
     The utterance starts ``prefix_s`` before ``VADUserStartedSpeakingFrame``. All other frames pass
     unchanged. Recognition runs in the recognizer's threads.
@@ -167,7 +166,7 @@ class EmotionProcessor(FrameProcessor):
         if not task.done():
             task.add_done_callback(self._publish_later)
         elif (found := task.result()) is not None:
-            frame.metadata[METADATA_KEY] = _as_dict(found.answer)
+            frame.metadata[METADATA_KEY] = answer_metadata(found.answer)
             await self._publish(found)
 
     async def _recognize(
@@ -207,8 +206,3 @@ def _speaker(recognizer: EmotionRecognizer) -> Speaker | None:
         return recognizer.speaker()
     except EmoError:  # the bundle was not trained for it
         return None
-
-
-def _as_dict(answer: Answer) -> dict[str, Any]:
-    values = answer.to_dict()
-    return {name: values[name] for name in ("label", "confidence", "scores", "uncertain", "notes")}

@@ -158,7 +158,9 @@ def test_stereo_is_mixed(recognizer, sound):
     assert event.alternatives[0].metadata["emotion"]["scores"] == pytest.approx(expected.scores)
 
 
-def test_too_little_sound_and_empty_text_have_no_metadata(recognizer, sound):
+def test_an_empty_transcript_has_no_metadata_and_without_sound_the_text_is_answered(
+    recognizer, sound
+):
     script = [(99.0, final("")), (99.0, final(TEXT))]
     first, second = events_of(EmotionSTT(ScriptedSTT(script), recognizer), sound[:0])
     assert first.alternatives[0].metadata is None
@@ -168,13 +170,13 @@ def test_too_little_sound_and_empty_text_have_no_metadata(recognizer, sound):
 def test_closing_closes_the_wrapped_one_and_its_events_are_passed_on(recognizer):
     inner = ScriptedSTT()
     wrapper = EmotionSTT(inner, recognizer)
-    heard = []
-    wrapper.on("metrics_collected", heard.append)
+    received = []
+    wrapper.on("metrics_collected", received.append)
     inner.emit("metrics_collected", "metrics")
-    assert heard == ["metrics"]
+    assert received == ["metrics"]
     asyncio.run(wrapper.aclose())
     assert inner.closed
     inner.emit("metrics_collected", "more")
-    assert heard == ["metrics"]
+    assert received == ["metrics"]
     assert wrapper.capabilities == inner.capabilities
     assert wrapper.wrapped_stt is inner

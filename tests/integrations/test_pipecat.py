@@ -140,29 +140,29 @@ def test_parts_of_an_utterance_are_read_together_and_the_next_starts_anew(recogn
 
 
 def handlers(processor: EmotionProcessor) -> dict[str, list]:
-    heard: dict[str, list] = {"on_emotion": [], "on_emotion_error": []}
+    received: dict[str, list] = {"on_emotion": [], "on_emotion_error": []}
 
     def register(name: str) -> Callable:
         async def handler(_: EmotionProcessor, value: object) -> None:
-            heard[name].append(value)
+            received[name].append(value)
 
         return processor.event_handler(name)(handler)
 
-    for name in heard:
+    for name in received:
         register(name)
-    return heard
+    return received
 
 
 def test_event_handlers_get_answers_and_errors(recognizer, sound):
     processor = EmotionProcessor(recognizer, wait_s=60)
-    heard = handlers(processor)
+    received = handlers(processor)
     send(processor, [*utterance(sound), SleepFrame(0.3)])
-    assert [frame.text for frame in heard["on_emotion"]] == [TEXT]
-    assert heard["on_emotion_error"] == []
+    assert [frame.text for frame in received["on_emotion"]] == [TEXT]
+    assert received["on_emotion_error"] == []
 
     processor = EmotionProcessor(recognizer, wait_s=60)
-    heard = handlers(processor)
+    received = handlers(processor)
     frames = send(processor, [transcription(""), SleepFrame(0.3)])
-    [error] = heard["on_emotion_error"]
+    [error] = received["on_emotion_error"]
     assert "transcript is empty" in str(error)
     assert [type(frame) for frame in frames] == [TranscriptionFrame]
