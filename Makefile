@@ -65,7 +65,7 @@ mixed-load: $(VENV)/.test
 # The figures of docs/performance.md: about an hour, on a machine that does nothing else.
 bench: export PYTHONPATH := benchmarks
 bench: $(VENV)/.peers
-	$(BIN)/emo-bench --output $(BENCH)/default
+	$(BIN)/emo-bench --bundle emo-es-small --duration 8 --output $(BENCH)/small
 	$(BIN)/python -m studies.beto_size $(BENCH)/checkpoint
 	$(BIN)/emo-export --text $(BENCH)/checkpoint/text --fusion $(BENCH)/checkpoint/fusion \
 		--quantize --no-gate --force --output $(BENCH)/bundle
@@ -75,10 +75,10 @@ bench: $(VENV)/.peers
 		--output $(BENCH)/classifier
 	$(BIN)/python -m studies.by_length --bundle $(BENCH)/classifier \
 		--checkpoint $(BENCH)/checkpoint
-	$(BIN)/python -m studies.first_answer
+	$(BIN)/python -m studies.first_answer --bundle emo-es-small
 	$(BIN)/python -m studies.first_answer --bundle $(BENCH)/bundle
 	$(BIN)/python -m studies.mfcc_vs_librosa
-	$(BIN)/python -m studies.stream_costs
+	$(BIN)/python -m studies.stream_costs --bundle emo-es-small
 	$(BIN)/python -m studies.stream_costs --bundle $(BENCH)/bundle
 	$(BIN)/python -m studies.live_calls ours --bundle $(BENCH)/bundle
 	$(BIN)/python -m studies.live_calls rival --text $(BENCH)/checkpoint/text \
