@@ -1,8 +1,7 @@
 """Compare how many transcripts a second engines answer when all rows are known in advance.
 
 python -m studies.batch_throughput --bundle BUNDLE --checkpoint FOLDER [--rows 320] [--rounds 5]
-    [--threads 2] [--batch 32] [--engines emo pytorch-fp32 pytorch-int8 onnxruntime-fp32
-    optimum-int8]
+    [--threads 2] [--batch 32] [--peers pytorch-fp32 pytorch-int8 onnxruntime-fp32 optimum-int8]
 
 emo-runtime answers each row alone (``recognize_batch``), so that an answer does not depend on its
 neighbours. The rivals get their best case: token ids made beforehand, rows sorted by length and
@@ -36,11 +35,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--engines", nargs="+", default=[OURS, *PEERS])
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS)
     options = parser.parse_args()
     spawn = multiprocessing.get_context("spawn")
     engines: dict[str, tuple[Any, Connection]] = {}
-    for name in options.engines:
+    for name in (OURS, *options.peers):
         ours, theirs = spawn.Pipe()
         process = spawn.Process(target=serve, args=(name, options, theirs), daemon=True)
         process.start()

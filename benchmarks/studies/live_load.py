@@ -223,7 +223,10 @@ async def run_calls(
                 opening.add(task)
                 task.add_done_callback(opening.discard)
 
+    opened = time.perf_counter()
     while any(call.is_silent for call in every):
+        if time.perf_counter() - opened > LOST_S:
+            raise SystemExit(f"{address}: {calls} calls did not connect: {dict(found.finals)}")
         reconnect()
         await asyncio.sleep(0.02)
     begun = time.perf_counter()
