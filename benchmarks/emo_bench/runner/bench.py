@@ -64,7 +64,11 @@ class BenchmarkRun:
         self._machine = machine.fingerprint()
         self._load_before = machine.load_average()
         self._others = machine.BusyOthers()
-        self._budget = None if plan.budget_s is None else Budget(plan.budget_s, plan.scenarios)
+        self._with_sound = any(sample.audio for sample in self._samples)
+        self._budget = None
+        if plan.budget_s is not None:
+            timed = [it for it in plan.scenarios if it != "stream" or self._with_sound]
+            self._budget = Budget(plan.budget_s, timed)
         self._created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
     def run(self) -> None:
@@ -232,7 +236,7 @@ class BenchmarkRun:
         run.server_rate = low or high
 
     def _stream(self, run: EngineRun) -> None:
-        if run.name != OURS or not any(sample.audio for sample in self._samples):
+        if run.name != OURS or not self._with_sound:
             return
         plan = self._plan
         self._on_progress(f"{run.name}: {plan.calls} live calls")
