@@ -1,4 +1,4 @@
-"""A PyTorch module as a function of arrays: in PyTorch, ONNX Runtime or OpenVINO."""
+"""A network as a function of arrays: in PyTorch, ONNX Runtime or OpenVINO."""
 
 import tempfile
 import threading
@@ -30,10 +30,7 @@ class Input:
 def in_pytorch(module: torch.nn.Module, precision: str) -> Function:
     """Return the module in ``fp32``, or in ``int8`` (dynamic, linear layers)."""
     if precision == "int8":
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PyTorch has deprecated this API in favour of torchao
-            quantize: Any = torch.ao.quantization.quantize_dynamic
-            module = quantize(module, {torch.nn.Linear}, dtype=torch.qint8)
+        module = int8_linear(module)
 
     def run(*arrays: Array) -> NDArray[np.float32]:
         with torch.inference_mode():
@@ -41,6 +38,15 @@ def in_pytorch(module: torch.nn.Module, precision: str) -> Function:
         return np.asarray(found.numpy())
 
     return run
+
+
+def int8_linear(module: torch.nn.Module) -> torch.nn.Module:
+    """Return the module with dynamically quantized linear layers."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch has deprecated this API in favour of torchao
+        quantize: Any = torch.ao.quantization.quantize_dynamic
+        found: torch.nn.Module = quantize(module, {torch.nn.Linear}, dtype=torch.qint8)
+    return found
 
 
 def in_onnxruntime(module: torch.nn.Module, inputs: Mapping[str, Input], threads: int) -> Function:
@@ -65,16 +71,15 @@ def onnx_function(path: Path, names: Sequence[str], threads: int) -> Function:
     return run
 
 
-def quantized(path: Path, folder: Path) -> Path:
-    """Quantize the matrix products as ``optimum-cli onnxruntime quantize --avx512_vnni`` does.
-
-    Convolutions stay in float32: the quantizer refuses those whose weight norm is computed.
-    """
+def quantized(path: Path, folder: Path, operators: Sequence[str] | None = None) -> Path:
+    """Quantize as ``optimum-cli onnxruntime quantize --avx512_vnni``; all operators by default."""
     from optimum.onnxruntime import ORTQuantizer
     from optimum.onnxruntime.configuration import AutoQuantizationConfig
 
     settings = AutoQuantizationConfig.avx512_vnni(
-        is_static=False, per_channel=False, operators_to_quantize=["MatMul", "Gemm"]
+        is_static=False,
+        per_channel=False,
+        operators_to_quantize=None if operators is None else list(operators),
     )
     quantizer = ORTQuantizer.from_pretrained(path.parent, file_name=path.name)
     quantizer.quantize(save_dir=folder, quantization_config=settings)
@@ -82,29 +87,44 @@ def quantized(path: Path, folder: Path) -> Path:
     return found
 
 
-def in_openvino(module: torch.nn.Module, inputs: Mapping[str, Input], threads: int) -> Function:
+def in_openvino(
+    module: torch.nn.Module, inputs: Mapping[str, Input], threads: int | None, streams: int
+) -> Function:
     """Return the graph in OpenVINO, in float32."""
     import openvino
 
     with tempfile.TemporaryDirectory(prefix="emo-bench-") as name:
         core = openvino.Core()
         model = core.read_model(_exported(module, inputs, Path(name, "model.onnx")))
-        properties: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": threads,
-            "INFERENCE_PRECISION_HINT": "f32",
-        }
-        compiled = core.compile_model(model, "CPU", properties)
+        infer = openvino_function(core, model, "f32", threads, streams)
+
+    def run(*arrays: Array) -> NDArray[np.float32]:
+        return np.array(infer(dict(zip(inputs, arrays, strict=True)))[0], np.float32)
+
+    return run
+
+
+def openvino_function(
+    core: Any, model: Any, precision: str, threads: int | None, streams: int
+) -> Callable[[Mapping[str, Array]], Any]:
+    """Compile a model of OpenVINO; ``streams``: how many utterances are answered at once."""
+    properties: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads or 0,
+        "INFERENCE_PRECISION_HINT": precision,
+    }
+    if streams > 1:
+        properties |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": streams}
+    compiled = core.compile_model(model, "CPU", properties)
     # One inference request per thread.
     requests = threading.local()
 
-    def run(*arrays: Array) -> NDArray[np.float32]:
+    def infer(inputs: Mapping[str, Array]) -> Any:
         if not hasattr(requests, "own"):
             requests.own = compiled.create_infer_request()
-        found = requests.own.infer(dict(zip(inputs, arrays, strict=True)))
-        return np.array(found[0], np.float32)
+        return requests.own.infer(inputs)
 
-    return run
+    return infer
 
 
 def _exported(module: torch.nn.Module, inputs: Mapping[str, Input], path: Path) -> Path:

@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from emo_bench.engines.compiled import quantized
 from emo_bench.engines.torch_stack import (
     Floats,
     Ids,
@@ -27,7 +28,7 @@ def open_engine(
     with tempfile.TemporaryDirectory(prefix="emo-bench-") as name:
         path = export_onnx(Path(checkpoint), Path(name, "model.onnx"))
         if precision == "int8":
-            path = _quantized(path, Path(name, "quantized"))
+            path = quantized(path, Path(name, "quantized"))
         options = runtime.SessionOptions()
         options.intra_op_num_threads = 1 if serving else threads or 0
         session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -45,14 +46,3 @@ def open_engine(
         "model_bytes": size,
     }
     return RivalEngine(Path(checkpoint), run, described, concurrency)
-
-
-def _quantized(path: Path, folder: Path) -> Path:
-    from optimum.onnxruntime import ORTQuantizer
-    from optimum.onnxruntime.configuration import AutoQuantizationConfig
-
-    quantizer = ORTQuantizer.from_pretrained(path.parent, file_name=path.name)
-    settings = AutoQuantizationConfig.avx512_vnni(is_static=False, per_channel=False)
-    quantizer.quantize(save_dir=folder, quantization_config=settings)
-    [found] = folder.glob("*.onnx")
-    return found

@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from transformers import AutoTokenizer
 
+from emo_bench.engines.compiled import openvino_function
 from emo_bench.engines.torch_stack import Floats, Ids, RivalEngine, export_onnx, set_threads
 from emo_bench.workload import synthetic
 
@@ -28,21 +28,11 @@ def open_engine(
         model = core.read_model(export_onnx(Path(checkpoint), Path(name, "model.onnx")))
         if precision == "int8":
             model = _quantized(model, Path(checkpoint))
-        properties: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": threads or 0,
-            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
-        }
-        if serving:
-            properties |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": concurrency}
-        compiled = core.compile_model(model, "CPU", properties)
-    # One inference request per thread.
-    requests = threading.local()
+        hint = "bf16" if precision == "bf16" else "f32"
+        infer = openvino_function(core, model, hint, threads, concurrency)
 
     def run(ids: Ids, mask: Ids) -> tuple[Floats, Floats]:
-        if not hasattr(requests, "own"):
-            requests.own = compiled.create_infer_request()
-        found = requests.own.infer({"input_ids": ids, "attention_mask": mask})
+        found = infer({"input_ids": ids, "attention_mask": mask})
         return np.array(found["logits"]), np.array(found["embedding"])
 
     described: dict[str, Any] = {"engine": "OpenVINO", "precision": precision}

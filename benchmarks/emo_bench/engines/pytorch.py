@@ -1,11 +1,11 @@
 """The paper's own stack (transformers in PyTorch), in float32 and with int8 linear layers."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from emo_bench.engines.compiled import int8_linear
 from emo_bench.engines.torch_stack import Floats, Ids, RivalEngine, load_both, set_threads
 
 
@@ -17,10 +17,7 @@ def open_engine(
     network: torch.nn.Module = load_both(Path(checkpoint))
     size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
     if precision == "int8":
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PyTorch has deprecated this API in favour of torchao
-            quantize: Any = torch.ao.quantization.quantize_dynamic
-            network = quantize(network, {torch.nn.Linear}, dtype=torch.qint8)
+        network = int8_linear(network)
         size = 0
 
     def run(ids: Ids, mask: Ids) -> tuple[Floats, Floats]:
