@@ -1,5 +1,6 @@
 """Prometheus and Grafana: the dashboard's queries name metrics and labels that the server has."""
 
+import asyncio
 import json
 import re
 
@@ -13,7 +14,11 @@ from emo_runtime import Answer, AudioError, Note, Timings
 from emo_runtime.metrics import PrometheusMetrics
 from emo_serving.admission import Admission
 from emo_serving.metrics import ServerMetrics
+from emo_serving.models import Models
+from emo_serving.service import open_recognizer
+from emo_serving.settings import Settings
 from helpers.corpora import ROOT
+from helpers.tiny import Tiny, write_bundle
 
 DEPLOY = ROOT / "serving" / "deploy"
 DASHBOARD = json.loads((DEPLOY / "grafana/dashboards/emo-serve.json").read_text())
@@ -25,8 +30,10 @@ WORDS = {"sum", "max", "rate", "increase", "by", "histogram_quantile", "__rate_i
 
 
 @pytest.fixture(scope="module")
-def samples() -> dict[str, set[str]]:
+def samples(tmp_path_factory) -> dict[str, set[str]]:
     """The labels of each sample that Prometheus would read from /metrics."""
+    bundle = write_bundle(tmp_path_factory.mktemp("bundle") / "tiny", Tiny())
+    settings = Settings(bundle=str(bundle), threads=1)
     registry = CollectorRegistry()
     metrics = PrometheusMetrics(registry)
     notes = (Note("narrow_band", "narrow"),)
@@ -37,6 +44,15 @@ def samples() -> dict[str, set[str]]:
     server.requests.labels("/v1/recognize", "200").inc()
     server.seconds.labels("/v1/recognize").observe(0.01)
     server.stream_ends.labels("finished").inc()
+    server.grpc_requests.labels("ModelInfer", "OK").inc()
+    server.grpc_seconds.labels("ModelInfer").observe(0.01)
+
+    def opened(source, on_answer, self_test):
+        return open_recognizer(settings, source, on_answer, self_test=self_test)
+
+    models = Models(settings, opened, lambda _: lambda _: None, registry)
+    asyncio.run(models.load("tiny"))
+    models.close()
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(server.text().decode()):
         for sample in family.samples:

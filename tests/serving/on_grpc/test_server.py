@@ -282,7 +282,7 @@ def test_tls(tmp_path):
             assert TYPES["ServerLiveResponse"].FromString(content).live
 
 
-def test_workers_share_the_port_and_are_replaced(recognizer):
+def test_workers_share_the_port(recognizer):
     with running_server("--grpc-port", "0", "--workers", "2", "--drain-s", "5") as server:
         address = f"127.0.0.1:{server.grpc_port}"
         expected = recognizer.recognize(TEXTS[0]).label
