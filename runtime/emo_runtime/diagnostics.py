@@ -1,5 +1,6 @@
 """Diagnosis of an installation: packages, machine, execution providers, bundles, extras."""
 
+import contextlib
 import getpass
 import importlib.metadata
 import platform
@@ -250,14 +251,14 @@ def _machine_problems(machine: dict[str, Any]) -> list[Problem]:
 
 def _personal() -> list[tuple[str, str]]:
     """Return personal strings with their replacements, the longest first."""
-    found: dict[str, str] = {}
-    try:
+    host = socket.gethostname()
+    found = {host: "HOST", host.partition(".")[0]: "HOST"}
+    # A container may run under a user ID without a name or a home folder.
+    with contextlib.suppress(RuntimeError):
         found[str(Path.home())] = "~"
+    with contextlib.suppress(OSError, KeyError, ImportError):
         found[getpass.getuser()] = "USER"
-    except (RuntimeError, OSError, KeyError):  # there may be no user of this id
-        pass
-    found[socket.gethostname()] = "HOST"
-    # "root" and "localhost" name nobody, and occur in other words.
+    # "root" and "localhost" identify nobody, and occur in other words.
     unspecific = {"", "/", "root", "localhost"}
     pairs = [pair for pair in found.items() if pair[0] not in unspecific]
     return sorted(pairs, key=lambda pair: -len(pair[0]))

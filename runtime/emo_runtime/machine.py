@@ -16,7 +16,7 @@ INSTRUCTION_SETS = (
 
 
 def describe_machine() -> dict[str, Any]:
-    """Return facts about the machine as plain values; None where the system does not tell them.
+    """Return facts about the machine as plain values; None if the system does not report them.
 
     The name of the host and of the user are not among them.
     """

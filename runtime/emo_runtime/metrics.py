@@ -60,7 +60,7 @@ class PrometheusMetrics:
         """Return the same metrics with these values of the further labels."""
         other = copy.copy(self)
         other._values = values
-        other._with(other._sound)  # from now on there is a number, if only 0
+        other._with(other._sound)  # creates the series with the value 0
         return other
 
     def __call__(self, answer: Answer) -> None:

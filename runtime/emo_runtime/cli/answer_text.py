@@ -1,4 +1,4 @@
-"""An answer as lines for people."""
+"""Format an answer as text for a terminal."""
 
 from emo_runtime.cli.common import bar
 from emo_runtime.result import Answer

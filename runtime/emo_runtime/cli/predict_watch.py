@@ -43,7 +43,7 @@ _OPTIONS = [
     ),
     click.option("--once", is_flag=True, help="With --watch: end when all files are answered."),
     _seconds("--settle", "settle_s", "without a change after which a file is complete", 2.0),
-    _seconds("--poll", "poll_s", "between two looks at the folder", 1.0, least=0.01),
+    _seconds("--poll", "poll_s", "between polls of the folder", 1.0, least=0.01),
     _seconds(
         "--wait-transcript", "transcript_s", "that a sound file waits for its transcript", 0.0
     ),
@@ -101,7 +101,7 @@ def predict_watch(recognizer: EmotionRecognizer, options: WatchOptions) -> None:
 def _record(
     output: Path | None, stack: contextlib.ExitStack
 ) -> tuple[Callable[[str, Version], bool], Callable[[Found, dict[str, Any]], None]]:
-    """Return what tells whether a file was answered, and what writes an answer."""
+    """Return a function that checks if a file was answered, and one that writes an answer."""
     if output is not None:
         record = stack.enter_context(AnsweredFiles(output))
         return record.is_done, record.add

@@ -120,7 +120,7 @@ def difference(clip, rate, channels, duration, sizes):
 
 
 def chosen():
-    """Every combination, but of long sounds only one per rate: they are slow, not other."""
+    """Every combination, but of long sounds only one per rate, because they are slow."""
     short = [made for made in COMBINATIONS if made[-1] < LONG_S]
     long = [
         (rate, 1 + place % 2, N_MFCC[place % 3], duration)

@@ -206,6 +206,17 @@ def test_report_and_json_exclude_each_other():
     assert run("--report", "--json").exit_code == 2
 
 
+def test_a_user_without_a_home_folder_and_the_short_name_of_the_host(monkeypatch):
+    def no_home():
+        raise RuntimeError("no home")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.setattr(getpass, "getuser", lambda: "maria")
+    monkeypatch.setattr(socket, "gethostname", lambda: "host-4711.example")
+    text = diagnostics.redact("maria on host-4711, host-4711.example")
+    assert text == "USER on HOST, HOST"
+
+
 def test_home_is_only_replaced_as_a_whole_word(monkeypatch):
     monkeypatch.setattr(getpass, "getuser", lambda: "on")
     monkeypatch.setattr(socket, "gethostname", lambda: "")
