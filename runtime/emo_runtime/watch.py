@@ -170,7 +170,7 @@ class AnsweredFiles:
         self._stream.seek(0)
         end = 0
         for line in self._stream:
-            if not line.endswith(b"\n") and line[: len(_START)] == _START[: len(line)]:
+            if _is_incomplete(line):
                 self._stream.truncate(end)
                 break
             end += len(line)
@@ -194,6 +194,13 @@ def head(found: Found) -> dict[str, Any]:
         "modified_ns": modified,
         "transcript": transcript,
     }
+
+
+def _is_incomplete(line: bytes) -> bool:
+    """True for the start of a line of answers, or for the zeros that a power failure leaves."""
+    if line.endswith(b"\n"):
+        return False
+    return line[: len(_START)] == _START[: len(line)] or not line.strip(b"\0")
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, Version]]:

@@ -120,7 +120,10 @@ def test_a_removed_folder_is_an_error(folder, clock):
         FolderWatch(folder)
 
 
-def test_the_record_survives_a_restart_and_a_torn_line(folder, tmp_path, clock):
+@pytest.mark.parametrize(
+    "rest", [b'{"file": "b.wav", "size": 1, "mod', b"{", bytes(100), b'{"file": "b' + bytes(9)]
+)
+def test_the_record_survives_a_restart_and_a_torn_line(folder, tmp_path, clock, rest):
     watch = FolderWatch(folder, settle_s=0, clock=clock)
     for name in ("a.wav", "b.wav"):
         (folder / name).write_bytes(b"1")
@@ -129,7 +132,7 @@ def test_the_record_survives_a_restart_and_a_torn_line(folder, tmp_path, clock):
         first = watch.poll(record.is_done)[0]
         record.add(first, head(first) | {"label": "joy"})
     with output.open("ab") as stream:
-        stream.write(b'{"file": "b.wav", "size": 1, "mod')  # killed while writing
+        stream.write(rest)  # killed while writing
     with AnsweredFiles(output) as record:
         [second] = watch.poll(record.is_done)
         assert second.name == "b.wav"
