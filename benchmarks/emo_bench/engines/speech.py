@@ -149,7 +149,7 @@ def _toolkit(model: SpeechModel) -> Answer:
             truncation=True,
             return_tensors="pt",
         )
-        mark("features")
+        mark("front_end")
         logits: torch.Tensor = head(sound(found["input_features"], found["attention_mask"]), *read)
         mark("speech")
         return logits[0].numpy(), tokens
@@ -214,7 +214,7 @@ def _of_functions(model: SpeechModel, sound: Function, text: Function | None) ->
 
     def answer(samples: Floats, transcript: str, mark: Mark) -> tuple[Floats, int]:
         features = model.features(samples)
-        mark("features")
+        mark("front_end")
         vector = sound(features)
         mark("speech")
         if text is None or head is None:

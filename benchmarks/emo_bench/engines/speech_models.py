@@ -1,10 +1,9 @@
-"""Speech models in PyTorch for the rivals: their networks, and what these read.
+"""Speech models in PyTorch for the rivals, with their feature extractors and tokenizers.
 
-``speech-emotion`` is the toolkit of the organisers of EmoSPeech (NLP-UMUTeam). Its models are
-written here from the facts of its public source, without its code.
+They are read from checkpoints of transformers, of speech-emotion and of this project.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,19 +11,23 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import (
     AutoFeatureExtractor,
     AutoModelForAudioClassification,
     AutoTokenizer,
     BertModel,
     Wav2Vec2BertConfig,
-    Wav2Vec2BertModel,
     WhisperFeatureExtractor,
 )
 
+from emo_bench.engines.toolkit_networks import (
+    ToolkitHead,
+    ToolkitSound,
+    ToolkitSoundAlone,
+    is_toolkit_model,
+    read_weights,
+)
 from emo_models.checkpoint import load_fusion, load_speech
 from emo_models.labels import LABELS
 from emo_models.modeling.load import load_text
@@ -98,7 +101,7 @@ def read_speech_model(checkpoint: Path) -> SpeechModel:
     config = read_config(folder)
     if config.get("model_type") == "emo-speech":
         return _own(checkpoint, folder)
-    if _has_toolkit_head(folder):
+    if is_toolkit_model(folder):
         return _toolkit(checkpoint, folder)
     return _classifier(folder)
 
@@ -117,7 +120,7 @@ def _classifier(folder: Path) -> SpeechModel:
 
 
 def _toolkit(checkpoint: Path, folder: Path) -> SpeechModel:
-    state = _weights(folder)
+    state = read_weights(folder)
     config = Wav2Vec2BertConfig.from_pretrained(folder)
     network = ToolkitSound(config, state)
     head = ToolkitHead(state, read_config(folder), str(folder))
@@ -127,7 +130,7 @@ def _toolkit(checkpoint: Path, folder: Path) -> SpeechModel:
     name, features = _extractor(folder, max_length=MAX_FRAMES, truncation=True)
     if head.sound_alone:
         return SpeechModel(
-            folder, labels, name, features, _InTurn(network, head).eval(), toolkit=True
+            folder, labels, name, features, ToolkitSoundAlone(network, head).eval(), toolkit=True
         )
     encoder = checkpoint / "encoder"
     if not encoder.is_dir():
@@ -204,95 +207,6 @@ def _extractor(folder: Path, **options: Any) -> tuple[str, Callable[[Floats], Fl
     return name, features
 
 
-class ToolkitSound(nn.Module):
-    """Features [batch, time, 160] to the audio vector [batch, width] of speech-emotion.
-
-    The states of Wav2Vec2-BERT are projected and averaged over the frames that the mask has.
-    """
-
-    def __init__(self, config: Any, state: Mapping[str, Tensor]) -> None:
-        super().__init__()
-        width, hidden = state["projector.weight"].shape
-        self.encoder = Wav2Vec2BertModel(config)
-        self.projector = nn.Linear(hidden, width)
-        prefix = "wav2vec2_bert."
-        self.encoder.load_state_dict(_part(state, prefix), strict=False)
-        self.projector.load_state_dict(_part(state, "projector."))
-
-    def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return the audio vector."""
-        states = self.encoder(features, attention_mask=mask).last_hidden_state
-        states = self.projector(states)
-        if mask is None:
-            mean: Tensor = states.mean(1)
-            return mean
-        weight = mask.unsqueeze(-1).to(states.dtype)
-        masked: Tensor = (states * weight).sum(1) / weight.sum(1)
-        return masked
-
-
-class ToolkitHead(nn.Module):
-    """The vectors of sound and text to logits, as the four heads of speech-emotion do."""
-
-    def __init__(self, state: Mapping[str, Tensor], config: Mapping[str, Any], name: str) -> None:
-        super().__init__()
-        self.state = {key: value for key, value in state.items() if "wav2vec2_bert" not in key}
-        width = len(state["projector.weight"])
-        self.heads = len(
-            {key.split(".")[2] for key in state if key.startswith("mult_attn_model.heads.")}
-        )
-        self.concat = state["classifier.dense.weight"].shape[1] == 2 * width
-        classes = config.get("architectures") or [""]
-        mean = "Mean" in classes[0] or "-mean-" in name
-        self.sound_alone = not (self.concat or self.heads or mean)
-
-    def forward(self, audio: Tensor, text: Tensor | None = None) -> Tensor:
-        """Return the logits."""
-        if text is None:
-            joined = audio
-        elif self.concat:
-            joined = torch.cat([audio, text], 1)
-        elif self.heads:
-            joined = self._attention(audio, text)
-        else:
-            joined = (audio + text) / 2
-        dense = self._linear("classifier.dense", joined).tanh()
-        return self._linear("classifier.out_proj", dense)
-
-    def _attention(self, audio: Tensor, text: Tensor) -> Tensor:
-        outputs = []
-        for number in range(self.heads):
-            head = f"mult_attn_model.heads.{number}"
-            sides = []
-            for end, asking, asked in (("", text, audio), ("_reverse", audio, text)):
-                query = self._linear(f"{head}.Wq{end}", asking)
-                key = self._linear(f"{head}.Wk{end}", asked)
-                value = self._linear(f"{head}.Wv{end}", asked)
-                if not end:
-                    query, key = self._norm(head, query), self._norm(head, key)
-                sides.append(functional.scaled_dot_product_attention(query, key, value) + value)
-            outputs.append(self._linear(f"{head}.linear_out", torch.cat(sides, 1)))
-        return self._linear("mult_attn_model.proj", torch.cat(outputs, 1))
-
-    def _linear(self, name: str, values: Tensor) -> Tensor:
-        return functional.linear(values, self.state[f"{name}.weight"], self.state[f"{name}.bias"])
-
-    def _norm(self, head: str, values: Tensor) -> Tensor:
-        weight, bias = self.state[f"{head}.norm.weight"], self.state[f"{head}.norm.bias"]
-        return functional.layer_norm(values, weight.shape, weight, bias)
-
-
-class _InTurn(nn.Module):
-    def __init__(self, network: nn.Module, head: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-        self.head = head
-
-    def forward(self, features: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.network(features))
-        return logits
-
-
 class _TextVector(nn.Module):
     def __init__(self, model: nn.Module, pooling: str) -> None:
         super().__init__()
@@ -343,25 +257,3 @@ class _OwnFusion(nn.Module):
         more = (torch.ones(len(audio), 2),) if self.present else ()
         logits: Tensor = self.fusion(audio, text, *more)
         return logits
-
-
-def _has_toolkit_head(folder: Path) -> bool:
-    if (folder / "model.bin").is_file():
-        return True
-    names = read_config(folder).get("architectures") or [""]
-    return str(names[0]).startswith("CustomAudioClassification")
-
-
-def _weights(folder: Path) -> dict[str, Tensor]:
-    pickled = folder / "model.bin"
-    if pickled.is_file():
-        state = torch.load(pickled, map_location="cpu", weights_only=True, mmap=True)
-    else:
-        state = load_file(folder / "model.safetensors")
-    return {name: value.float() for name, value in state.items()}
-
-
-def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
-    }

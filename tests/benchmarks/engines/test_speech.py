@@ -50,7 +50,7 @@ def answer(name, checkpoint, text=""):
     outcome = engine.answer(sample(text))
     assert engine.concurrency == 1
     assert outcome.label == max(outcome.scores, key=outcome.scores.get)
-    assert {"decode", "features", "speech", "total"} <= set(outcome.phases)
+    assert {"decode", "front_end", "speech", "total"} <= set(outcome.phases)
     engine.close()
     return list(outcome.scores.values())
 
