@@ -8,6 +8,7 @@ import base64
 import json
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -83,19 +84,20 @@ class _Event(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Event)
 
 
+def percentiles(latencies_ms: Sequence[float]) -> str:
+    """Return p50, p99 and the maximum as text."""
+    if not latencies_ms:
+        return "-"
+    p50, p99, top = np.percentile(latencies_ms, [50, 99, 100])
+    return f"p50 {p50:.1f}  p99 {p99:.1f}  max {top:.1f} ms"
+
+
 @dataclass
 class CallResults:
     """Final answers, and their latencies from when ``stop`` was due."""
 
     finals: Counter[str] = field(default_factory=Counter)
     latencies_ms: list[float] = field(default_factory=list)
-
-    def percentiles(self) -> str:
-        """Return p50, p99 and the maximum as text."""
-        if not self.latencies_ms:
-            return "-"
-        p50, p99, top = np.percentile(self.latencies_ms, [50, 99, 100])
-        return f"p50 {p50:.1f}  p99 {p99:.1f}  max {top:.1f} ms"
 
 
 class LiveCall(asyncio.Protocol):

@@ -31,13 +31,19 @@ from urllib.parse import urlsplit
 
 import httptools
 import msgspec
-import numpy as np
 import uvloop
 
 from emo_runtime import EmotionRecognizer, OverloadedError
 from emo_runtime.audio.decode import AudioSource
 from emo_runtime.audio.encodings import PacketDecoder
-from studies.live_load import RATE, mulaw_sound, run_calls, thread_cpu_s, utterance_frames
+from studies.live_load import (
+    RATE,
+    mulaw_sound,
+    percentiles,
+    run_calls,
+    thread_cpu_s,
+    utterance_frames,
+)
 from studies.poisson_arrivals import poisson_arrivals
 
 CLIP = Path(__file__).resolve().parents[2] / "examples" / "clips" / "queja.flac"
@@ -61,11 +67,7 @@ class Seen:
 
     def percentiles(self, status: str) -> str:
         """Return p50, p99 and the maximum as text."""
-        found = self.latencies_ms.get(status)
-        if not found:
-            return "-"
-        p50, p99, top = np.percentile(found, [50, 99, 100])
-        return f"p50 {p50:.1f}  p99 {p99:.1f}  max {top:.1f} ms"
+        return percentiles(self.latencies_ms.get(status, []))
 
 
 # Sends a request; its latency counts from when it was due (perf_counter).
@@ -263,7 +265,7 @@ async def calls(options: argparse.Namespace) -> None:
     loads.append(os.getloadavg()[0])
     per_call = 1e3 / options.calls / elapsed_s
     print(f"{options.calls} calls for {options.minutes:g} min: final answers {dict(found.finals)}")
-    print(f"from when stop was due to the final answer: {found.percentiles()}")
+    print(f"from when stop was due to the final answer: {percentiles(found.latencies_ms)}")
     for pid, (loop_s, threads_s) in zip(options.pid or (), before, strict=True):
         loop_end_s, threads_end_s = thread_cpu_s(pid)
         print(

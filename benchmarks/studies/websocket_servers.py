@@ -25,7 +25,7 @@ import uvloop
 from emo_serving.live.transport import transport_of
 from emo_serving.websocket.frames import TEXT
 from emo_serving.websocket.protocol import WebSocketProtocol
-from studies.live_load import masked_frame
+from studies.live_load import HANDSHAKE, masked_frame
 
 PACKETS_PER_S = 50
 
@@ -117,10 +117,7 @@ async def send(port: int, calls: int, seconds: float) -> None:
     writers = []
     for _ in range(calls):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(
-            b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
+        writer.write(HANDSHAKE)
         await reader.readuntil(b"\r\n\r\n")
         writers.append(writer)
     begun = time.perf_counter()
