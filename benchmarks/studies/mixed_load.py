@@ -257,9 +257,8 @@ def main() -> None:
     with serving(options) as (port, process):
         found, seen = uvloop.run(load(options, port))
         alive = process.poll() is None
-    print(
-        f"final answers of {options.calls} calls: {dict(found.finals)}; {percentiles(found.latencies_ms)}"
-    )
+    late = percentiles(found.latencies_ms)
+    print(f"final answers of {options.calls} calls: {dict(found.finals)}; {late}")
     print(f"requests: {dict(seen.statuses)}, wrong: {seen.wrong}; {seen.percentiles('200')}")
     print(f"load average of the machine: {os.getloadavg()[1]:.1f}")
     failed = not alive or set(found.finals) != {"equal"} or set(seen.statuses) != {"200"}
