@@ -1,6 +1,7 @@
 """The Open Inference Protocol over gRPC, spoken by Triton's own client and by raw streams."""
 
 import json
+import signal
 import socket
 import threading
 from collections import Counter
@@ -17,6 +18,7 @@ from helpers.corpora import SMALL_BUNDLE
 from helpers.processes import run_python, wait_until
 from helpers.servers import running_server
 from helpers.tiny import Tiny, write_bundle
+from serving.workers.test_supervisor import workers_of
 
 triton = pytest.importorskip("tritonclient.grpc")
 NAME = SMALL_BUNDLE.name.replace("_", "-")
@@ -282,14 +284,18 @@ def test_tls(tmp_path):
             assert TYPES["ServerLiveResponse"].FromString(content).live
 
 
-def test_workers_share_the_port(recognizer):
+def test_workers_share_the_port_and_are_replaced(recognizer):
     with running_server("--grpc-port", "0", "--workers", "2", "--drain-s", "5") as server:
         address = f"127.0.0.1:{server.grpc_port}"
         expected = recognizer.recognize(TEXTS[0]).label
-        for _ in range(8):  # connections of their own
-            with triton.InferenceServerClient(address) as client:
-                found = client.infer(NAME, [tensor("text", TEXTS)])
-                assert found.as_numpy("label")[0].decode() == expected
+
+        def ask():
+            for _ in range(8):  # connections of their own
+                with triton.InferenceServerClient(address) as client:
+                    found = client.infer(NAME, [tensor("text", TEXTS)])
+                    assert found.as_numpy("label")[0].decode() == expected
+
+        ask()
         text = httpx.get(f"{server.url}metrics").text
         [line] = [
             line
@@ -297,6 +303,10 @@ def test_workers_share_the_port(recognizer):
             if line.startswith('emo_grpc_requests_total{code="OK",method="ModelInfer"}')
         ]
         assert float(line.split()[-1]) == 8
+        before = workers_of(server)
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: not set(workers_of(server)) & set(before))
+        ask()
         assert server.stop(300) == 0
 
 
