@@ -74,11 +74,6 @@ _ENUMS = {"DataType": {"TYPE_INVALID": 0, "TYPE_FP32": 11, "TYPE_STRING": 13}}
 _Field = descriptor_pb2.FieldDescriptorProto
 
 
-def message_type(name: str) -> Any:
-    """Return the class of a message."""
-    return message_factory.GetMessageClass(_pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))
-
-
 def _file() -> descriptor_pb2.FileDescriptorProto:
     file = descriptor_pb2.FileDescriptorProto(
         name="emo_open_inference.proto", package=PACKAGE, syntax="proto3"
@@ -138,4 +133,7 @@ def _set_type(field: Any, kind: str) -> None:
 # A pool of its own: the names are those of other packages that may be installed.
 _pool = descriptor_pool.DescriptorPool()
 _pool.Add(_file())
-TYPES: dict[str, Any] = {name: message_type(name) for name in _MESSAGES}
+TYPES: dict[str, Any] = {
+    name: message_factory.GetMessageClass(_pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))
+    for name in _MESSAGES
+}

@@ -13,8 +13,6 @@ export function setToken(value) {
 
 let bundle = load("bundle") ?? "";
 
-export const getBundle = () => bundle;
-
 export function setBundle(name) {
   bundle = name;
   save("bundle", bundle);
