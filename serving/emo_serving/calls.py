@@ -76,7 +76,7 @@ class Peers(Protocol):
 class CallChannel:
     """The events of one call: final answers and errors are kept, and all are passed on.
 
-    Of a running call, the latest ones are kept too.
+    Of a running call, the latest ones are kept too; of one that has ended, the very last.
     """
 
     def __init__(self, call_id: str, owner: str, target: TranscriptTarget | None = None) -> None:
@@ -107,6 +107,9 @@ class CallChannel:
         """Notify all subscribers that there are no further events."""
         self.ended = True
         self.target = None
+        if self._recent and self._recent[-1] not in self._kept:
+            # A partial answer: a subscriber who missed it would connect again without end.
+            self._kept.append(self._recent[-1])
         self._recent.clear()
         for queue in self._subscribers:
             _put(queue, None)

@@ -169,3 +169,23 @@ def test_events_after_a_lost_connection(start):
     assert numbered(client.get("/v1/calls/c9/events", headers=again).text) == found
     again = {"Last-Event-ID": f"{run}-101"}
     assert client.get("/v1/calls/c9/events", headers=again).status_code == 204
+
+
+def test_the_last_event_of_a_call_without_a_final_answer_is_kept(start):
+    """Without it a browser that missed it would connect again and again."""
+    client = start(idle_s=0.5)
+    with client.websocket_connect("/v1/stream") as socket:
+        begin = {"callSid": "c10", "customParameters": {"text": TEXT, "interval_ms": 60_000}}
+        socket.send_json({"event": "start", "start": begin})
+        for _ in range(2):
+            socket.send_json({"event": "mark"})
+            last = socket.receive_json()
+        with pytest.raises(WebSocketDisconnect):  # idle
+            socket.receive_json()
+    [(last_id, content)] = numbered(client.get("/v1/calls/c10/events").text)
+    assert content == last
+    run = last_id.removesuffix("-2")
+    again = {"Last-Event-ID": f"{run}-1"}
+    assert numbered(client.get("/v1/calls/c10/events", headers=again).text) == [(last_id, last)]
+    again = {"Last-Event-ID": last_id}
+    assert client.get("/v1/calls/c10/events", headers=again).status_code == 204
