@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emo_models.data.corpora import (
     Needs,
@@ -20,10 +21,12 @@ from emo_models.data.corpora import (
     with_groups,
     without,
 )
+from emo_models.data.soft_labels import soft_target
 from emo_models.errors import DataError
 from emo_models.evaluation.metrics import Ints
 from emo_models.labels import SEPARATORS, label_index, label_key, label_set
 
+Floats = NDArray[np.float32]
 FEW_ROWS = 20
 
 
@@ -151,6 +154,27 @@ def targets_of(rows: Sequence[Row], labels: Sequence[str]) -> Ints:
         DataError: a label that is not in ``labels``; names the row.
     """
     return np.array([label_index(row.label, labels, where=row.where) for row in rows], np.int64)
+
+
+def soft_targets(rows: Sequence[Row], labels: Sequence[str], share: float) -> Floats | None:
+    """Return target probabilities [rows, classes]; None if no row has scores or ``share`` is 0.
+
+    Args:
+        rows: rows with a label, and with or without scores.
+        labels: labels in class order.
+        share: share of the scores in the targets of rows that have them.
+
+    Raises:
+        DataError: an unknown label, or scores that do not add up to 1; names the row.
+    """
+    if not share or not any(row.scores for row in rows):
+        return None
+    result = np.eye(len(labels), dtype=np.float32)[targets_of(rows, labels)]
+    for number, row in enumerate(rows):
+        if row.scores:
+            soft = soft_target(row.scores, labels, row.where)
+            result[number] = (1 - share) * result[number] + share * soft
+    return result
 
 
 def check_classes(data: Dataset) -> None:

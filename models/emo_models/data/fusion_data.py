@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from emo_models.data.corpora import Needs, Row, TableFormat, read_csv
-from emo_models.data.datasets import Dataset, limited, targets_of
+from emo_models.data.datasets import Dataset, limited, soft_targets, targets_of
 from emo_models.data.features import Floats, audio_contract, audio_features, text_features
 from emo_models.data.pairs import Pairs, matched_pairs, own_pairs
-from emo_models.data.soft_labels import soft_matrix
 from emo_models.data.speakers import FIRST, RANDOM_PROFILE, Profile
 from emo_models.data.speech_embeddings import SpeechSource, adapted_embeddings, speech_embeddings
 from emo_models.data.splits import split_rows, split_speakers
@@ -148,7 +147,7 @@ def fusion_data(
             labels=labels,
             pairs=_pairs(name, texts[name], audio_rows, labels, own=own, recipe=recipe),
             speech=speech is not None,
-            soft=_soft(texts[name], labels, recipe) if own else None,
+            soft=soft_targets(texts[name], labels, recipe.soft_share) if own else None,
         )
 
     tests = {name: paired(name, (FIRST,)) for name in dataset.tests}
@@ -200,11 +199,6 @@ def _clips(
     ]
     train, validation, test = split_speakers(rows, VALIDATION_SPEAKERS, TEST_SPEAKERS, recipe.seed)
     return {name: {"train": train, "validation": validation}.get(name, test) for name in texts}
-
-
-def _soft(rows: Sequence[Row], labels: Sequence[str], recipe: FusionRecipe) -> Floats | None:
-    scores = [row.scores for row in rows]
-    return soft_matrix(scores, targets_of(rows, labels), labels, recipe.soft_share)
 
 
 def _sound(

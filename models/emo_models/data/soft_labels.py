@@ -67,30 +67,6 @@ def soft_target(scores: Scores, labels: Sequence[str], where: str) -> NDArray[np
     return result / np.float32(total)
 
 
-def soft_matrix(
-    scores: Sequence[Scores], targets: NDArray[np.int64], labels: Sequence[str], share: float
-) -> NDArray[np.float32] | None:
-    """Return target probabilities [rows, classes]; None if no row has scores or their share is 0.
-
-    Args:
-        scores: probabilities of each row; empty for a row without them.
-        targets: class numbers [rows].
-        labels: labels in class order.
-        share: share of the scores in the targets of rows that have them.
-
-    Raises:
-        DataError: as ``soft_target``.
-    """
-    if not share or not any(scores):
-        return None
-    result = np.eye(len(labels), dtype=np.float32)[targets]
-    for number, row in enumerate(scores):
-        if row:
-            soft = soft_target(row, labels, f"row {number + 1}")
-            result[number] = (1 - share) * result[number] + share * soft
-    return result
-
-
 def _probability(cell: str, label: str, where: str) -> float:
     try:
         value = float(cell)

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_models.data.corpora import Needs, Row, TableFormat, read_csv
-from emo_models.data.datasets import targets_of
-from emo_models.data.soft_labels import soft_matrix
+from emo_models.data.datasets import soft_targets, targets_of
 from emo_models.errors import DataError
 from emo_models.labels import label_set
 from emo_runtime.adaptation import SpeakerAdaptation
@@ -109,9 +108,8 @@ def read_utterances(
     corpus = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     keys = [f"{number}:{row.group}" for number, row in zip(corpus, rows, strict=True)]
     speaker = np.unique(keys, return_inverse=True)[1].astype(np.int64)
-    targets = targets_of(rows, chosen)
-    soft = soft_matrix([row.scores for row in rows], targets, chosen, soft_share)
-    return Utterances(rows, targets, speaker, corpus, names, chosen, soft)
+    soft = soft_targets(rows, chosen, soft_share)
+    return Utterances(rows, targets_of(rows, chosen), speaker, corpus, names, chosen, soft)
 
 
 def population_mean(embedding: Floats, utterances: Utterances) -> Floats:

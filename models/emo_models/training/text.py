@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from emo_models.data.corpora import Row
-from emo_models.data.datasets import targets_of
+from emo_models.data.datasets import soft_targets, targets_of
 from emo_models.data.multi_label import label_matrix, rarest_labels
-from emo_models.data.soft_labels import soft_matrix
 from emo_models.data.splits import split_rows
 from emo_models.modeling.inference import device, padded, predict_logits, token_ids
 from emo_models.modeling.load import MULTI_LABEL
@@ -144,7 +143,7 @@ def _split(
 
 def _single_label(rows: Sequence[Row], labels: Sequence[str], recipe: TextRecipe) -> _Objective:
     targets = targets_of(rows, labels)
-    soft = soft_matrix([row.scores for row in rows], targets, labels, recipe.soft_share)
+    soft = soft_targets(rows, labels, recipe.soft_share)
     train, held = _split(rows, labels, recipe, multi_label=False)
     weights = class_weights(targets[train].tolist(), len(labels), recipe.class_weights)
     return _Objective(

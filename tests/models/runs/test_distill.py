@@ -12,8 +12,10 @@ from click.testing import CliRunner
 from torch.nn import functional
 
 from emo_export.cli import main as export
-from emo_models.data.corpora import Needs, read_csv
-from emo_models.data.soft_labels import soft_matrix
+from emo_models.data.corpora import Needs, Row, read_csv
+from emo_models.data.datasets import soft_targets
+from emo_models.data.soft_labels import Scores
+from emo_models.errors import DataError
 from emo_models.evaluation.bundle import predict_bundle
 from emo_models.evaluation.predict import predict_text_checkpoint
 from emo_models.labels import LABELS
@@ -138,7 +140,7 @@ def test_predict_writes_scores_with_the_columns_of_the_input(
     rows, given = read_csv(output), read_csv(folder / "few.csv")
     assert [(row.label, row.text) for row in rows] == [(row.label, row.text) for row in given]
     assert [label for label, _ in rows[0].scores] == list(LABELS)
-    soft = soft_matrix([row.scores for row in rows], np.zeros(24, np.int64), LABELS, 1.0)
+    soft = soft_targets(rows, LABELS, 1.0)
     assert soft is not None
     np.testing.assert_allclose(soft, predict_bundle(teacher, rows, "text").probabilities, atol=1e-5)
 
@@ -154,11 +156,17 @@ def test_rows_that_fail_are_not_in_the_table(teacher: Path, tmp_path: Path) -> N
 
 
 def test_shares_of_soft_labels() -> None:
-    scores = [(("a", 0.25), ("b", 0.75)), ()]
-    found = soft_matrix(scores, np.array([0, 1]), ("a", "b"), 0.5)
+    def row(label: str, scores: Scores = ()) -> Row:
+        return Row("1", label, "hola", None, "", "table.csv, row 2", scores)
+
+    rows = [row("a", (("a", 0.25), ("b", 0.75))), row("b")]
+    found = soft_targets(rows, ("a", "b"), 0.5)
+    assert found is not None
     np.testing.assert_allclose(found, [[0.625, 0.375], [0, 1]])
-    assert soft_matrix(scores, np.array([0, 1]), ("a", "b"), 0.0) is None
-    assert soft_matrix([(), ()], np.array([0, 1]), ("a", "b"), 1.0) is None
+    assert soft_targets(rows, ("a", "b"), 0.0) is None
+    assert soft_targets([row("a"), row("b")], ("a", "b"), 1.0) is None
+    with pytest.raises(DataError, match=r"^table\.csv, row 2: the columns score_LABEL add up to"):
+        soft_targets([row("a", (("a", 0.1), ("b", 0.1)))], ("a", "b"), 1.0)
 
 
 def test_probabilities_as_targets_of_the_speech_head() -> None:
