@@ -69,7 +69,8 @@ class Findings:
             for name, item in self.scaled.items()
         ]
         found += [
-            f"{len(kept)} matrix products of the graph `{name}` stay in float32, to meet the gate."
+            f"{len(kept)} matrix product{'' if len(kept) == 1 else 's'} of the graph `{name}` "
+            f"{'stays' if len(kept) == 1 else 'stay'} in float32, to meet the gate."
             for name, kept in self.kept.items()
         ]
         found += [f"The word table of `{name}` stays in float32." for name in self.word_tables]

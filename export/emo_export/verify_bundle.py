@@ -33,7 +33,7 @@ def compare_with_reference(
     *,
     label_separator: str | None = None,
 ) -> dict[str, Any]:
-    """Compare a bundle with its checkpoint in PyTorch.
+    """Compare a bundle with its checkpoint in PyTorch, or with the ONNX graph that it was made of.
 
     Args:
         bundle: the bundle.
