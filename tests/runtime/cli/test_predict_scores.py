@@ -16,7 +16,7 @@ BUNDLE = "emo-es-small"  # it has all three tasks
 def test_columns_of_json_lines_are_kept_as_they_are(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(CLIPS / "miedo.flac", "a.flac")
-    rows = [
+    rows: list[dict[str, object]] = [
         {"id": 7, "text": "hola", "loss": 1.25e-9, "score_joy": "old"},
         {"text": "no puedo más", "audio": "a.flac", "place": "Ñ"},
     ]
@@ -30,7 +30,10 @@ def test_columns_of_json_lines_are_kept_as_they_are(tmp_path, monkeypatch):
     assert (second["id"], second["place"]) == ("", "Ñ")
     assert second["audio"] == str(tmp_path / "a.flac")
     with EmotionRecognizer.open(BUNDLE) as recognizer:
-        answers = [recognizer.recognize("hola"), recognizer.recognize(rows[1]["text"], "a.flac")]
+        answers = [
+            recognizer.recognize("hola"),
+            recognizer.recognize(str(rows[1]["text"]), "a.flac"),
+        ]
     for found, answer in zip([first, second], answers, strict=True):
         scores = {name: value for name, value in found.items() if name.startswith("score_")}
         assert scores == {f"score_{label}": f"{p:.6f}" for label, p in answer.scores.items()}
