@@ -228,7 +228,8 @@ async def run_calls(
     opened = time.perf_counter()
     while any(call.is_silent for call in every):
         if time.perf_counter() - opened > LOST_S:
-            raise SystemExit(f"{address}: {calls} calls did not connect: {dict(found.finals)}")
+            missing = sum(call.is_silent for call in every)
+            raise SystemExit(f"{missing} of {calls} calls did not connect: {dict(found.finals)}")
         reconnect()
         await asyncio.sleep(0.02)
     begun = time.perf_counter()
