@@ -200,7 +200,7 @@ def main(
 
     def read_settings() -> Settings:
         tokens, twilio = _tokens(token_file), _twilio_auth_token(twilio_auth_token_file)
-        return Settings(
+        settings = Settings(
             tokens=_with_twilio(tokens, twilio),
             twilio_auth_token=twilio,
             webhook_secret=_webhook_secret(webhook_secret_file),
@@ -212,6 +212,9 @@ def main(
             bundles=() if on_ray else bundles,
             **options,
         )
+        if audiosocket is not None:
+            _check_audiosocket(settings)
+        return settings
 
     settings = read_settings()
     check_model_control(settings)
@@ -254,7 +257,6 @@ def _listen_and_serve(
         if at.grpc_port is not None:
             grpc = stack.enter_context(_reserve_grpc_port(at.host, at.grpc_port)).getsockname()[:2]
         if at.audiosocket is not None:
-            _check_audiosocket(settings)
             chosen = split_address("--audiosocket", at.audiosocket)
             audiosocket = stack.enter_context(listen(*chosen, stuck_s=settings.idle_s))
 

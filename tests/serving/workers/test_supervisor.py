@@ -238,12 +238,15 @@ def test_sighup_replaces_the_workers_without_losing_an_answer(tmp_path, recogniz
 
 
 def test_a_restart_that_fails_leaves_the_workers_as_they_are(tmp_path):
-    token = tmp_path / "token"
-    token.write_text("one", encoding="ascii")
-    twilio = tmp_path / "twilio.toml"
-    twilio.write_text('[[tokens]]\nname = "a"\ntoken = "a"\n', encoding="ascii")
+    def tokens(*names: str) -> str:
+        return "".join(f'[[tokens]]\nname = "{name}"\ntoken = "{name}"\n' for name in names)
+
+    token, twilio = tmp_path / "tokens.toml", tmp_path / "twilio.toml"
+    token.write_text(tokens("one"), encoding="ascii")
+    twilio.write_text(tokens("a"), encoding="ascii")
     options = ("--token-file", str(token), "--twilio-auth-token-file", str(twilio))
-    with running_server("--workers", "2", *options) as server:
+    calls = ("--audiosocket", "127.0.0.1:0", "--audiosocket-owner", "one")
+    with running_server("--workers", "2", *options, *calls) as server:
         before = workers_of(server)
 
         def fail(count: int) -> None:
@@ -255,10 +258,12 @@ def test_a_restart_that_fails_leaves_the_workers_as_they_are(tmp_path):
         fail(1)
         token.write_bytes(b"\xff")
         fail(2)
-        token.write_text("one", encoding="ascii")
-        with twilio.open("a", encoding="ascii") as file:  # an error in the use of the options
-            file.write('[[tokens]]\nname = "b"\ntoken = "b"\n')
+        # Files that do not fit the options.
+        token.write_text(tokens("two"), encoding="ascii")
         fail(3)
+        token.write_text(tokens("one"), encoding="ascii")
+        twilio.write_text(tokens("a", "b"), encoding="ascii")
+        fail(4)
         headers = {"authorization": "Bearer one"}
         assert get(f"{server.url}v1/bundle", headers=headers).status_code == 200
 
