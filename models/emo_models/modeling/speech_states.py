@@ -30,7 +30,7 @@ def first_states(encoder: SpeechEncoder, features: Tensor, layers: int) -> tuple
 
 
 class Convolutions(nn.Module):
-    """What an encoder has before its first layer, for batches of features of several lengths."""
+    """The convolutions before the first layer, for batches of features of several lengths."""
 
     def __init__(self, encoder: SpeechEncoder) -> None:
         super().__init__()

@@ -32,7 +32,7 @@ from emo_models.training.loop import History
 from emo_models.training.speech import head_of, train_speech, tuned_embeddings
 from emo_models.training.speech_features import (
     CLEAN,
-    NOTHING,
+    NOTHING_FROZEN,
     TELEPHONE,
     Condition,
     SpeechFeatures,
@@ -214,7 +214,7 @@ class _Session:
     @property
     def _frozen(self) -> int:
         if self.run.encoder is None:
-            return NOTHING
+            return NOTHING_FROZEN
         return self.recipe.layers - self.recipe.fine_tune
 
     @property

@@ -36,7 +36,7 @@ from emo_models.modeling.speech_states import Convolutions, last_embedding
 from emo_models.recipes import SpeechRecipe
 from emo_models.training.loop import History, check_finite, train_epochs
 from emo_models.training.spec_augment import spec_augment
-from emo_models.training.speech_features import NOTHING, Clip, Condition, SpeechFeatures
+from emo_models.training.speech_features import NOTHING_FROZEN, Clip, Condition, SpeechFeatures
 from emo_models.training.speech_head import LinearHead, train_head
 from emo_runtime.adaptation import SpeakerAdaptation
 
@@ -155,7 +155,7 @@ def tuned_embeddings(
         return np.stack([clip.embedding for clip in clips])
     first = features.frozen
     layers = list(network.encoder.layers)[max(first, 0) :]
-    front = Convolutions(network.encoder) if first == NOTHING else None
+    front = Convolutions(network.encoder) if first == NOTHING_FROZEN else None
     rows = [_embed(layers, [clip], network.encoder, first, front) for clip in clips]
     embeddings: Floats = torch.cat(rows).numpy()
     return embeddings
@@ -214,7 +214,7 @@ class _Tuning(nn.Module):
         self._first = first
         scale = bank.reshape(-1, bank.shape[2]).std(0) + 1e-6
         self.layers = nn.ModuleList(copy.deepcopy(list(encoder.layers)[max(first, 0) :]))
-        self.front = Convolutions(encoder) if first == NOTHING else None
+        self.front = Convolutions(encoder) if first == NOTHING_FROZEN else None
         if self.front is not None:
             self.front.embed_positions.requires_grad_(False)
         self.head = nn.Linear(*head.weight.shape)

@@ -28,7 +28,7 @@ from emo_runtime.errors import AudioError
 _VERSION = 1
 _VOICES = 4
 # Number of frozen layers of a network that is trained from scratch: not even the convolutions.
-NOTHING = -1
+NOTHING_FROZEN = -1
 LEVEL = Level(target_dbfs=-23.0, max_gain_db=60.0)
 
 
@@ -175,7 +175,7 @@ class SpeechFeatures:
         if self.frozen == self._encoder.config.layers:
             nothing = np.empty(0, np.float16)
             return Clip(nothing, nothing, embedding)
-        if self.frozen == NOTHING:
+        if self.frozen == NOTHING_FROZEN:
             gate = self._encoder.speech_gate(features)[:, ::2]
             return Clip(features[0].T.half().numpy(), gate[0].half().numpy(), embedding)
         states, gate = first_states(self._encoder, features, self.frozen)

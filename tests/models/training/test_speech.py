@@ -20,7 +20,7 @@ from emo_models.recipes import SpeechRecipe
 from emo_models.training.speech import cropped, head_of, train_speech, tuned_embeddings
 from emo_models.training.speech_features import (
     CLEAN,
-    NOTHING,
+    NOTHING_FROZEN,
     TELEPHONE,
     Clip,
     Condition,
@@ -222,7 +222,7 @@ def test_training_from_scratch_learns_the_convolutions_too(
     clips: Utterances, tmp_path: Path
 ) -> None:
     made = new_encoder(layers=2, width=16, heads=2, labels=("anger", "joy", "neutral"), seed=1)
-    features = SpeechFeatures(made.encoder, clips, tmp_path, frozen=NOTHING, seed=0)
+    features = SpeechFeatures(made.encoder, clips, tmp_path, frozen=NOTHING_FROZEN, seed=0)
     numbers = np.arange(len(clips.rows))
     recipe = replace(RECIPE, layers=2, epochs=8, time_mask=0.2, channel_mask=0.2, averaging=0.1)
     network, history = train_speech(made.encoder, features, numbers, conditions(0), recipe)
