@@ -22,13 +22,18 @@ def run(*command: str | Path, cwd: Path) -> str:
     return done.stdout
 
 
+def source_files() -> list[str]:
+    """Return the paths of the files that git knows or would add."""
+    listing = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT)
+    return [name for name in listing.split("\0") if name]
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     # A copy of what git knows: the build leaves nothing behind in the working tree.
-    listing = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT)
-    for name in filter(None, listing.split("\0")):
+    for name in source_files():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         if (ROOT / name).is_dir():  # a link to a folder
             shutil.copytree(ROOT / name, source / name)
@@ -89,10 +94,9 @@ COMMANDS = {
 
 def test_the_wheel_has_the_packages_and_nothing_else(wheel: Path) -> None:
     """Every file is a tracked one of a package; every tracked module and bundle is in it."""
-    listing = run("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT)
     tracked = {
         path.partition("/")[2]
-        for path in listing.splitlines()
+        for path in source_files()
         for package, root in ROOTS.items()
         if path.startswith(f"{root}/{package}/") and (ROOT / path).is_file()
     }
