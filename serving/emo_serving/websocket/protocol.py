@@ -163,7 +163,8 @@ class WebSocketProtocol(asyncio.Protocol):
 
     async def _send(self, message: Message) -> None:
         """Send what the application sends. Raises Disconnected."""
-        if self._connection is None and self._closed.is_set():
+        is_ended = self._closed.is_set() or self.transport.is_closing()
+        if self._connection is None and is_ended:
             raise Disconnected
         match message["type"]:
             case "websocket.accept":

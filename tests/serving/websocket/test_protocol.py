@@ -1,9 +1,12 @@
 """The WebSocket protocol behind the real server: handshakes, refusals, and clients that violate."""
 
+import asyncio
 import base64
 import hashlib
 import json
 import socket
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import httpx2 as httpx
 import pytest
@@ -11,6 +14,7 @@ import websockets.sync.client as websockets
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from emo_serving.websocket.frames import build_close, build_frame
+from emo_serving.websocket.protocol import WebSocketProtocol
 from serving.websocket.test_frames import frame
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455, 1.3, and its response
@@ -122,6 +126,37 @@ def test_bytes_before_the_response_are_refused(serving):
             connection.sendall(head.encode() + b"\r\n\r\n" + sent)
             assert connection.recv(12) in {b"HTTP/1.1 101", b"HTTP/1.1 400"}
     assert httpx.get(running.url + "healthz").status_code == 200
+
+
+@pytest.mark.parametrize("end", ["bytes before the response", "shutdown"])
+def test_a_handshake_that_ends_while_the_application_checks_it_is_no_error(end, caplog):
+    async def main():
+        go = asyncio.Event()
+
+        async def application(scope, receive, send):
+            await go.wait()
+            await send({"type": "websocket.accept"})
+
+        config = SimpleNamespace(loaded_app=application, root_path="", asgi_version="3.0")
+        state = SimpleNamespace(connections=set(), tasks=set(), default_headers=[])
+        transport = Mock(get_extra_info=Mock(return_value=None))
+        transport.is_closing = lambda: transport.close.called
+        protocol = WebSocketProtocol(config=config, server_state=state, app_state={})
+        protocol.connection_made(transport)
+        lines = ["GET / HTTP/1.1", *(f"{name}: {value}" for name, value in HEAD.items()), "", ""]
+        protocol.data_received("\r\n".join(lines).encode())
+        [task] = state.tasks
+        if end == "shutdown":
+            protocol.shutdown()
+        else:
+            protocol.data_received(b"x")
+        go.set()
+        await task
+        assert transport.close.called
+        protocol.connection_lost(None)
+
+    asyncio.run(main())
+    assert caplog.records == []
 
 
 def test_a_stopping_server_closes_with_1012(serving):
