@@ -18,6 +18,7 @@ import uvicorn
 from emo_serving.app import create_app
 from emo_serving.audiosocket import AudioSocketServer
 from emo_serving.connections import ConnectionLimits, http_protocol, websocket_protocol
+from emo_serving.errors import log_unexpected
 from emo_serving.request_log import writing_log
 from emo_serving.service import Service
 from emo_serving.settings import Settings
@@ -232,7 +233,10 @@ class Server(uvicorn.Server):
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(self._settings.reload_s)
-            await self._models.reload_changed()
+            try:
+                await self._models.reload_changed()
+            except Exception as error:  # noqa: BLE001  (such as MemoryError: look again later)
+                log_unexpected(error, "reload")
 
     async def _is_drained(self) -> bool:
         now = time.monotonic()

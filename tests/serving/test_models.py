@@ -290,6 +290,19 @@ def test_changed_files_are_noticed_once_they_are_complete(tmp_path, folder, expe
     models.close()
 
 
+def test_an_unexpected_error_does_not_end_the_checks(serving, folder, caplog):
+    running = serving(bundles=sources(folder, "a"), reload_s=0.05)
+    checks = []
+
+    async def reload_changed():
+        checks.append(len(checks))
+        raise MemoryError
+
+    running.service.models.reload_changed = reload_changed
+    wait_until(lambda: len(checks) >= 3)
+    assert "MemoryError in reload" in caplog.text
+
+
 def test_names(folder):
     def opened(*given):
         return open_models(Settings(bundles=given, threads=1))
