@@ -1,22 +1,24 @@
-"""Allowed imports of emo_serving, and the extra that its command needs."""
+"""Allowed imports of the packages in serving, and the extra that emo-serve needs."""
 
 import ast
+
+import pytest
 
 from helpers.corpora import ROOT
 from helpers.processes import run_python
 
-OURS = {"emo_runtime", "emo_serving"}
 
-
-def test_of_our_own_it_imports_the_runtime_alone():
-    for path in (ROOT / "serving").rglob("*.py"):
+@pytest.mark.parametrize("package", ["emo_serving", "emo_integrations"])
+def test_of_our_own_it_imports_the_runtime_alone(package):
+    ours = {"emo_runtime", package}
+    for path in (ROOT / "serving" / package).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom):
                 names = [str(node.module)]
             for name in names:
                 root = name.partition(".")[0]
-                assert not root.startswith("emo_") or root in OURS, (path, name)
+                assert not root.startswith("emo_") or root in ours, (path, name)
 
 
 def test_without_the_extra_one_line_names_it():
