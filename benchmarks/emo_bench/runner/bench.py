@@ -40,8 +40,9 @@ from emo_bench.workload import load_samples
 LOADGEN_SCENARIOS: tuple[Scenario, ...] = ("SingleStream", "MultiStream", "Server", "Offline")
 _WARM_UP = 20
 _CHECKED = 64
-# Share of the time for comparing answers, where the time is limited.
+# Share of the time for comparing answers, and the fewest utterances, where the time is limited.
 _CHECKING_SHARE = 0.05
+_LEAST_CHECKED = 16
 # Halvings of the interval of rates: its width is below 10 % of the capacity after four.
 _RATES_TRIED = 4
 # Shortest run of calls: utterances last about 9 s, and few would be complete in a shorter one.
@@ -158,11 +159,13 @@ class BenchmarkRun:
         for run in self._runs:
             if run.worker is None or run.failure is not None:
                 continue
-            count = len(self._samples) if reference is None else _CHECKED
-            labelled = any(sample.label for sample in self._samples)
-            if self._plan.budget_s is not None and not labelled:
+            count = len(self._samples) if reference is None else min(_CHECKED, len(reference))
+            costed = _CHECKED
+            if self._plan.budget_s is not None:
                 affordable = run.affordable(_CHECKING_SHARE * self._plan.budget_s)
-                count = min(count, max(_CHECKED, affordable))
+                costed = min(_CHECKED, max(_LEAST_CHECKED, affordable))
+                if reference is None and not any(sample.label for sample in self._samples):
+                    count = min(count, max(_LEAST_CHECKED, affordable))
             outcomes = run.worker.outcomes(count)
             if reference is None:
                 reference = outcomes
@@ -175,9 +178,9 @@ class BenchmarkRun:
                     **against_labels(outcomes, labels[: len(outcomes)]),
                 }
             else:
-                same, largest = agreement(outcomes, reference[:_CHECKED])
+                same, largest = agreement(outcomes, reference[:count])
                 run.accuracy = {"agreement_with_first": same, "largest_difference": largest}
-            costs = run.worker.ask(MeasureCosts(_CHECKED), CostsResult)
+            costs = run.worker.ask(MeasureCosts(costed), CostsResult)
             run.costs = Costs(costs.cpu_s, costs.phases_ms, costs.energy_j)
 
     def _limit_s(self, scenario: str) -> float:
