@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from emo_bench.runner.plan import Plan
 
 _DEFAULT_SCENARIOS = ("SingleStream", "MultiStream", "Server", "Offline", "stream", "cold")
-# A run without --duration and --peers. Less than two minutes, which include opening the report.
+# A run without --duration and --peers: two minutes with its start and its report.
 _BUDGET_S = 112.0
 _PEERS_DURATION_S = 8.0
 
@@ -87,7 +87,7 @@ def main() -> None:
     "--duration",
     type=click.FloatRange(0.1),
     help="Time limit in seconds for each scenario and engine (stream: at least 15).  "
-    "[default: all scenarios together at most two minutes; with --peers 8 s each]",
+    "[default: all scenarios together about two minutes; with --peers 8 s each]",
 )
 @execution_options
 @click.option("--bound", type=click.FloatRange(0.001), default=100.0, show_default=True,

@@ -1,4 +1,4 @@
-"""Time limits of the scenarios, such that a whole run ends in a given time on any machine."""
+"""Time limits of the scenarios, such that a whole run ends in about a given time."""
 
 import time
 from collections.abc import Callable, Iterable
